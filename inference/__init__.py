@@ -1,0 +1,51 @@
+"""The engine's front door: all that a program built on it may use.
+
+The engine turns text into text. It knows no editor, no LSP and no model family.
+Importing it loads neither onnxruntime nor tokenizers.
+"""
+
+from inference.backends import EngineOptions, open_engine
+from inference.completion import (
+    MAX_TEXT_CHARACTERS,
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    Scope,
+    Snippet,
+    TokenCounts,
+)
+from inference.engine import Engine, EngineState, EngineStatus
+from inference.errors import (
+    EngineUnavailableError,
+    InklingError,
+    InvalidModelError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    RequestCancelledError,
+)
+from inference.languages import language_for, language_id_of
+from inference.timing import Timings
+
+__all__ = [
+    "MAX_TEXT_CHARACTERS",
+    "Completion",
+    "CompletionRequest",
+    "Engine",
+    "EngineOptions",
+    "EngineState",
+    "EngineStatus",
+    "EngineUnavailableError",
+    "FinishReason",
+    "InklingError",
+    "InvalidModelError",
+    "InvalidRequestError",
+    "ModelNotFoundError",
+    "RequestCancelledError",
+    "Scope",
+    "Snippet",
+    "Timings",
+    "TokenCounts",
+    "language_for",
+    "language_id_of",
+    "open_engine",
+]

@@ -1,0 +1,83 @@
+"""The words that every part of the engine shares: a request, and its answer.
+
+A request carries all that is needed to answer it (invariant 7). Its bounds are checked where it
+is decoded, before any value reaches native code.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from inference.timing import Timings
+
+MAX_TEXT_CHARACTERS: Final = 65_536
+"""Of prefix, suffix and each snippet: a second of tokenizing in the worst case measured."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
+Name = Annotated[str, msgspec.Meta(max_length=4096)]
+
+Scope = Literal["line", "block"]
+"""How much to write: to the end of the line, or to the end of the block the cursor stands in."""
+
+
+class FinishReason(StrEnum):
+    """Why a completion ends where it does. The last four come with empty text."""
+
+    END_TOKEN = "end_token"
+    LINE = "line"
+    BLOCK = "block"
+    LENGTH = "length"
+    DEADLINE = "deadline"
+    EMPTY = "empty"
+    SUPERSEDED = "superseded"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+
+
+class Snippet(msgspec.Struct, frozen=True, kw_only=True):
+    """Text of another file that may help, most useful first in a request."""
+
+    path: Name
+    text: Text
+
+
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Fill the hole between `prefix` and `suffix`.
+
+    `document` names what is edited, in whatever spelling the caller likes: a newer request with
+    the same name supersedes an older one. `language` is a key of languages.toml; an unknown one
+    is treated as plain text. `deadline_ms` counts from the moment the engine receives the request;
+    what is written by then is the answer.
+    """
+
+    document: Name
+    prefix: Text
+    suffix: Text = ""
+    language: Name = "plaintext"
+    path: Name = ""
+    scope: Scope = "block"
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 64
+    deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 10_000
+    snippets: Annotated[tuple[Snippet, ...], msgspec.Meta(max_length=64)] = ()
+
+
+class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """`reused` of the prompt's tokens were already in the cache; the others were read."""
+
+    prompt: int = 0
+    reused: int = 0
+    generated: int = 0
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """Text to insert between prefix and suffix; empty text is a valid answer."""
+
+    text: str
+    finish_reason: FinishReason
+    tokens: TokenCounts = TokenCounts()
+    timings: Timings = msgspec.field(default_factory=Timings)
+
+    @classmethod
+    def nothing(cls, finish_reason: FinishReason) -> "Completion":
+        return cls(text="", finish_reason=finish_reason)

@@ -1,0 +1,49 @@
+"""The outer seam: text in, text out, whatever stands behind it.
+
+An engine answers every request once. To cancel a request is to cancel the await. A newer request
+for the same document supersedes an older one, which is then answered with no text.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from inference.completion import Completion, CompletionRequest
+
+
+class EngineState(StrEnum):
+    LOADING = "loading"
+    READY = "ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`message` says in the user's words what is wrong and what to do; empty when all is well."""
+
+    state: EngineState
+    model: str = ""
+    message: str = ""
+    num_restarts: int = 0
+    process_id: int | None = None
+
+
+class Engine(Protocol):
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer; with no text while the model is loading, gone or closed. Never raises for that.
+
+        Raises InvalidRequestError where the request is outside its bounds.
+        """
+        ...
+
+    async def wait_ready(self) -> EngineStatus:
+        """Return once the engine is ready, failed or closed."""
+        ...
+
+    def status(self) -> EngineStatus: ...
+
+    async def close(self) -> None:
+        """Stop everything; pending requests are answered with no text. May be called twice."""
+        ...

@@ -1,0 +1,61 @@
+"""Lay out a hole for a fill-in-the-middle model, the same way in training and in serving.
+
+Two orders exist (Bavarian et al. 2022, arXiv:2207.14255, section 3):
+
+    PSM   <prefix> prefix <suffix> suffix <middle>            then the model writes the middle
+    SPM   <prefix> <suffix> suffix <middle> prefix            then the model writes the middle
+
+In SPM order the typed text stands at the end, so a typed character costs only its own tokens and
+everything before it stays in the cache. This module knows token ids only: no text, no tokenizer.
+
+Invariant 17: training and serving both arrange holes with this code.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+FimOrder = Literal["psm", "spm"]
+
+
+class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model's fill-in-the-middle convention, as its package's manifest states it.
+
+    The separators are None where the model was not trained with other files in front.
+    """
+
+    order: FimOrder
+    prefix_token_id: int
+    suffix_token_id: int
+    middle_token_id: int
+    pad_token_id: int | None = None
+    repo_name_token_id: int | None = None
+    file_separator_token_id: int | None = None
+
+    @property
+    def num_special_tokens(self) -> int:
+        """How many tokens `arrange` adds to those of prefix and suffix."""
+        return 3
+
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        """Every token that belongs to the layout and never to a completion."""
+        named = (
+            self.prefix_token_id,
+            self.suffix_token_id,
+            self.middle_token_id,
+            self.pad_token_id,
+            self.repo_name_token_id,
+            self.file_separator_token_id,
+        )
+        return frozenset(token_id for token_id in named if token_id is not None)
+
+    def arrange(self, prefix_ids: Sequence[int], suffix_ids: Sequence[int]) -> list[int]:
+        """Return the prompt after which the model writes the middle."""
+        prefix, suffix, middle = self.prefix_token_id, self.suffix_token_id, self.middle_token_id
+        match self.order:
+            case "psm":
+                return [prefix, *prefix_ids, suffix, *suffix_ids, middle]
+            case "spm":
+                return [prefix, suffix, *suffix_ids, middle, *prefix_ids]

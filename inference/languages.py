@@ -1,0 +1,40 @@
+"""Look up what is known of a language. All of it is data, in languages.toml."""
+
+import functools
+import tomllib
+from importlib import resources
+from pathlib import PurePath
+from typing import Final, Literal
+
+import msgspec
+
+PLAIN_TEXT: Final = "plaintext"
+
+BlockStyle = Literal["indent", "braces", "prose"]
+
+
+class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    block: BlockStyle
+    line_comment: str | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+def language_for(language_id: str) -> Language:
+    """Return the language of an LSP language id; plain text where it is unknown."""
+    languages = _languages()
+    return languages.get(language_id, languages[PLAIN_TEXT])
+
+
+def language_id_of(path: str) -> str:
+    """Guess the language id from a file's name; plain text where it is unknown."""
+    suffix = PurePath(path).suffix.lower()
+    for language_id, language in _languages().items():
+        if suffix in language.suffixes:
+            return language_id
+    return PLAIN_TEXT
+
+
+@functools.cache
+def _languages() -> dict[str, Language]:
+    table = tomllib.loads((resources.files("inference") / "languages.toml").read_text("utf-8"))
+    return msgspec.convert(table, type=dict[str, Language])

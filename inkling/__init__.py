@@ -1,0 +1,1 @@
+"""The `inkling` command: one verb, one line, imported when it is called."""

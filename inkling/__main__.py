@@ -1,0 +1,3 @@
+from inkling.cli import main
+
+main()

@@ -1,0 +1,50 @@
+"""Find a verb's command, import it only when it runs, and turn our errors into one line.
+
+`inkling lsp` must not pay for onnx-ir, nor `inkling export` for pygls.
+"""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from inference.errors import InklingError
+
+# verb -> where its command lives, what `inkling --help` says of it
+VERBS: Final = {
+    "complete": ("inference.cli:complete", "Complete the hole at FILE:LINE:COLUMN."),
+    "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
+    "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module_name, attribute = VERBS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module_name), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb][1]) for verb in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="inkling-lsp", prog_name="inkling")
+def inkling() -> None:
+    """Code completion that is local, private and fast, in every editor that speaks LSP."""
+
+
+def main() -> None:
+    try:
+        inkling(prog_name="inkling")
+    except InklingError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
