@@ -6,7 +6,7 @@ It knows neither who cancels nor what is cancelled.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from inference.errors import RequestCancelledError
 
@@ -39,7 +39,7 @@ class CancelToken:
             raise RequestCancelledError("the request was cancelled")
 
     @contextlib.contextmanager
-    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+    def calling(self, callback: Callable[[], None]) -> Generator[None]:
         """Run `callback` if the token is set while the block runs; at once if it already is."""
         with self._lock:
             if not self._is_set:

@@ -24,7 +24,7 @@ Scope = Literal["line", "block"]
 class FinishReason(StrEnum):
     """Why a completion ends where it does. The last four come with empty text."""
 
-    END_TOKEN = "end_token"
+    END_TOKEN = "end_token"  # noqa: S105 - a kind of ending, no secret
     LINE = "line"
     BLOCK = "block"
     LENGTH = "length"

@@ -7,9 +7,9 @@ A package is a folder:
     model.onnx.data   its weights
     tokenizer.json    Hugging Face tokenizers' own format
 
-Invariant 2: everything the engine must know of a model stands here; no family name decides anything.
-Invariant 20: loading reads this file and the files it names, with their hashes, and nothing else.
-A hash is necessary: 481 of 500 bit flips in an ONNX file load and run without any error (measured).
+Invariant 2: all the engine must know of a model stands here; no family name decides anything.
+Invariant 20: loading reads this file and the files it names, with their hashes, nothing else.
+A hash is necessary: 481 of 500 bit flips in an ONNX file loaded and ran without any error.
 """
 
 import hashlib

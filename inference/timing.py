@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import msgspec
 
@@ -27,7 +27,7 @@ def now_ms() -> float:
 
 
 @contextlib.contextmanager
-def stopwatch(timings: Timings, field: str) -> Iterator[None]:
+def stopwatch(timings: Timings, field: str) -> Generator[None]:
     """Add the block's duration to `timings.<field>`, also when it raises."""
     start = now_ms()
     try:
