@@ -11,7 +11,6 @@ from inference.completion import (
     CompletionRequest,
     FinishReason,
     Scope,
-    Snippet,
     TokenCounts,
 )
 from inference.engine import Engine, EngineState, EngineStatus
@@ -42,7 +41,6 @@ __all__ = [
     "ModelNotFoundError",
     "RequestCancelledError",
     "Scope",
-    "Snippet",
     "Timings",
     "TokenCounts",
     "language_for",

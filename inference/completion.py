@@ -9,10 +9,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from inference.errors import InvalidRequestError
 from inference.timing import Timings
 
 MAX_TEXT_CHARACTERS: Final = 65_536
-"""Of prefix, suffix and each snippet: a second of tokenizing in the worst case measured."""
+"""Of prefix and of suffix: a second of tokenizing in the worst case measured."""
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -35,13 +36,6 @@ class FinishReason(StrEnum):
     FAILED = "failed"
 
 
-class Snippet(msgspec.Struct, frozen=True, kw_only=True):
-    """Text of another file that may help, most useful first in a request."""
-
-    path: Name
-    text: Text
-
-
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Fill the hole between `prefix` and `suffix`.
 
@@ -55,11 +49,17 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Text
     suffix: Text = ""
     language: Name = "plaintext"
-    path: Name = ""
     scope: Scope = "block"
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 64
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 10_000
-    snippets: Annotated[tuple[Snippet, ...], msgspec.Meta(max_length=64)] = ()
+
+
+def checked(request: CompletionRequest) -> CompletionRequest:
+    """Return the request as it is, or raise InvalidRequestError naming what is out of bounds."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(request), type=CompletionRequest)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"the request is out of bounds: {error}") from error
 
 
 class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 
 PLAIN_TEXT: Final = "plaintext"
 
-BlockStyle = Literal["indent", "braces", "prose"]
+BlockStyle = Literal["indent", "prose"]
 
 
 class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

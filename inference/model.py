@@ -37,6 +37,11 @@ class LanguageModel(Protocol):
         """The most tokens a cache may hold."""
         ...
 
+    @property
+    def num_cache_bytes(self) -> int:
+        """What one full cache takes."""
+        ...
+
     def create_cache(self) -> KvCache:
         """Return an empty cache of `context_length` tokens."""
         ...

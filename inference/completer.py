@@ -1,0 +1,126 @@
+"""Answer one request after another with one model: prompt, prefill, generate, stop.
+
+Lives in the engine thread. It knows nothing of queues, processes or event loops; whoever calls it
+says when to stop.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from inference.cancellation import CancelToken
+from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.errors import RequestCancelledError
+from inference.fim import FimTemplate
+from inference.generate import generate
+from inference.languages import language_for
+from inference.model import LanguageModel, Logits
+from inference.prompt import build_prompt
+from inference.session import Session, SessionPool
+from inference.stopping import stop_rule
+from inference.timing import Timings, now_ms, stopwatch
+from inference.tokenizer import Tokenizer
+
+MAX_PROMPT_TOKENS: Final = 2_048
+"""Reading this much cold takes under a second with 35M active parameters on two cores; what comes
+after is incremental. A model with a longer context is not made to wait for all of it."""
+
+MAX_SESSIONS: Final = 4
+"""Contexts kept warm: a person moves between a few files."""
+
+MAX_CACHE_BYTES: Final = 1 << 30
+
+
+class LoadedModel(msgspec.Struct, frozen=True):
+    """All that answering needs of a package."""
+
+    name: str
+    model: LanguageModel
+    tokenizer: Tokenizer
+    fim: FimTemplate | None
+    end_token_ids: frozenset[int]
+    """A completion ends at each of these: end of text, and every special token."""
+
+
+class Completer:
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        num_affordable = MAX_CACHE_BYTES // max(1, loaded.model.num_cache_bytes)
+        max_sessions = max(1, min(MAX_SESSIONS, num_affordable))
+        self._pool = SessionPool(loaded.model, max_sessions=max_sessions)
+
+    def complete(
+        self, request: CompletionRequest, cancel: CancelToken, is_expired: Callable[[], bool]
+    ) -> Completion:
+        """Return what the model writes into the hole; at the deadline, what it has written by then.
+
+        Raises RequestCancelledError when cancelled, or when the deadline comes before any text.
+        """
+        timings, started = Timings(), now_ms()
+        with stopwatch(timings, "prompt_ms"):
+            prompt = self._prompt(request)
+        if not prompt:
+            return Completion.nothing(FinishReason.EMPTY)
+        session = self._pool.session_for(prompt)
+        with stopwatch(timings, "prefill_ms"):
+            logits, num_reused = session.prefill(prompt, cancel)
+        writer = _Writer(self._loaded, request, timings, started)
+        with stopwatch(timings, "decode_ms"):
+            try:
+                reason = writer.write(session, logits, cancel)
+            except RequestCancelledError:
+                if not is_expired():
+                    raise
+                reason = FinishReason.DEADLINE
+        timings.total_ms = now_ms() - started
+        text = writer.text.rstrip()
+        return Completion(
+            text=text,
+            finish_reason=reason if text else FinishReason.EMPTY,
+            tokens=TokenCounts(
+                prompt=len(prompt), reused=num_reused, generated=writer.num_generated
+            ),
+            timings=timings,
+        )
+
+    def _prompt(self, request: CompletionRequest) -> list[int]:
+        context_length = self._loaded.model.context_length
+        max_tokens = max(1, min(MAX_PROMPT_TOKENS, context_length - request.max_tokens))
+        encode = self._loaded.tokenizer.encode
+        return build_prompt(
+            request.prefix, request.suffix, self._loaded.fim, encode, max_tokens=max_tokens
+        )
+
+
+class _Writer:
+    """The text of one completion as it grows; valid at every moment, so it may be cut short."""
+
+    def __init__(
+        self, loaded: LoadedModel, request: CompletionRequest, timings: Timings, started: float
+    ) -> None:
+        self.text = ""
+        self.num_generated = 0
+        self._end_token_ids = loaded.end_token_ids
+        self._decode = loaded.tokenizer.stream()
+        self._max_tokens = request.max_tokens
+        self._stop, self._stop_reason = stop_rule(
+            request.scope, language_for(request.language), request.prefix
+        )
+        self._timings = timings
+        self._started = started
+
+    def write(self, session: Session, logits: Logits, cancel: CancelToken) -> FinishReason:
+        for token_id in generate(session, logits, self._end_token_ids, cancel):
+            self.num_generated += 1
+            if self.num_generated == 1:
+                self._timings.first_token_ms = now_ms() - self._started
+            self.text += self._decode(token_id)
+            num_kept = self._stop(self.text)
+            if num_kept is not None:
+                self.text = self.text[:num_kept]
+                return self._stop_reason
+            if self.num_generated == self._max_tokens:
+                return FinishReason.LENGTH
+        is_full = session.cache_length == session.capacity
+        return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN

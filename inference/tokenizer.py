@@ -1,0 +1,71 @@
+"""Text to token ids and back, without ever showing half a character.
+
+The sole user of tokenizers. Text that spells a special token is text: a file that contains
+"<|endoftext|>" must not end a prompt.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import tokenizers
+from tokenizers.decoders import DecodeStream
+
+from inference.errors import InvalidModelError
+
+MAX_TOKENIZER_BYTES: Final = 32 << 20
+
+T = TypeVar("T")
+
+
+class Tokenizer:
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        tokenizer.encode_special_tokens = True
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Read tokenizer.json. Raises InvalidModelError where it cannot be understood."""
+        if path.stat().st_size > MAX_TOKENIZER_BYTES:
+            raise InvalidModelError(f"{path} is larger than {MAX_TOKENIZER_BYTES} bytes")
+        try:
+            tokenizer = _guarded(lambda: tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises plain Exception
+            raise InvalidModelError(f"{path} is no tokenizer: {error}; export again") from error
+        return cls(tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, special tokens included."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        added = self._tokenizer.get_added_tokens_decoder()
+        return frozenset(token_id for token_id, token in added.items() if token.special)
+
+    def encode(self, text: str) -> list[int]:
+        return _guarded(lambda: self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return _guarded(lambda: self._tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    def stream(self) -> Callable[[int], str]:
+        """Return a function from the next token id to the text it completes.
+
+        A token that ends inside a character gives "", the one that completes it gives all of it.
+        """
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token_id: _guarded(lambda: decoder.step(self._tokenizer, token_id)) or ""
+
+
+def _guarded(call: Callable[[], T]) -> T:
+    """Turn the library's panics into exceptions: PanicException is a BaseException."""
+    try:
+        return call()
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as panic:
+        raise RuntimeError(f"the tokenizer panicked: {panic}") from panic
