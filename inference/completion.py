@@ -57,9 +57,14 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
 def checked(request: CompletionRequest) -> CompletionRequest:
     """Return the request as it is, or raise InvalidRequestError naming what is out of bounds."""
     try:
-        return msgspec.convert(msgspec.to_builtins(request), type=CompletionRequest)
-    except msgspec.ValidationError as error:
+        encoded = msgspec.msgpack.encode(request)
+        return msgspec.msgpack.decode(encoded, type=CompletionRequest)
+    except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidRequestError(f"the request is out of bounds: {error}") from error
+    except UnicodeEncodeError as error:  # Python and JSON may hold it; no tokenizer accepts it
+        raise InvalidRequestError(
+            "the request's text holds half a surrogate pair; replace it"
+        ) from error
 
 
 class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@
     ├── InvalidModelError         a package is there and cannot be trusted or understood
     ├── InvalidRequestError       a request's values are outside what the engine accepts
     ├── EngineUnavailableError    the engine is closed or could not be reached
-    └── RequestCancelledError     the request was cancelled while it ran
+    ├── RequestCancelledError     the request was cancelled while it ran
+    └── WireError                 the other side of the process boundary is not understood
 
 "No suggestion" is a result, not an error.
 Messages are lower case, name the value and the remedy, and carry no trailing dot.
@@ -33,4 +34,8 @@ class EngineUnavailableError(InklingError):
 
 
 class RequestCancelledError(InklingError):
+    pass
+
+
+class WireError(InklingError):
     pass
