@@ -1,0 +1,94 @@
+"""`inkling complete` finds the place it is told, or says why it cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from inference.cli import read_hole
+from inference.errors import InvalidRequestError
+
+SOURCE = "def f():\n    return 1\n"
+
+
+def check(
+    place: str,
+    *,
+    tmp_path: Path,
+    content: bytes = SOURCE.encode(),
+    until: str | None = None,
+    cuts: tuple[str, str] | None = None,
+    refuses: str = "",
+) -> None:
+    (tmp_path / "a.py").write_bytes(content)
+    if cuts is None:
+        with pytest.raises(InvalidRequestError, match=refuses):
+            read_hole(f"{tmp_path}/{place}", until)
+    else:
+        hole = read_hole(f"{tmp_path}/{place}", until)
+        assert (hole.prefix, hole.suffix) == cuts
+        assert hole.prefix + hole.removed + hole.suffix == content.decode()
+
+
+def test_it_cuts_at_the_column(tmp_path: Path) -> None:
+    check("a.py:2:5", tmp_path=tmp_path, cuts=("def f():\n    ", "return 1\n"))
+
+
+def test_the_end_of_a_line_is_one_behind_it(tmp_path: Path) -> None:
+    check("a.py:1:9", tmp_path=tmp_path, cuts=("def f():", "\n    return 1\n"))
+
+
+def test_the_line_behind_the_last_break_exists(tmp_path: Path) -> None:
+    check("a.py:3:1", tmp_path=tmp_path, cuts=(SOURCE, ""))
+
+
+def test_an_empty_file_has_one_place(tmp_path: Path) -> None:
+    check("a.py:1:1", tmp_path=tmp_path, content=b"", cuts=("", ""))
+
+
+def test_carriage_returns_stay_and_do_not_count(tmp_path: Path) -> None:
+    check("a.py:1:2", tmp_path=tmp_path, content=b"a\r\nb", cuts=("a", "\r\nb"))
+
+
+def test_characters_count_not_bytes(tmp_path: Path) -> None:
+    check("a.py:1:3", tmp_path=tmp_path, content="é🦑x".encode(), cuts=("é🦑", "x"))
+
+
+def test_what_stands_up_to_until_is_taken_out(tmp_path: Path) -> None:
+    check("a.py:2:5", until="2:13", tmp_path=tmp_path, cuts=("def f():\n    ", "\n"))
+
+
+def test_a_line_outside_the_file_is_refused(tmp_path: Path) -> None:
+    check("a.py:4:1", tmp_path=tmp_path, refuses="has 3 lines; line 4 is outside it")
+
+
+def test_a_column_outside_the_line_is_refused(tmp_path: Path) -> None:
+    check("a.py:1:10", tmp_path=tmp_path, refuses="has 8 characters; column 10 is outside it")
+
+
+def test_line_zero_is_refused(tmp_path: Path) -> None:
+    check("a.py:0:1", tmp_path=tmp_path, refuses="line 0 is outside")
+
+
+def test_a_place_needs_its_three_parts(tmp_path: Path) -> None:
+    check("a.py", tmp_path=tmp_path, refuses="write FILE:LINE:COLUMN")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    check("b.py:1:1", tmp_path=tmp_path, refuses=r"cannot read .*b\.py: No such file")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    check("c:1:1", tmp_path=tmp_path, refuses="cannot read")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    check("a.py:1:1", tmp_path=tmp_path, content=b"a = '\xe9'", refuses="not UTF-8 at byte 5")
+
+
+def test_until_before_the_place_is_refused(tmp_path: Path) -> None:
+    check("a.py:2:5", until="1:1", tmp_path=tmp_path, refuses="swap them")
+
+
+def test_until_needs_two_numbers(tmp_path: Path) -> None:
+    check("a.py:2:5", until="x", tmp_path=tmp_path, refuses="write LINE:COLUMN")
