@@ -17,8 +17,8 @@ parity: .venv/installed-parity
 	$(BIN)/python -m pytest -m parity
 
 bench: .venv/installed-test
-	$(BIN)/python benchmarks/decode.py
-	$(BIN)/python benchmarks/server.py
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.server
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
