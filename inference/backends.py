@@ -1,10 +1,13 @@
 """Choose what stands behind the Engine protocol."""
 
+import os
+import sys
 from pathlib import Path
 
 import msgspec
 
 from inference.engine import Engine
+from inference.supervised import SupervisedEngine
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,4 +19,17 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_engine(options: EngineOptions) -> Engine:
     """Return an engine that is still loading; its process starts with the first await on it."""
-    raise NotImplementedError(options)
+    return SupervisedEngine(host_command(options))
+
+
+def host_command(options: EngineOptions) -> list[str]:
+    """Return the command line of a host that ends with this process.
+
+    -P keeps the current folder, which may be a stranger's repository, out of its imports.
+    """
+    command = [sys.executable, "-P", "-m", "inference.host", "--parent", str(os.getpid())]
+    if options.model is not None:
+        command += ["--model", str(options.model.absolute())]
+    if options.num_threads is not None:
+        command += ["--threads", str(options.num_threads)]
+    return command
