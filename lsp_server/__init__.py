@@ -1,0 +1,1 @@
+"""The language server: LSP in and out, text from whatever stands behind `inference.Engine`."""

@@ -1,0 +1,82 @@
+"""The command `inkling lsp`: arguments, logging, a server on the standard streams."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from inference import Engine, EngineOptions, open_engine
+from lsp_server.features import register
+from lsp_server.lifecycle import watch_process
+from lsp_server.server import InklingServer, serve
+from lsp_server.transport import take_standard_streams
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+QUOTING_LOGGERS: Final = ("pygls", "lsprotocol", "cattrs", "asyncio")
+"""Libraries that write messages, and with them documents, into their logs."""
+
+
+def create_server(engine: Engine) -> InklingServer:
+    """Return a server with every feature; it owns `engine` from here on."""
+    server = InklingServer(engine)
+    register(server)
+    return server
+
+
+def run(server: InklingServer, *, client_process_id: int | None = None) -> int:
+    """Serve the standard streams until the client leaves; return the exit code."""
+    read_fd, write_fd = take_standard_streams()
+    return asyncio.run(_serve(server, read_fd, write_fd, client_process_id))
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr: stdout belongs to the protocol."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    for name in QUOTING_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _refuse(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"inkling speaks LSP over stdio only; start it without {parameter.opts[0]}={value}"
+        )
+
+
+@click.command()
+@click.option("--stdio", is_flag=True, expose_value=False, help="Accepted: it is the only way.")
+@click.option("--clientProcessId", "client_process_id", type=int, help="Leave when it is gone.")
+@click.option(
+    "--model", type=Path, envvar="INKLING_MODEL", help="A package made by `inkling export`."
+)
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default="warning", envvar="INKLING_LOG",
+    show_default=True,
+)  # fmt: skip
+@click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
+@click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
+def lsp(client_process_id: int | None, model: Path | None, log_level: str) -> None:
+    """Run the language server over stdio."""
+    configure_logging(log_level)
+    server = create_server(open_engine(EngineOptions(model=model)))
+    sys.exit(run(server, client_process_id=client_process_id))
+
+
+async def _serve(
+    server: InklingServer, read_fd: int, write_fd: int, client_process_id: int | None
+) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, server.lifecycle.end)
+    if client_process_id is not None:
+        watch_process(client_process_id, server.lifecycle.end)
+    return await serve(server, read_fd, write_fd)

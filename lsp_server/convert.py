@@ -1,0 +1,132 @@
+"""Translate between the engine's words and LSP's; nothing else does.
+
+Pure. What the engine is shown of a long document starts at a place that stays put while one types,
+because the engine keeps what it has read as long as the beginning is the same.
+"""
+
+from itertools import takewhile
+from typing import Final
+
+from lsprotocol import types
+
+from inference import Completion, CompletionRequest, Scope
+from lsp_server.documents import Document
+
+MAX_PREFIX_CHARACTERS: Final = 32_768
+MAX_SUFFIX_CHARACTERS: Final = 8_192
+PREFIX_STRIDE: Final = 8_192
+"""The prefix starts behind a multiple of this, so it moves once in some thousand characters."""
+
+MAX_NAME_CHARACTERS: Final = 4_096
+"""Of what names a document or a language; the engine accepts no more."""
+
+
+def completion_request(
+    document: Document, offset: int, *, scope: Scope, max_tokens: int, deadline_ms: int
+) -> CompletionRequest:
+    return CompletionRequest(
+        document=_encodable(document.uri[-MAX_NAME_CHARACTERS:]),
+        prefix=_encodable(prefix_before(document, offset)),
+        suffix=_encodable(suffix_after(document, offset)),
+        language=_encodable(document.language_id[:MAX_NAME_CHARACTERS]),
+        scope=scope,
+        max_tokens=max_tokens,
+        deadline_ms=deadline_ms,
+    )
+
+
+def prefix_before(document: Document, offset: int) -> str:
+    """Return the end of what stands before `offset`: whole lines, where they are short enough."""
+    lines = document.lines
+    if offset <= MAX_PREFIX_CHARACTERS:
+        return lines.between(0, offset)
+    surplus = offset - MAX_PREFIX_CHARACTERS
+    edge = -(-surplus // PREFIX_STRIDE) * PREFIX_STRIDE
+    line_index, column = lines.place_of(edge)
+    start = edge if column == 0 else edge - column + len(lines.line(line_index))
+    return lines.between(start if start <= offset else edge, offset)
+
+
+def suffix_after(document: Document, offset: int) -> str:
+    return document.lines.between(offset, offset + MAX_SUFFIX_CHARACTERS)
+
+
+def inline_completion_list(
+    document: Document, offset: int, completion: Completion
+) -> types.InlineCompletionList:
+    """Return one item, or none for a completion without text.
+
+    The range is stated although it is empty: VS Code replaces the word at the cursor without one.
+    """
+    if not completion.text:
+        return no_inline_completions()
+    position = document.position_at(offset)
+    item = types.InlineCompletionItem(
+        insert_text=completion.text, range=types.Range(start=position, end=position)
+    )
+    return types.InlineCompletionList(items=[item])
+
+
+def no_inline_completions() -> types.InlineCompletionList:
+    return types.InlineCompletionList(items=[])
+
+
+def completion_list(
+    document: Document, offset: int, completion: Completion
+) -> types.CompletionList:
+    """Return one menu item, or none for a completion without text.
+
+    A client compares the word before the cursor with an item and drops the item when they differ.
+    So the item replaces that word by itself and the completion, and all its texts start with it.
+    `label`, `filterText` and `insertText` are one line, for clients that do not know `textEdit`.
+    The list is incomplete: the next character asks anew.
+    """
+    if not completion.text.strip():
+        return no_completions()
+    before, _ = document.around(offset)
+    word = _word_at_end(before)
+    text = word + completion.text
+    first_line = _first_line(text)
+    span = types.Range(
+        start=document.position_at(offset - len(word)), end=document.position_at(offset)
+    )
+    item = types.CompletionItem(
+        label=first_line,
+        kind=types.CompletionItemKind.Text,
+        detail="Inkling",
+        documentation=text if text != first_line else None,
+        filter_text=first_line,
+        insert_text=first_line,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(range=span, new_text=text),
+    )
+    return types.CompletionList(is_incomplete=True, items=[item])
+
+
+def no_completions() -> types.CompletionList:
+    return types.CompletionList(is_incomplete=True, items=[])
+
+
+def _word_at_end(text: str) -> str:
+    length = sum(
+        1
+        for _ in takewhile(
+            lambda character: character.isalnum() or character == "_", reversed(text)
+        )
+    )
+    return text[len(text) - length :]
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that shows something; white space before the very first one counts."""
+    first = text.split("\n", 1)[0].rstrip("\r")
+    return first if first.strip() else text.lstrip().split("\n", 1)[0].rstrip("\r")
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which a client may send and no encoding can carry to the engine."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,18 @@
+"""What the server does, one module per family of LSP methods; adding one is a line in FEATURES."""
+
+from typing import Final
+
+from lsp_server.features import completion, configuration, inline_completion, session, sync
+from lsp_server.server import Feature, InklingServer
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    *session.FEATURES,
+    *sync.FEATURES,
+    *configuration.FEATURES,
+    *inline_completion.FEATURES,
+    *completion.FEATURES,
+)
+
+
+def register(server: InklingServer) -> None:
+    server.register(FEATURES)

@@ -1,0 +1,25 @@
+"""Begin a session: learn who the client is, and load the model once `initialize` is answered."""
+
+import asyncio
+from typing import Final
+
+from lsprotocol import types
+
+from lsp_server.documents import Documents
+from lsp_server.features.configuration import configure
+from lsp_server.lifecycle import watch_process
+from lsp_server.profiles import client_profile
+from lsp_server.server import Feature, InklingServer
+
+
+def initialize(ls: InklingServer, params: types.InitializeParams) -> None:
+    ls.client = client_profile(params)
+    ls.documents = Documents(ls.client.position_encoding)
+    configure(ls, params.initialization_options)
+    if ls.client.process_id is not None:
+        watch_process(ls.client.process_id, ls.lifecycle.end)
+    # On the loop's next turn the answer is on its way; starting a process must not delay it.
+    asyncio.get_running_loop().call_soon(ls.start_engine)
+
+
+FEATURES: Final = (Feature(types.INITIALIZE, None, initialize),)

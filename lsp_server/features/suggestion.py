@@ -1,0 +1,54 @@
+"""Find the completion for a place in a document: what every feature that shows one shares."""
+
+import logging
+from typing import NamedTuple
+
+from lsprotocol import types
+
+from inference import Completion
+from lsp_server.convert import completion_request
+from lsp_server.documents import Document
+from lsp_server.policy.gate import Trigger, silence
+from lsp_server.policy.scope import max_tokens, scope_at
+from lsp_server.server import InklingServer
+
+log = logging.getLogger(__name__)
+
+
+class Suggestion(NamedTuple):
+    """`completion` belongs at `offset` of this version of the document."""
+
+    document: Document
+    offset: int
+    completion: Completion
+
+
+async def suggest(
+    ls: InklingServer, uri: str, position: types.Position, trigger: Trigger
+) -> Suggestion | None:
+    """Return what to show, or None where the document is not open or silence is better."""
+    document = ls.documents.get(uri)
+    if document is None:
+        return None
+    reason = silence(ls.settings, document, trigger)
+    if reason is not None:
+        log.debug("silent: %s", reason)
+        return None
+    offset = document.offset_at(position)
+    request = completion_request(
+        document,
+        offset,
+        scope=scope_at(document, offset),
+        max_tokens=max_tokens(ls.settings, trigger),
+        deadline_ms=ls.settings.deadline_ms,
+    )
+    completion = await ls.complete(request)
+    log.debug(
+        "%s after %.1f ms: %d tokens read, %d reused, %d written",
+        completion.finish_reason,
+        completion.timings.total_ms,
+        completion.tokens.prompt,
+        completion.tokens.reused,
+        completion.tokens.generated,
+    )
+    return Suggestion(document, offset, completion)

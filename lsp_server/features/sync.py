@@ -1,0 +1,28 @@
+"""Follow what the client's documents hold."""
+
+from typing import Final
+
+from lsprotocol import types
+
+from lsp_server.server import Feature, InklingServer
+
+
+def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:
+    ls.documents.open(params.text_document)
+
+
+def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> None:
+    document = params.text_document
+    ls.documents.change(document.uri, document.version, params.content_changes)
+
+
+def did_close(ls: InklingServer, params: types.DidCloseTextDocumentParams) -> None:
+    ls.documents.close(params.text_document.uri)
+    ls.abandon(params.text_document.uri)
+
+
+FEATURES: Final = (
+    Feature(types.TEXT_DOCUMENT_DID_OPEN, None, did_open),
+    Feature(types.TEXT_DOCUMENT_DID_CHANGE, None, did_change),
+    Feature(types.TEXT_DOCUMENT_DID_CLOSE, None, did_close),
+)

@@ -1,0 +1,140 @@
+"""Hold what one client's session consists of: its profile, settings, documents and the engine.
+
+One server object per connection; nothing here is global. Everything runs on the event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
+from lsp_server.documents import Documents
+from lsp_server.lifecycle import Lifecycle
+from lsp_server.profiles import ClientProfile
+from lsp_server.protocol import InklingProtocol, described
+from lsp_server.settings import Settings
+from lsp_server.transport import Connection
+
+log = logging.getLogger(__name__)
+
+LEAVING_SECONDS: Final = 0.5
+"""How long the engine may take to close at the end."""
+
+
+class Feature(NamedTuple):
+    """An LSP method, how it is advertised, and its handler: `handler(ls, params)`.
+
+    A request's handler is a coroutine function, so that it can be cancelled; a notification's is a
+    plain function, so that it has run before the next message is seen.
+    """
+
+    method: str
+    options: object | None
+    handler: Callable[..., object]
+
+
+class InklingServer(LanguageServer):
+    """The session of one client. `engine` is owned: it is closed when the session ends."""
+
+    protocol: InklingProtocol
+
+    def __init__(self, engine: Engine, version: str = "") -> None:
+        super().__init__("inkling", version, protocol_cls=InklingProtocol)
+        self.engine = engine
+        self.client = ClientProfile()
+        self.settings = Settings()
+        self.documents = Documents()
+        self._running: dict[str, asyncio.Task[Completion]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._shown: set[str] = set()
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        return self.protocol.lifecycle
+
+    def register(self, features: Sequence[Feature]) -> None:
+        for method, options, handler in features:
+            self.feature(method, options)(handler)
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Ask the engine; the latest request for a document makes the earlier ones empty."""
+        self.abandon(request.document)
+        task = asyncio.ensure_future(self.engine.complete(request))
+        self._running[request.document] = task
+        try:
+            completion = await task
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if waiting is None or waiting.cancelling():
+                raise  # the client cancelled this request itself
+            return Completion.nothing(FinishReason.SUPERSEDED)
+        finally:
+            if self._running.get(request.document) is task:
+                del self._running[request.document]
+        if completion.finish_reason in (FinishReason.UNAVAILABLE, FinishReason.FAILED):
+            self._show_failure(self.engine.status())
+        return completion
+
+    def abandon(self, uri: str) -> None:
+        """Stop what runs for a document; its request is answered with no text."""
+        task = self._running.pop(uri, None)
+        if task is not None:
+            task.cancel()
+
+    def start_engine(self) -> None:
+        """Load the model in the background; should that fail, say so."""
+        task = asyncio.ensure_future(self._watch_engine())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def show_once(self, kind: types.MessageType, message: str) -> None:
+        """Show a message to the user unless it was shown before in this session."""
+        if message and message not in self._shown:
+            self._shown.add(message)
+            self.window_show_message(types.ShowMessageParams(kind, f"Inkling: {message}"))
+
+    async def _watch_engine(self) -> None:
+        try:
+            status = await self.engine.wait_ready()
+        except Exception as error:  # the boundary: the server lives without an engine
+            log.error("the engine failed to start: %s", described(error))  # noqa: TRY400
+        else:
+            log.info("the engine is %s", status.state)
+            self._show_failure(status)
+
+    def _show_failure(self, status: EngineStatus) -> None:
+        if status.state is EngineState.FAILED:
+            self.show_once(types.MessageType.Error, status.message)
+
+
+async def serve(server: InklingServer, read_fd: int, write_fd: int) -> int:
+    """Speak LSP over two descriptors until the client leaves; return the exit code."""
+    asyncio.get_running_loop().set_exception_handler(_report)
+    protocol, lifecycle = server.protocol, server.lifecycle
+
+    def end(reason: str) -> None:
+        if reason:
+            protocol.fail(reason)
+        else:
+            lifecycle.end()
+
+    connection = Connection(read_fd, write_fd, on_frame=protocol.receive, on_end=end)
+    protocol.set_writer(connection)
+    connection.start()
+    await lifecycle.wait_ended()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.engine.close(), LEAVING_SECONDS)
+    connection.close()
+    return lifecycle.exit_code
+
+
+def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the loop could not hand to anyone, without its values."""
+    error = context.get("exception")
+    what = described(error) if isinstance(error, BaseException) else context.get("message")
+    log.error("in the event loop: %s", what)
