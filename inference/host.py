@@ -20,7 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from inference.completion import CompletionRequest
 from inference.engine import Engine, EngineState, EngineStatus
@@ -51,15 +51,29 @@ _READ_BYTES: Final = 1 << 16
 
 def main() -> None:
     options = _parser().parse_args()
+
+    def open_engine() -> Engine:
+        from inference.local import LocalEngine  # onnxruntime, late: see `run`
+
+        return LocalEngine.open(options.model, num_threads=options.threads)
+
+    run(open_engine, parent=options.parent)
+
+
+def run(open_engine: Callable[[], Engine], *, parent: int) -> NoReturn:
+    """Serve an engine over stdin and stdout until there is no use for it, then end the process.
+
+    `open_engine` is called once stdout is safe from whatever it may print.
+    """
     if sys.platform == "linux":
-        die_with(options.parent)
+        die_with(parent)
     # Ctrl-C in a terminal reaches the whole group. This process ends when its parent says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    output = claim_stdout()
+    send = _writer(claim_stdout())
     # Neither asyncio.run nor the end of the interpreter would do: both join the threads, and one
     # that is inside onnxruntime ends when it likes.
-    asyncio.new_event_loop().run_until_complete(_run(options.model, options.threads, output))
+    asyncio.new_event_loop().run_until_complete(_serve(open_engine, send))
     logging.shutdown()
     os._exit(0)
 
@@ -167,12 +181,9 @@ def log_without_text(error: BaseException) -> None:
     logger.error("%s in the engine\n%s", type(error).__name__, frames)
 
 
-async def _run(model: Path | None, num_threads: int | None, output: int) -> None:
-    # Imported late: whatever onnxruntime prints must find stdout claimed already.
-    from inference.local import LocalEngine
-
-    engine = LocalEngine.open(model, num_threads=num_threads)
-    host = Host(engine, _writer(output))
+async def _serve(open_engine: Callable[[], Engine], send: Callable[[FromHost], None]) -> None:
+    engine = open_engine()
+    host = Host(engine, send)
     loop = asyncio.get_running_loop()
     threading.Thread(target=_pump, args=(loop, host.feed), daemon=True).start()
     await host.serve()
