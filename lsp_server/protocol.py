@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 RequestId = str | int
 Handler = Callable[..., object]
 
+MAX_UINTEGER: Final = 2**31 - 1
 INVALID_REQUEST: Final = types.ErrorCodes.InvalidRequest
 CANCEL_REQUEST: Final = types.CANCEL_REQUEST
 
@@ -42,6 +43,8 @@ class InklingProtocol(LanguageServerProtocol):
 
     def __init__(self, server: object, converter: Converter) -> None:
         super().__init__(server, converter)
+        _accept_what_clients_send(converter)
+        self.server_info = types.ServerInfo("inkling")
         self.lifecycle = Lifecycle()
 
     def receive(self, body: bytes) -> None:
@@ -194,6 +197,25 @@ def described(error: BaseException) -> str:
 
 _INVALID: Final = object()
 _BUILTIN: Final = (types.INITIALIZE, types.SHUTDOWN)
+
+
+def _accept_what_clients_send(converter: Converter) -> None:
+    """Read two things more leniently than LSP's types do.
+
+    Libraries of before LSP 3.18 count trigger kinds from 0. Some clients write a very large number
+    for the end of a line.
+    """
+
+    def trigger_kind(value: object, _: type) -> types.InlineCompletionTriggerKind:
+        is_invoked = value == types.InlineCompletionTriggerKind.Invoked
+        return types.InlineCompletionTriggerKind(1 if is_invoked else 2)
+
+    def position(value: dict[str, Any], _: type) -> types.Position:
+        line, character = (min(int(value[name]), MAX_UINTEGER) for name in ("line", "character"))
+        return types.Position(line, character)
+
+    converter.register_structure_hook(types.InlineCompletionTriggerKind, trigger_kind)
+    converter.register_structure_hook(types.Position, position)
 
 
 def _capabilities(

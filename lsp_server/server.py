@@ -43,8 +43,8 @@ class InklingServer(LanguageServer):
 
     protocol: InklingProtocol
 
-    def __init__(self, engine: Engine, version: str = "") -> None:
-        super().__init__("inkling", version, protocol_cls=InklingProtocol)
+    def __init__(self, engine: Engine) -> None:
+        super().__init__("inkling", "", protocol_cls=InklingProtocol)
         self.engine = engine
         self.client = ClientProfile()
         self.settings = Settings()

@@ -1,0 +1,89 @@
+"""An engine whose answers, delays and failures are written down beforehand; it counts what it does."""
+
+import asyncio
+
+import msgspec
+
+from inference import (
+    Completion,
+    CompletionRequest,
+    EngineState,
+    EngineStatus,
+    FinishReason,
+    InklingError,
+)
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next requests meet. `is_held` requests wait for `release`, `step_ms` each step."""
+
+    text: str = "return 1"
+    finish_reason: FinishReason = FinishReason.BLOCK
+    num_steps: int = 1
+    step_ms: float = 0.0
+    is_held: bool = False
+    raises: str = ""
+    """"user": an error whose text may be shown; "bug": one whose text quotes the document."""
+
+
+class Log(msgspec.Struct):
+    requests: list[CompletionRequest] = []
+    num_running: int = 0
+    num_answered: int = 0
+    num_cancelled: int = 0
+    num_steps: int = 0
+    num_closed: int = 0
+
+
+class ScriptedEngine:
+    def __init__(self, script: Script | None = None, status: EngineStatus | None = None) -> None:
+        self.script = script or Script()
+        self.log = Log()
+        self._status = status or EngineStatus(state=EngineState.READY)
+        self._released = asyncio.Event()
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        script, log = self.script, self.log
+        log.requests.append(request)
+        log.num_running += 1
+        try:
+            await self._work(script)
+        except asyncio.CancelledError:
+            log.num_cancelled += 1
+            raise
+        finally:
+            log.num_running -= 1
+        log.num_answered += 1
+        match script.raises:
+            case "user":
+                raise InklingError("the script says no")
+            case "bug":
+                raise ValueError(f"cannot cope with {request.prefix!r}")
+            case _:
+                return Completion(text=script.text, finish_reason=script.finish_reason)
+
+    async def wait_ready(self) -> EngineStatus:
+        return self._status
+
+    def status(self) -> EngineStatus:
+        return self._status
+
+    async def close(self) -> None:
+        self.log.num_closed += 1
+
+    def play(self, script: Script) -> None:
+        """Change what the next requests meet; those that are held go on."""
+        self.release()
+        self.script = script
+        self.log = Log()
+
+    def release(self) -> None:
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def _work(self, script: Script) -> None:
+        for _ in range(script.num_steps):
+            await asyncio.sleep(script.step_ms / 1000)
+            self.log.num_steps += 1
+        if script.is_held:
+            await self._released.wait()
