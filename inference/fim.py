@@ -12,11 +12,12 @@ Invariant 17: training and serving both arrange holes with this code.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 FimOrder = Literal["psm", "spm"]
+TokenId = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,12 +27,12 @@ class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     order: FimOrder
-    prefix_token_id: int
-    suffix_token_id: int
-    middle_token_id: int
-    pad_token_id: int | None = None
-    repo_name_token_id: int | None = None
-    file_separator_token_id: int | None = None
+    prefix_token_id: TokenId
+    suffix_token_id: TokenId
+    middle_token_id: TokenId
+    pad_token_id: TokenId | None = None
+    repo_name_token_id: TokenId | None = None
+    file_separator_token_id: TokenId | None = None
 
     @property
     def num_special_tokens(self) -> int:

@@ -13,21 +13,25 @@ A hash is necessary: 481 of 500 bit flips in an ONNX file loaded and ran without
 """
 
 import hashlib
+import re
 import stat
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from inference.errors import InvalidModelError, ModelNotFoundError
-from inference.fim import FimTemplate
+from inference.fim import FimTemplate, TokenId
 
 MANIFEST_FILE: Final = "manifest.json"
 MODEL_FILE: Final = "model.onnx"
 TOKENIZER_FILE: Final = "tokenizer.json"
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 1 << 20
+
+# Nothing that a file system reads as more than a name: no folder, no drive, no stream, no NUL.
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", re.ASCII)
 
 Precision = Literal["f32", "f16", "int8", "int4"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -77,7 +81,7 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     architecture: Architecture
     parameters: Parameters
     context_length: Positive
-    eos_token_ids: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+    eos_token_ids: Annotated[tuple[TokenId, ...], msgspec.Meta(min_length=1)]
     fim: FimTemplate | None
     files: dict[str, FileEntry]
     quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
@@ -107,7 +111,10 @@ def read_manifest(folder: Path) -> ModelManifest:
         raise InvalidModelError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes; export again")
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=ModelManifest)
-    except msgspec.DecodeError as error:  # a ValidationError is one too
+    except OSError as error:
+        raise InvalidModelError(f"{path} cannot be read: {error.strerror}") from error
+    # A ValidationError is a DecodeError too; the other two are not.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidModelError(f"{path} is not a valid manifest: {error}; export again") from error
     _check_names(manifest.files, path)
     return manifest
@@ -121,20 +128,28 @@ def verify_files(manifest: ModelManifest, folder: Path) -> None:
     for name, expected in manifest.files.items():
         path = folder / name
         try:
-            status = path.lstat()
+            _verify_file(path, expected)
         except FileNotFoundError:
             raise InvalidModelError(f"{path} is missing; export or install again") from None
-        # A hard link would let a package show the engine a file from elsewhere (B.2 of the
-        # threat notes: the runtime itself accepts them), so one name per file.
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise InvalidModelError(f"{path} is a link or not a regular file; copy it instead")
-        if status.st_size != expected.size:
+        except OSError as error:
             raise InvalidModelError(
-                f"{path} has {status.st_size} bytes instead of {expected.size}; it is truncated "
-                "or was changed: export or install again"
-            )
-        if file_entry(path).sha256 != expected.sha256:
-            raise InvalidModelError(f"{path} does not match its hash; export or install again")
+                f"{path} cannot be read: {error.strerror}; see to it, or export again"
+            ) from error
+
+
+def _verify_file(path: Path, expected: FileEntry) -> None:
+    status = path.lstat()
+    # A hard link would let a package show the engine a file from elsewhere (B.2 of the
+    # threat notes: the runtime itself accepts them), so one name per file.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise InvalidModelError(f"{path} is a link or not a regular file; copy it instead")
+    if status.st_size != expected.size:
+        raise InvalidModelError(
+            f"{path} has {status.st_size} bytes instead of {expected.size}; it is truncated "
+            "or was changed: export or install again"
+        )
+    if file_entry(path).sha256 != expected.sha256:
+        raise InvalidModelError(f"{path} does not match its hash; export or install again")
 
 
 def _check_names(files: Mapping[str, FileEntry], manifest_path: Path) -> None:
@@ -142,5 +157,7 @@ def _check_names(files: Mapping[str, FileEntry], manifest_path: Path) -> None:
         if required not in files:
             raise InvalidModelError(f"{manifest_path} names no {required}; export again")
     for name in files:
-        if PurePath(name).name != name or name in {"", ".", "..", MANIFEST_FILE} or "\\" in name:
-            raise InvalidModelError(f"{manifest_path} names {name!r}, which is no plain file name")
+        if not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
+            raise InvalidModelError(
+                f"{manifest_path} names {name!r}, which is no plain file name; export again"
+            )

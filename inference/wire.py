@@ -83,7 +83,7 @@ class MessageReader(Generic[Message]):
         while (frame := self._next_frame()) is not None:
             try:
                 yield self._decoder.decode(frame)
-            except msgspec.DecodeError as error:  # a ValidationError is one too
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise WireError(f"a frame of {len(frame)} bytes is no message: {error}") from error
 
     def _next_frame(self) -> bytes | None:

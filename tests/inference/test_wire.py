@@ -1,5 +1,7 @@
 """wire: whatever comes over the pipe is a message, an error, or not yet there."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,19 @@ def test_garbage_is_an_error_or_not_yet_a_frame(garbage: bytes) -> None:
     assert b"".join(encode(message) for message in messages) == garbage[: _length(garbage)]
 
 
+@given(st.one_of(TO_HOST, FROM_HOST), st.data())
+def test_a_frame_with_a_byte_changed_is_a_message_or_an_error(
+    message: Complete | Cancel | Ping | Shutdown | Status | Answer | Failed | Pong,
+    data: st.DataObject,
+) -> None:
+    changed = bytearray(encode(message))
+    position = data.draw(st.integers(4, len(changed) - 1))
+    changed[position] = data.draw(st.integers(0, 255))
+    for reader in (read_to_host(), read_from_host()):
+        with contextlib.suppress(WireError):
+            assert len(list(reader.feed(bytes(changed)))) == 1
+
+
 def _length(stream: bytes) -> int:
     """Return how many bytes of `stream` are whole frames."""
     end = 0
@@ -113,6 +128,15 @@ def test_an_empty_frame_is_no_message() -> None:
 
 def test_bytes_that_are_no_messagepack_are_refused() -> None:
     check(framed(b"\xc1\xc1"), error="frame of 2 bytes is no message")
+
+
+def test_text_that_is_no_utf8_is_refused() -> None:
+    check(framed(b"\x81\xa4type\xa1\xff"), error="can't decode byte 0xff")
+
+
+def test_lists_in_lists_without_end_are_refused() -> None:
+    payload = b"\x82\xa1x" + b"\x91" * 100_000 + b"\x01\xa4type\xa4ping"
+    check(framed(payload), error="maximum recursion depth")
 
 
 def test_an_unknown_message_is_refused() -> None:
