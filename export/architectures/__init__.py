@@ -1,0 +1,80 @@
+"""Find a checkpoint's family and read its config into a spec.
+
+A family is one file here and one name in FAMILIES. It refuses config values that it does not
+implement; keys that it neither reads nor lists as harmless are refused by name.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures import qwen3_moe
+from export.architectures.family import Family
+from export.architectures.shared import HARMLESS_KEYS
+from export.config import Config
+from export.errors import CheckpointError, UnsupportedError
+from export.spec import DecoderSpec, GroupedQuery, SparseMoE
+
+FAMILIES: Final[tuple[Family, ...]] = (qwen3_moe.FAMILY,)
+
+MAX_LAYERS: Final = 1024
+
+
+class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+    family: Family
+    spec: DecoderSpec
+
+
+def read_architecture(config: Config) -> Architecture:
+    """Turn a config into a spec.
+
+    Raises UnsupportedError naming the key and value that is not implemented, CheckpointError where
+    the config contradicts itself.
+    """
+    family = find_family(config)
+    if config.integer("num_hidden_layers") > MAX_LAYERS:
+        raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
+    spec = family.read_spec(config)
+    config.refuse_unread(family.ignored | HARMLESS_KEYS)
+    _check(spec)
+    return Architecture(family=family, spec=spec)
+
+
+def find_family(config: Config) -> Family:
+    """Find the family of a config by its model_type."""
+    if config.has("auto_map"):
+        raise UnsupportedError(
+            "config.json says auto_map, so the model is code that comes with the checkpoint; "
+            "such code is never run"
+        )
+    model_type = config.text("model_type")
+    family = next((family for family in FAMILIES if family.model_type == model_type), None)
+    if family is None:
+        known = ", ".join(family.model_type for family in FAMILIES)
+        raise UnsupportedError(
+            f"config.json says model_type = {model_type!r}; implemented are: {known}"
+        )
+    config.require("architectures", [family.class_name])
+    return family
+
+
+def _check(spec: DecoderSpec) -> None:
+    for index, layer in enumerate(spec.layers):
+        match layer.attention:
+            case GroupedQuery(num_attention_heads=heads, num_key_value_heads=kv, head_dim=dim):
+                if heads % kv:
+                    raise CheckpointError(
+                        f"config.json says num_attention_heads = {heads}, which is no multiple of "
+                        f"num_key_value_heads = {kv}"
+                    )
+                if dim % 2:
+                    raise CheckpointError(f"config.json says head_dim = {dim}, which is odd")
+        match layer.feed_forward:
+            case SparseMoE(num_experts=experts, router=router):
+                if router.num_experts_per_tok > experts:
+                    raise CheckpointError(
+                        f"config.json says num_experts_per_tok = {router.num_experts_per_tok} of "
+                        f"{experts} experts in layer {index}"
+                    )
+            case _:
+                pass

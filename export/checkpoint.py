@@ -1,0 +1,172 @@
+"""Read tensors from safetensors files, one at a time, after checking every figure in the header.
+
+The format (https://github.com/huggingface/safetensors, "Format"): eight bytes of header length,
+a JSON header with dtype, shape and byte range of each tensor, then the bytes without a hole.
+Nothing is mapped before dtype, shape, range and file size agree.
+
+Invariant 19: no torch, and no code of the checkpoint is run; pickled files are refused.
+"""
+
+import struct
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+import ml_dtypes
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from export.config import read_json
+from export.errors import CheckpointError, UnsupportedError
+
+SINGLE_FILE: Final = "model.safetensors"
+INDEX_FILE: Final = "model.safetensors.index.json"
+MAX_HEADER_BYTES: Final = 100_000_000
+"""The format's own limit."""
+
+DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+}
+
+Float32 = npt.NDArray[np.float32]
+
+
+class TensorEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one tensor lies: `offset` and `size` in bytes from the start of the file."""
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The tensors of a folder by name. Every entry was checked against its file."""
+
+    folder: Path
+    tensors: dict[str, TensorEntry]
+
+    def read(self, name: str) -> Float32:
+        """Read one tensor as float32, in memory of its own."""
+        entry = self.tensors[name]
+        if entry.size == 0:
+            return np.zeros(entry.shape, np.float32)
+        dtype = DTYPES[entry.dtype]
+        mapped = np.memmap(entry.path, dtype, "r", offset=entry.offset, shape=entry.shape)
+        return np.array(mapped, np.float32)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Check the headers of a folder's safetensors files; read no weight yet.
+
+    Raises CheckpointError for a missing or damaged file, UnsupportedError for what is not
+    safetensors or holds a dtype that is not read.
+    """
+    if (folder / INDEX_FILE).is_file():
+        return Checkpoint(folder=folder, tensors=_read_index(folder))
+    if (folder / SINGLE_FILE).is_file():
+        return Checkpoint(folder=folder, tensors=_read_header(folder / SINGLE_FILE))
+    pickled = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
+    if pickled:
+        raise UnsupportedError(
+            f"{pickled[0]} is a pickle, which can run code when it is read; "
+            "convert the checkpoint to safetensors first"
+        )
+    raise CheckpointError(f"no {SINGLE_FILE} and no {INDEX_FILE} in {folder}")
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+def _read_index(folder: Path) -> dict[str, TensorEntry]:
+    index = folder / INDEX_FILE
+    places = read_json(index, _Index, max_bytes=MAX_HEADER_BYTES).weight_map
+    tensors: dict[str, TensorEntry] = {}
+    for shard in sorted(set(places.values())):
+        if PurePath(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index} names {shard!r}, which is no safetensors file beside it"
+            )
+        for name, entry in _read_header(folder / shard).items():
+            if places.get(name) != shard:
+                raise CheckpointError(f"{index} does not say that {shard} holds {name}")
+            tensors[name] = entry
+    missing = sorted(places.keys() - tensors.keys())
+    if missing:
+        raise CheckpointError(f"{folder / places[missing[0]]} does not hold {missing[0]}")
+    return tensors
+
+
+def _read_header(path: Path) -> dict[str, TensorEntry]:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length_bytes = file.read(8)
+            length = struct.unpack("<Q", length_bytes)[0] if len(length_bytes) == 8 else size
+            if length > min(size - 8, MAX_HEADER_BYTES):
+                raise _damaged(path, f"its header claims {length} bytes")
+            header = file.read(length)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    tensors = {
+        name: _entry(path, name, fields, data_start=8 + length)
+        for name, fields in _decode(path, header).items()
+    }
+    _check_ranges(path, tensors, data_start=8 + length, file_size=size)
+    return tensors
+
+
+class _HeaderEntry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def _decode(path: Path, header: bytes) -> dict[str, _HeaderEntry]:
+    try:
+        raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        raw.pop("__metadata__", None)
+        return {name: msgspec.json.decode(value, type=_HeaderEntry) for name, value in raw.items()}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _damaged(path, f"its header is not valid: {error}") from error
+
+
+def _entry(path: Path, name: str, fields: _HeaderEntry, *, data_start: int) -> TensorEntry:
+    if fields.dtype not in DTYPES:
+        raise UnsupportedError(
+            f"{path} stores {name} as {fields.dtype}; only {', '.join(DTYPES)} are implemented"
+        )
+    begin, end = fields.data_offsets
+    size = prod(fields.shape) * DTYPES[fields.dtype].itemsize
+    if min([0, begin, *fields.shape]) < 0 or end - begin != size:
+        raise _damaged(path, f"{name} has shape {fields.shape} and {end - begin} bytes")
+    return TensorEntry(
+        path=path,
+        dtype=fields.dtype,
+        shape=tuple(fields.shape),
+        offset=data_start + begin,
+        size=size,
+    )
+
+
+def _check_ranges(
+    path: Path, tensors: Mapping[str, TensorEntry], *, data_start: int, file_size: int
+) -> None:
+    """Check that the tensors fill the file from the header to its end, without gap or overlap."""
+    position = data_start
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)):
+        if entry.offset != position:
+            raise _damaged(path, f"{name} begins at byte {entry.offset} instead of {position}")
+        position += entry.size
+    if position != file_size:
+        raise _damaged(path, f"it has {file_size} bytes instead of {position}")
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is truncated or damaged: {reason}; download it again")

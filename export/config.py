@@ -1,0 +1,128 @@
+"""Read a checkpoint's config.json by type, and notice what nobody read.
+
+A key that no one asked for may change what the model computes, so unknown means unsupported until
+the family's file reads it or lists it as harmless. `null` counts as absent, as in transformers.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+
+from export.errors import CheckpointError, UnsupportedError
+
+MAX_CONFIG_BYTES: Final = 1 << 24
+MAX_INTEGER: Final = 1 << 31
+
+Kind = TypeVar("Kind")
+
+
+class Config:
+    """The values of one JSON object, each to be asked for by name and type."""
+
+    def __init__(self, values: Mapping[str, Any], name: str) -> None:
+        self._values = values
+        self._name = name
+        self._read: set[str] = set()
+
+    def has(self, key: str) -> bool:
+        """Say whether the key has a value, without counting it as read."""
+        return self._values.get(key) is not None
+
+    def integer(self, key: str, *, default: int | None = None, minimum: int = 1) -> int:
+        value = self._get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._wrong(key, value, "an integer")
+        if not minimum <= value <= MAX_INTEGER:
+            raise self._wrong(key, value, f"between {minimum} and {MAX_INTEGER}")
+        return value
+
+    def number(self, key: str, *, default: float | None = None) -> float:
+        """Return a finite number above zero."""
+        value = self._get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, value, "a number")
+        if not 0.0 < value < float("inf"):
+            raise self._wrong(key, value, "finite and above zero")
+        return float(value)
+
+    def boolean(self, key: str, *, default: bool | None = None) -> bool:
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        value = self._get(key, default)
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "a string")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return the integers of a list; one integer alone, or none, is a list too."""
+        value = self._get(key, default=[])
+        try:
+            return msgspec.convert(value if isinstance(value, list) else [value], tuple[int, ...])
+        except msgspec.ValidationError:
+            raise self._wrong(key, value, "a list of integers") from None
+
+    def section(self, key: str) -> "Config":
+        """Return the object under a key, an empty one where there is none."""
+        value = self._get(key, default={})
+        if not isinstance(value, dict):
+            raise self._wrong(key, value, "an object")
+        return Config(cast("dict[str, Any]", value), f"{self._name}: {key}")
+
+    def spelling(self, *keys: str) -> str:
+        """Return which of several spellings of one key is used; the first where none is."""
+        return next((key for key in keys if self.has(key)), keys[0])
+
+    def require(self, key: str, *implemented: object) -> None:
+        """Refuse every value but the implemented ones. An absent key is refused only by None.
+
+        The first of them is what the family assumes where the key is absent.
+        """
+        value = self._get(key, default=implemented[0])
+        if not any(value == option and type(value) is type(option) for option in implemented):
+            options = " or ".join(repr(option) for option in implemented)
+            raise UnsupportedError(
+                f"{self._name} says {key} = {value!r}; only {options} is implemented"
+            )
+
+    def refuse_unread(self, ignored: Collection[str] = ()) -> None:
+        """Raise UnsupportedError naming the first key with a value that nobody read."""
+        for key, value in self._values.items():
+            if key not in self._read and key not in ignored and value is not None:
+                raise UnsupportedError(
+                    f"{self._name} says {key} = {value!r}, which is not implemented; "
+                    "remove the key if it does not change what the model computes"
+                )
+
+    def _get(self, key: str, default: object) -> Any:  # noqa: ANN401 - JSON
+        self._read.add(key)
+        value = self._values.get(key)
+        value = default if value is None else value
+        if value is None:
+            raise CheckpointError(f"{self._name} has no {key}; the checkpoint is incomplete")
+        return value
+
+    def _wrong(self, key: str, value: object, expected: str) -> CheckpointError:
+        return CheckpointError(f"{self._name} says {key} = {value!r}, which is not {expected}")
+
+
+def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES) -> Kind:
+    """Read JSON of one shape. Raises CheckpointError where it is missing or something else."""
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise CheckpointError(f"{path} has {size} bytes, more than {max_bytes}")
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not what it should be: {error}") from error
+
+
+def read_config(path: Path) -> Config:
+    return Config(read_json(path, dict[str, Any]), path.name)

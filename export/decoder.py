@@ -1,0 +1,119 @@
+"""Stack a spec's layers into one graph with the inputs and outputs that the engine binds.
+
+inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_sequence_length [],
+         logit_rows [rows]: which of the batch * sequence rows get logits,
+         past_key.{i}, past_value.{i} [batch, num_key_value_heads, capacity, head_dim]
+outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from export.graph import GraphBuilder, Value
+from export.layers.attention import AttentionInputs, AttentionOutputs, attention
+from export.layers.embedding import embedding, wanted_rows
+from export.layers.linear import linear
+from export.layers.mlp import mlp
+from export.layers.moe import moe
+from export.layers.residual import Residual, normalized
+from export.layers.rope import RopeValues, rope_values
+from export.quantization.blockwise import Weight
+from export.spec import Attention, DecoderSpec, Dense, FeedForward, Layer, Rope, SparseMoE
+from export.weights import under
+
+RopeTables = Mapping[tuple[Rope, int], RopeValues]
+
+
+def build_decoder(
+    graph: GraphBuilder, spec: DecoderSpec, weights: Mapping[str, Weight], *, context_length: int
+) -> None:
+    """Add a whole decoder that can reach `context_length` positions."""
+    inputs = _declare_inputs(graph)
+    ropes = _rope_tables(graph, spec, context_length)
+    rows, tied_head = embedding(graph, weights["embedding"], inputs.input_ids)
+    stream = Residual(total=rows)
+    for index, layer in enumerate(spec.layers):
+        with graph.scope(f"layers.{index}"):
+            cache = _attention_inputs(graph, layer.attention, inputs, ropes, index)
+            part = under(weights, f"layers.{index}.")
+            stream, attended = _layer(graph, layer, part, stream, cache)
+            _declare_outputs(graph, layer.attention, attended, index)
+    normed, _ = normalized(graph, spec.norm, weights["norm"], stream)
+    last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
+    is_tied = spec.tie_word_embeddings
+    logits = tied_head(last) if is_tied else linear(graph, weights["head"], last)
+    graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+
+
+class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    input_ids: Value
+    seqlens_k: Value
+    total_sequence_length: Value
+    logit_rows: Value
+
+
+def _declare_inputs(graph: GraphBuilder) -> _Inputs:
+    return _Inputs(
+        input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
+        seqlens_k=graph.input("seqlens_k", np.int32, ["batch"]),
+        total_sequence_length=graph.input("total_sequence_length", np.int32, []),
+        logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
+    )
+
+
+def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) -> RopeTables:
+    """Add each table that some layer uses once."""
+    wanted = dict.fromkeys(
+        (layer.attention.rope, layer.attention.head_dim) for layer in spec.layers
+    )
+    return {
+        (rope, head_dim): rope_values(graph, rope, head_dim, context_length)
+        for rope, head_dim in wanted
+    }
+
+
+def _attention_inputs(
+    graph: GraphBuilder, spec: Attention, inputs: _Inputs, ropes: RopeTables, index: int
+) -> AttentionInputs:
+    shape = ["batch", spec.num_key_value_heads, "capacity", spec.head_dim]
+    return AttentionInputs(
+        past_key=graph.input(f"past_key.{index}", np.float32, shape),
+        past_value=graph.input(f"past_value.{index}", np.float32, shape),
+        seqlens_k=inputs.seqlens_k,
+        total_sequence_length=inputs.total_sequence_length,
+        rope=ropes[spec.rope, spec.head_dim],
+    )
+
+
+def _layer(
+    graph: GraphBuilder,
+    layer: Layer,
+    weights: Mapping[str, Weight],
+    stream: Residual,
+    cache: AttentionInputs,
+) -> tuple[Residual, AttentionOutputs]:
+    normed, stream = normalized(graph, layer.norm, weights["attention_norm"], stream)
+    attended = attention(graph, layer.attention, under(weights, "attention."), normed, cache)
+    stream = stream.plus(attended.x)
+    normed, stream = normalized(graph, layer.norm, weights["feed_forward_norm"], stream)
+    return stream.plus(_feed_forward(graph, layer.feed_forward, weights, normed)), attended
+
+
+def _feed_forward(
+    graph: GraphBuilder, feed_forward: FeedForward, weights: Mapping[str, Weight], x: Value
+) -> Value:
+    match feed_forward:
+        case Dense():
+            return mlp(graph, under(weights, "mlp."), x)
+        case SparseMoE():
+            return moe(graph, feed_forward, under(weights, "moe."), x)
+
+
+def _declare_outputs(
+    graph: GraphBuilder, spec: Attention, attended: AttentionOutputs, index: int
+) -> None:
+    shape = ["batch", spec.num_key_value_heads, "capacity", spec.head_dim]
+    graph.output(f"present_key.{index}", attended.present_key, np.float32, shape)
+    graph.output(f"present_value.{index}", attended.present_value, np.float32, shape)

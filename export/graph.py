@@ -1,0 +1,155 @@
+"""Build an ONNX graph value by value, and write its weights to disk as they come.
+
+The sole user of onnx_ir. Layer functions take and return Values; names are for people who look at
+the graph, come from `scope`, and are read by nothing.
+
+Weights go straight to the data file, so only one is in memory at a time. Each begins at a page
+boundary, which lets the runtime map it. The same calls write the same bytes.
+"""
+
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+Value = ir.Value
+AttributeValue = int | float | str
+Dimension = int | str
+
+MODEL_FILE: Final = "model.onnx"
+DATA_FILE: Final = "model.onnx.data"
+MICROSOFT: Final = "com.microsoft"
+
+_OPSETS: Final = {"": 21, MICROSOFT: 1}
+_IR_VERSION: Final = 10
+_PAGE_BYTES: Final = 4096
+
+
+class DataFile(Protocol):
+    """What a graph needs of the open file that its weights go to."""
+
+    def tell(self) -> int: ...
+
+    def write(self, data: bytes | memoryview, /) -> int: ...
+
+
+class GraphBuilder:
+    """Nodes and weights in the order they were added. Every value belongs to this one graph."""
+
+    def __init__(self, data: DataFile) -> None:
+        self._data = data
+        self._tape = ir.tape.Tape()
+        self._inputs: list[ir.Value] = []
+        self._outputs: list[ir.Value] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._scopes: list[str] = []
+        self._num_names = 0
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Generator[None]:
+        """Put `name` before the names of everything added in the block."""
+        self._scopes.append(name)
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    def input(self, name: str, dtype: npt.DTypeLike, shape: Sequence[Dimension]) -> Value:
+        value = _declared(name, dtype, shape)
+        self._inputs.append(value)
+        return value
+
+    def output(
+        self, name: str, value: Value, dtype: npt.DTypeLike, shape: Sequence[Dimension]
+    ) -> None:
+        value.name = name
+        value.shape = ir.Shape(shape)
+        value.type = ir.TensorType(_data_type(dtype))
+        self._outputs.append(value)
+
+    def op(self, op_type: str, *inputs: Value | None, domain: str = "", **attributes: Any) -> Value:  # noqa: ANN401 - an operator's own attributes
+        """Add a node with one output."""
+        return self.ops(op_type, inputs, num_outputs=1, domain=domain, attributes=attributes)[0]
+
+    def ops(
+        self,
+        op_type: str,
+        inputs: Sequence[Value | None],
+        *,
+        num_outputs: int,
+        attributes: Mapping[str, AttributeValue],
+        domain: str = "",
+    ) -> Sequence[Value]:
+        """Add a node with several outputs."""
+        name = self._next_name(op_type)
+        outputs = self._tape.op_multi_out(
+            op_type, inputs, attributes, num_outputs=num_outputs, domain=domain, name=name
+        )
+        for index, output in enumerate(outputs):
+            output.name = f"{name}:{index}"
+        return outputs
+
+    def constant(self, array: npt.NDArray[Any]) -> Value:
+        """Add a small array to the graph itself, once for equal arrays."""
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"constant.{len(self._constants)}"
+            self._constants[key] = self._tape.initializer(ir.tensor(array, name=name))
+        return self._constants[key]
+
+    def weight(self, array: npt.NDArray[Any]) -> Value:
+        """Write an array to the data file and return it as a value."""
+        self._data.write(b"\0" * (-self._data.tell() % _PAGE_BYTES))
+        offset = self._data.tell()
+        self._data.write(np.ascontiguousarray(array).data)
+        return self._stored(offset, array.nbytes, ir.DataType.from_numpy(array.dtype), array.shape)
+
+    def reshaped_weight(self, weight: Value, shape: Sequence[int]) -> Value:
+        """Return the same bytes of the data file under another shape."""
+        stored = weight.const_value
+        assert isinstance(stored, ir.ExternalTensor)
+        assert stored.offset is not None
+        assert stored.length is not None
+        return self._stored(stored.offset, stored.length, stored.dtype, shape)
+
+    def save(self, path: Path) -> None:
+        """Write the graph; its weights lie in DATA_FILE beside it."""
+        graph = ir.Graph(
+            self._inputs,
+            self._outputs,
+            nodes=self._tape.nodes,
+            initializers=self._tape.initializers,
+            opset_imports=dict(_OPSETS),
+            name="decoder",
+        )
+        model = ir.Model(graph, ir_version=_IR_VERSION, producer_name="inkling")
+        path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+
+    def _stored(
+        self, offset: int, length: int, dtype: ir.DataType, shape: Sequence[int]
+    ) -> ir.Value:
+        tensor = ir.ExternalTensor(
+            DATA_FILE,
+            offset,
+            length,
+            dtype,
+            shape=ir.Shape(shape),
+            name=self._next_name("weight"),
+        )
+        return self._tape.initializer(tensor)
+
+    def _next_name(self, kind: str) -> str:
+        self._num_names += 1
+        return ".".join([*self._scopes, f"{kind}.{self._num_names}"])
+
+
+def _declared(name: str, dtype: npt.DTypeLike, shape: Sequence[Dimension]) -> ir.Value:
+    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(_data_type(dtype)))
+
+
+def _data_type(dtype: npt.DTypeLike) -> ir.DataType:
+    return ir.DataType.from_numpy(np.dtype(dtype))

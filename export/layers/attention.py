@@ -1,0 +1,101 @@
+"""Grouped-query attention over keys and values that stay in the caller's buffers.
+
+            ┌─► Split ─► q ─► norm per head ─┐
+    x ─► q|k|v ──────► k ─► norm per head ─┼─► GroupQueryAttention ─► output projection
+            └────────► v ──────────────────┘     rotates, appends to the cache, mixes
+
+The norms stand before the operator because its own are refused on CPU (onnxruntime 1.31).
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from export.graph import MICROSOFT, GraphBuilder, Value
+from export.layers.linear import linear, stacked_rows
+from export.layers.norm import rms_norm
+from export.layers.rope import RopeValues
+from export.quantization.blockwise import Weight
+from export.spec import Attention, GroupedQuery, RmsNorm
+
+
+class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What attention reads beside x. The lengths are those after this run's tokens were added.
+
+    `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim].
+    """
+
+    past_key: Value
+    past_value: Value
+    seqlens_k: Value
+    total_sequence_length: Value
+    rope: RopeValues
+
+
+class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
+    x: Value
+    present_key: Value
+    present_value: Value
+
+
+def attention(
+    graph: GraphBuilder,
+    spec: Attention,
+    weights: Mapping[str, Weight],
+    x: Value,
+    inputs: AttentionInputs,
+) -> AttentionOutputs:
+    """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
+    query, key, value = _query_key_value(graph, spec, weights, x)
+    mixed, present_key, present_value = graph.ops(
+        "GroupQueryAttention",
+        [
+            query,
+            key,
+            value,
+            inputs.past_key,
+            inputs.past_value,
+            inputs.seqlens_k,
+            inputs.total_sequence_length,
+            inputs.rope.cosines,
+            inputs.rope.sines,
+        ],
+        num_outputs=3,
+        domain=MICROSOFT,
+        attributes={
+            "num_heads": spec.num_attention_heads,
+            "kv_num_heads": spec.num_key_value_heads,
+            "do_rotary": 1,
+            "rotary_interleaved": 0,
+            "scale": spec.head_dim**-0.5,
+        },
+    )
+    return AttentionOutputs(
+        x=linear(graph, weights["output"], mixed),
+        present_key=present_key,
+        present_value=present_value,
+    )
+
+
+def _query_key_value(
+    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight], x: Value
+) -> tuple[Value, Value, Value]:
+    packed = stacked_rows([weights["query"], weights["key"], weights["value"]])
+    heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
+    sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
+    query, key, value = graph.ops(
+        "Split", [linear(graph, packed, x), sizes], num_outputs=3, attributes={"axis": -1}
+    )
+    if spec.head_norm is not None:
+        query = _norm_heads(graph, spec, spec.head_norm, weights["query_norm"], query)
+        key = _norm_heads(graph, spec, spec.head_norm, weights["key_norm"], key)
+    return query, key, value
+
+
+def _norm_heads(
+    graph: GraphBuilder, spec: GroupedQuery, norm: RmsNorm, weight: Weight, x: Value
+) -> Value:
+    split = graph.op("Reshape", x, graph.constant(np.array([0, 0, -1, spec.head_dim], np.int64)))
+    normed = rms_norm(graph, norm, weight, split)
+    return graph.op("Reshape", normed, graph.constant(np.array([0, 0, -1], np.int64)))

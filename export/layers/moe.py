@@ -1,0 +1,110 @@
+"""Mixture of experts: router logits in float32, then one operator for all experts.
+
+              ┌─► router ─► logits ───────────────┐
+    x ────────┤               └─► own weights ──┐ │    (where the chosen ones are not renormalized)
+              └──────────────────────────────► MoE / QMoE
+
+QMoE on CPU always renormalizes the chosen experts' weights, unless it is given weights as input 14.
+MoE can be told not to, but is then wrong when it runs in place on its input; so its renormalized
+result is multiplied by what the weights sum to. Both measured with onnxruntime 1.31.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
+from export.layers.linear import INT8_ACTIVATIONS, linear
+from export.quantization.blockwise import Float, Quantized, Weight
+from export.quantization.moe_packing import interleave
+from export.spec import SparseMoE
+
+
+def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
+    """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
+    logits = linear(graph, weights["router"], x)
+    gate_up = interleave(weights["gate"], weights["up"])
+    match gate_up, weights["down"]:
+        case Float(), Float() as down:
+            return _float_experts(graph, spec, (x, logits), gate_up, down)
+        case Quantized(), Quantized() as down:
+            return _quantized_experts(graph, spec, (x, logits), gate_up, down)
+        case _:
+            raise AssertionError("the experts of a layer come from one scheme")
+
+
+def _float_experts(
+    graph: GraphBuilder,
+    spec: SparseMoE,
+    x_and_logits: tuple[Value, Value],
+    gate_up: Float,
+    down: Float,
+) -> Value:
+    x, logits = x_and_logits
+    matrices = [graph.weight(gate_up.values), None, graph.weight(down.values)]
+    inputs = [x, _per_token(graph, spec, logits), *matrices]
+    mixed = _experts(graph, "MoE", spec, inputs, normalize_routing_weights=1)
+    if spec.router.renormalize:
+        return mixed
+    return graph.op("Mul", mixed, _sum_of_weights(graph, spec, logits))
+
+
+def _quantized_experts(
+    graph: GraphBuilder,
+    spec: SparseMoE,
+    x_and_logits: tuple[Value, Value],
+    gate_up: Quantized,
+    down: Quantized,
+) -> Value:
+    x, logits = x_and_logits
+    tokens = _per_token(graph, spec, logits)
+    matrices = [
+        *(graph.weight(gate_up.data), graph.weight(gate_up.scales), None),
+        *(graph.weight(down.data), graph.weight(down.scales), None),
+    ]
+    inputs = [x, tokens, *matrices]
+    if not spec.router.renormalize:
+        own_weights = graph.op("Softmax", tokens, axis=-1)
+        inputs += [None] * (14 - len(inputs)) + [own_weights]
+    return _experts(
+        graph,
+        "QMoE",
+        spec,
+        inputs,
+        normalize_routing_weights=int(spec.router.renormalize),
+        expert_weight_bits=down.bits,
+        block_size=down.block_size,
+        accuracy_level=INT8_ACTIVATIONS,
+    )
+
+
+def _per_token(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value:
+    return graph.op("Reshape", logits, graph.constant(np.array([-1, spec.num_experts], np.int64)))
+
+
+def _sum_of_weights(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value:
+    """Return the share of the softmax that the chosen experts have, [batch, sequence, 1]."""
+    k = graph.constant(np.array([spec.router.num_experts_per_tok], np.int64))
+    scores = graph.op("Softmax", logits, axis=-1)
+    chosen, _ = graph.ops("TopK", [scores, k], num_outputs=2, attributes={"axis": -1})
+    return graph.op("ReduceSum", chosen, graph.constant(np.array([-1], np.int64)), keepdims=1)
+
+
+def _experts(
+    graph: GraphBuilder,
+    op_type: str,
+    spec: SparseMoE,
+    inputs: Sequence[Value | None],
+    **attributes: AttributeValue,
+) -> Value:
+    return graph.op(
+        op_type,
+        *inputs,
+        domain=MICROSOFT,
+        k=spec.router.num_experts_per_tok,
+        activation_type="swiglu",
+        swiglu_fusion=1,
+        activation_alpha=1.0,
+        activation_beta=0.0,
+        **attributes,
+    )

@@ -1,0 +1,134 @@
+"""Turn a checkpoint into a package: the steps, in order.
+
+Everything that can be refused is refused before the first weight is read, and nothing takes the
+target's name before it was verified.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from export.architectures import Architecture, read_architecture
+from export.checkpoint import Float32, open_checkpoint
+from export.config import read_config
+from export.conventions import find_fim_template, read_eos_token_ids, read_special_tokens
+from export.decoder import build_decoder
+from export.errors import UnsupportedError
+from export.graph import DATA_FILE, GraphBuilder
+from export.package import Identity, check_output, complete_package, replacing
+from export.quantization.blockwise import Weight
+from export.quantization.scheme import check_scheme, find_scheme
+from export.source import CheckpointSource, find_source
+from export.spec import DecoderSpec, slots
+from export.tensors import plan
+from export.verify import verify_package
+from export.weights import (
+    RoundingErrors,
+    check_copies,
+    dequantized,
+    scheme_weights,
+    slot_values,
+    watched,
+)
+from inference.fim import FimOrder
+from inference.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest, Precision, Source
+
+MAX_DEFAULT_CONTEXT: Final = 32_768
+
+Progress = Callable[[int, int], None]
+"""Called before each slot is written with its number from 0, and with how many there are."""
+
+
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`fim_order`, `context_length` and `name` are None where the checkpoint decides."""
+
+    precision: Precision = "int4"
+    block_size: int = 128
+    fim_order: FimOrder | None = None
+    context_length: int | None = None
+    name: str | None = None
+
+
+def export_checkpoint(
+    source: str, output: Path, options: ExportOptions, *, progress: Progress
+) -> ModelManifest:
+    """Export a folder or a Hugging Face id to a package folder; return its manifest.
+
+    Raises an ExportError naming what was wrong; `output` is then as it was.
+    """
+    check_output(output)
+    scheme = find_scheme(options.precision, options.block_size)
+    found = find_source(source)
+    architecture, identity = _read_small_files(found, options)
+    needed = slots(architecture.spec)
+    check_scheme(scheme, needed)
+    values = _open_values(found, architecture)
+    errors = RoundingErrors()
+    weights = scheme_weights(scheme, needed, values, on_rounded=errors.add)
+    with replacing(output) as folder:
+        _write_graph(folder, architecture.spec, _counted(weights, progress), identity)
+        manifest = complete_package(
+            folder,
+            identity,
+            architecture.spec,
+            scheme,
+            tokenizer=found.folder / TOKENIZER_FILE,
+            quality=errors.figures(),
+        )
+        oracle_weights = dequantized(scheme_weights(scheme, needed, values))
+        verify_package(folder, manifest, architecture.spec, oracle_weights)
+    return manifest
+
+
+def _read_small_files(
+    found: CheckpointSource, options: ExportOptions
+) -> tuple[Architecture, Identity]:
+    config = read_config(found.folder / "config.json")
+    architecture = read_architecture(config)
+    vocab_size = architecture.spec.vocab_size
+    tokens = read_special_tokens(found.folder, vocab_size=vocab_size)
+    identity = Identity(
+        name=options.name or found.name.rpartition("/")[2],
+        source=Source(name=found.name, revision=found.revision),
+        model_type=architecture.family.model_type,
+        context_length=_context_length(architecture.spec, options.context_length),
+        eos_token_ids=read_eos_token_ids(found.folder, config, vocab_size=vocab_size),
+        fim=find_fim_template(tokens, options.fim_order),
+    )
+    return architecture, identity
+
+
+def _context_length(spec: DecoderSpec, wanted: int | None) -> int:
+    limit = spec.max_position_embeddings
+    if wanted is not None and not 1 <= wanted <= limit:
+        raise UnsupportedError(
+            f"context length {wanted} is not between 1 and the model's "
+            f"max_position_embeddings = {limit}"
+        )
+    return wanted or min(limit, MAX_DEFAULT_CONTEXT)
+
+
+def _open_values(found: CheckpointSource, architecture: Architecture) -> Mapping[str, Float32]:
+    checkpoint = open_checkpoint(found.fetch_weights())
+    needed = slots(architecture.spec)
+    aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
+    assigned = plan(architecture.family.rules, checkpoint.tensors, needed, aliases=aliases)
+    values = slot_values(checkpoint, assigned, needed)
+    check_copies(checkpoint, assigned)
+    return values
+
+
+def _write_graph(
+    folder: Path, spec: DecoderSpec, weights: Mapping[str, Weight], identity: Identity
+) -> None:
+    with (folder / DATA_FILE).open("wb") as data:
+        graph = GraphBuilder(data)
+        build_decoder(graph, spec, weights, context_length=identity.context_length)
+    graph.save(folder / MODEL_FILE)
+
+
+def _counted(weights: Mapping[str, Weight], progress: Progress) -> Mapping[str, Weight]:
+    order = {name: index for index, name in enumerate(weights)}
+    return watched(weights, lambda name: progress(order[name], len(order)))

@@ -1,0 +1,1 @@
+"""How weights are rounded to few bits, and how few each of them gets."""

@@ -1,0 +1,81 @@
+"""Run a finished package through the engine's own runtime and compare it with the oracle.
+
+It catches what no test of ours can: a runtime or a processor whose kernels compute something else.
+Packages of large models are only checked for agreeing with themselves, since the oracle would take
+longer than the export.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from export.errors import VerificationError
+from export.reference import forward
+from export.spec import DecoderSpec, num_parameters
+from inference.cancellation import CancelToken
+from inference.manifest import ModelManifest, Precision, verify_files
+from inference.runtime import OnnxModel
+
+NUM_TOKENS: Final = 16
+MAX_ORACLE_PARAMETERS: Final = 250_000_000
+
+TOLERANCES: Final[Mapping[Precision, float]] = {"f32": 1e-3, "int8": 0.3, "int4": 0.3}
+"""Root mean square of the difference over that of the logits. Rounded graphs multiply 8-bit
+activations, which the oracle does not: random models come to 0.1 where a token changes its expert,
+the trained one to 0.02; a graph with one wrong matrix is above 1 (measured)."""
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+def verify_package(
+    folder: Path, manifest: ModelManifest, spec: DecoderSpec, weights: Mapping[str, Array]
+) -> None:
+    """Check hashes, load the graph, and compare its logits.
+
+    `weights` are the spec's slots with the values that the package's rounded weights stand for.
+    Raises VerificationError naming the difference.
+    """
+    verify_files(manifest, folder)
+    model = OnnxModel.load(folder, manifest)
+    token_ids = _spread_token_ids(spec.vocab_size, min(NUM_TOKENS, manifest.context_length))
+    tolerance = TOLERANCES[manifest.precision]
+    whole = _logits(model, [token_ids])
+    pieces = _logits(model, [token_ids[:1], token_ids[1:]])
+    _compare(whole, pieces, "itself in two runs", tolerance)
+    if num_parameters(spec) <= MAX_ORACLE_PARAMETERS:
+        _compare(whole, forward(spec, weights, token_ids), "the oracle", tolerance)
+    model.close()
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """Return the root mean square of the difference over that of what is expected."""
+    difference = found.astype(np.float64) - expected
+    return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(expected, dtype=np.float64))))
+
+
+def _spread_token_ids(vocab_size: int, num_tokens: int) -> list[int]:
+    return np.linspace(0, vocab_size - 1, num_tokens).astype(int).tolist()
+
+
+def _logits(model: OnnxModel, runs: Sequence[Sequence[int]]) -> Array:
+    cache = model.create_cache()
+    cancel = CancelToken()
+    return np.concatenate(
+        [
+            model.forward(token_ids, cache, num_logits=len(token_ids), cancel=cancel).copy()
+            for token_ids in runs
+            if token_ids
+        ]
+    )
+
+
+def _compare(found: Array, expected: Array, other: str, tolerance: float) -> None:
+    error = relative_error(found, expected)
+    if not error <= tolerance:  # also where it is not a number
+        raise VerificationError(
+            f"the exported graph differs from {other} by {error:.2g} of the logits' size, more "
+            f"than {tolerance}; report this with the versions of onnxruntime and the processor"
+        )

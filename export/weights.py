@@ -1,0 +1,161 @@
+"""Weights by slot name, made when they are asked for and then forgotten.
+
+Three steps stand between a checkpoint and the graph, and each is a mapping: the checkpoint's
+tensors in slots, those rounded, those widened again for the oracle. So one tensor at a time is in
+memory, whatever the size of the checkpoint.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from export.checkpoint import Checkpoint, Float32
+from export.errors import CheckpointError
+from export.quantization.blockwise import Float, Quantized, Weight, dequantize
+from export.quantization.scheme import Scheme, apply_scheme
+from export.spec import Slot, SlotRole
+from export.tensors import Plan
+
+Made = TypeVar("Made")
+
+
+class OnDemand(Mapping[str, Made], Generic[Made]):
+    """A mapping whose values are made at each access; none is kept."""
+
+    def __init__(self, names: Mapping[str, object], make: Callable[[str], Made]) -> None:
+        self._names = names
+        self._make = make
+
+    def __getitem__(self, name: str) -> Made:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def under(values: Mapping[str, Made], prefix: str) -> Mapping[str, Made]:
+    """Return the part whose names begin with `prefix`, named without it."""
+    names = {name.removeprefix(prefix): name for name in values if name.startswith(prefix)}
+    return OnDemand(names, lambda name: values[names[name]])
+
+
+def slot_values(
+    checkpoint: Checkpoint, plan: Plan, slots: Mapping[str, Slot]
+) -> Mapping[str, Float32]:
+    """Read a slot's tensors, stacked where it has several.
+
+    Raises CheckpointError where their shape is not the slot's.
+    """
+
+    def read(name: str) -> Float32:
+        parts = [checkpoint.read(part) for part in plan.parts[name]]
+        # One tensor may be a whole slot or the only part of a stacked one.
+        is_stacked = parts[0].ndim < len(slots[name].shape)
+        return np.stack(parts) if is_stacked else parts[0]
+
+    _check_shapes(checkpoint, plan, slots)
+    return OnDemand(plan.parts, read)
+
+
+def check_copies(checkpoint: Checkpoint, plan: Plan) -> None:
+    """Check that a tensor stored beside the one it is tied to is the same.
+
+    Raises CheckpointError where it differs, since only one of them can be used.
+    """
+    for name, slot in plan.copies.items():
+        original = plan.parts[slot][0]
+        if not np.array_equal(checkpoint.read(name), checkpoint.read(original)):
+            raise CheckpointError(
+                f"{name} differs from {original}, yet config.json ties them; "
+                "set tie_word_embeddings to false"
+            )
+
+
+class RoundingErrors:
+    """Add up how far rounding moved the weights of each role."""
+
+    def __init__(self) -> None:
+        self._squares: dict[SlotRole, tuple[float, float]] = {}
+
+    def add(self, role: SlotRole, values: Float32, weight: Quantized) -> None:
+        difference = (dequantize(weight) - values).astype(np.float64)
+        error, size = self._squares.get(role, (0.0, 0.0))
+        error += float(np.sum(difference * difference))
+        size += float(np.sum(np.square(values, dtype=np.float64)))
+        self._squares[role] = (error, size)
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return the relative root mean square error by role, in three digits.
+
+        Fewer digits than were computed, so that a package's manifest is the same everywhere.
+        """
+        errors = {
+            role: float(f"{np.sqrt(error / size):.3g}")
+            for role, (error, size) in self._squares.items()
+            if size > 0
+        }
+        return {"weight_error": errors} if errors else {}
+
+
+def ignore_rounding(role: SlotRole, values: Float32, weight: Quantized) -> None:
+    """Take no notice."""
+
+
+def scheme_weights(
+    scheme: Scheme,
+    slots: Mapping[str, Slot],
+    values: Mapping[str, Float32],
+    *,
+    on_rounded: Callable[[SlotRole, Float32, Quantized], None] = ignore_rounding,
+) -> Mapping[str, Weight]:
+    """Round each slot as the scheme says, and report what was rounded."""
+
+    def make(name: str) -> Weight:
+        exact = values[name]
+        weight = apply_scheme(scheme, slots[name], exact)
+        if isinstance(weight, Quantized):
+            on_rounded(slots[name].role, exact, weight)
+        return weight
+
+    return OnDemand(values, make)
+
+
+def dequantized(weights: Mapping[str, Weight]) -> Mapping[str, Float32]:
+    """Return what the rounded weights stand for: the oracle's input."""
+
+    def widen(name: str) -> Float32:
+        match weights[name]:
+            case Float(values):
+                return values
+            case Quantized() as weight:
+                return dequantize(weight)
+
+    return OnDemand(weights, widen)
+
+
+def watched(values: Mapping[str, Made], on_access: Callable[[str], None]) -> Mapping[str, Made]:
+    """Report each access before it is made."""
+
+    def make(name: str) -> Made:
+        on_access(name)
+        return values[name]
+
+    return OnDemand(values, make)
+
+
+def _check_shapes(checkpoint: Checkpoint, plan: Plan, slots: Mapping[str, Slot]) -> None:
+    for slot, parts in plan.parts.items():
+        shape = slots[slot].shape
+        for name in parts:
+            found = checkpoint.tensors[name].shape
+            expected = shape[1:] if slots[slot].role == "expert" and len(found) < 3 else shape
+            if found != expected:
+                raise CheckpointError(
+                    f"{name} has shape {list(found)} where config.json needs {list(expected)}"
+                )
