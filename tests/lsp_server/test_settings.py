@@ -79,7 +79,9 @@ def test_a_workspace_cannot_set(name: str) -> None:
 
 
 def test_every_field_has_a_name_that_accepts_its_default() -> None:
-    assert {setting.field for setting in NAMES.values()} == {field.name for field in fields(Settings)}
+    assert {setting.field for setting in NAMES.values()} == {
+        field.name for field in fields(Settings)
+    }
     assert all(setting.accepts(getattr(DEFAULTS, setting.field)) for setting in NAMES.values())
 
 

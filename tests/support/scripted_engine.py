@@ -40,7 +40,7 @@ class ScriptedEngine:
         self.script = script or Script()
         self.log = Log()
         self._status = status or EngineStatus(state=EngineState.READY)
-        self._released = asyncio.Event()
+        self._gate = _gate(self.script)
 
     async def complete(self, request: CompletionRequest) -> Completion:
         script, log = self.script, self.log
@@ -76,14 +76,21 @@ class ScriptedEngine:
         self.release()
         self.script = script
         self.log = Log()
+        self._gate = _gate(script)
 
     def release(self) -> None:
-        self._released.set()
-        self._released = asyncio.Event()
+        """Let go what is held, and what the same script would hold later."""
+        self._gate.set()
 
     async def _work(self, script: Script) -> None:
         for _ in range(script.num_steps):
             await asyncio.sleep(script.step_ms / 1000)
             self.log.num_steps += 1
-        if script.is_held:
-            await self._released.wait()
+        await self._gate.wait()
+
+
+def _gate(script: Script) -> asyncio.Event:
+    gate = asyncio.Event()
+    if not script.is_held:
+        gate.set()
+    return gate

@@ -1,0 +1,94 @@
+import asyncio
+
+from lsprotocol import types
+
+from tests.support.scripted_engine import Script, ScriptedEngine
+from tests.support.sessions import URI, Session
+
+DOCUMENT = {"uri": URI}
+INLINE = {
+    "textDocument": DOCUMENT,
+    "position": {"line": 0, "character": 0},
+    "context": {"triggerKind": 2},
+}
+
+
+def check(session: Session, text: str | None) -> None:
+    document = session.server.documents.get(URI)
+    assert (document and document.lines.text) == text
+
+
+def opened(text: str) -> Session:
+    session = Session()
+    session.initialize()
+    item = {"uri": URI, "languageId": "python", "version": 1, "text": text}
+    session.notify("textDocument/didOpen", {"textDocument": item})
+    return session
+
+
+async def test_an_opened_document_is_held() -> None:
+    check(opened("a\r\nb"), "a\r\nb")
+
+
+async def test_a_change_in_a_range_is_applied() -> None:
+    session = opened("a\nb")
+    _change(session, 2, {"range": _range((1, 0), (1, 1)), "text": "c"})
+    check(session, "a\nc")
+
+
+async def test_a_whole_text_replaces_the_document() -> None:
+    session = opened("a\nb")
+    _change(session, 2, {"text": "new"})
+    check(session, "new")
+
+
+async def test_the_deprecated_range_length_is_ignored() -> None:
+    session = opened("abc")
+    _change(session, 2, {"range": _range((0, 1), (0, 2)), "rangeLength": 3, "text": ""})
+    check(session, "ac")
+
+
+async def test_an_older_version_is_ignored() -> None:
+    session = opened("a")
+    _change(session, 0, {"text": "old"})
+    check(session, "a")
+
+
+async def test_a_document_nobody_opened_is_ignored() -> None:
+    session = Session()
+    session.initialize()
+    _change(session, 2, {"text": "x"})
+    session.notify("textDocument/didClose", {"textDocument": DOCUMENT})
+    check(session, None)
+    assert session.kept.messages == []
+
+
+async def test_a_closed_document_is_forgotten_and_its_request_answered_empty() -> None:
+    session = Session(ScriptedEngine(Script(is_held=True)))
+    session.initialize()
+    session.open("a")
+    session.request(7, types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE)
+    await _turns()
+    session.notify("textDocument/didClose", {"textDocument": DOCUMENT})
+    await _turns()
+    check(session, None)
+    assert session.kept.messages == [{"jsonrpc": "2.0", "id": 7, "result": {"items": []}}]
+    assert session.engine.log.num_cancelled == 1
+
+
+def _change(session: Session, version: int, *changes: object) -> None:
+    document = {**DOCUMENT, "version": version}
+    params = {"textDocument": document, "contentChanges": list(changes)}
+    session.notify("textDocument/didChange", params)
+
+
+def _range(start: tuple[int, int], end: tuple[int, int]) -> dict[str, dict[str, int]]:
+    return {
+        name: {"line": place[0], "character": place[1]}
+        for name, place in (("start", start), ("end", end))
+    }
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)

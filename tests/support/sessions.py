@@ -1,0 +1,63 @@
+"""A server in this process: what its handlers send is kept, no descriptor is touched."""
+
+import json
+from typing import Any
+
+from lsprotocol import types
+
+from lsp_server.cli import create_server
+from lsp_server.documents import Document
+from lsp_server.lines import Lines
+from lsp_server.server import InklingServer
+from tests.support.scripted_engine import ScriptedEngine
+
+URI = "file:///workspace/a.py"
+
+
+class KeptMessages:
+    """Stands where the connection stands."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def write(self, data: bytes) -> None:
+        self.messages.append(json.loads(data))
+
+    def close(self) -> None:
+        pass
+
+
+class Session:
+    def __init__(self, engine: ScriptedEngine | None = None) -> None:
+        self.engine = engine or ScriptedEngine()
+        self.server: InklingServer = create_server(self.engine)
+        self.kept = KeptMessages()
+        self.server.protocol.set_writer(self.kept)
+
+    def receive(self, message: object) -> None:
+        self.server.protocol.receive(json.dumps(message).encode())
+
+    def request(self, request_id: object, method: str, params: object = None) -> None:
+        self.receive({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+    def notify(self, method: str, params: object = None) -> None:
+        self.receive({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def initialize(self, **params: object) -> None:
+        self.request(
+            0, "initialize", {"processId": None, "rootUri": None, "capabilities": {}, **params}
+        )
+        self.kept.messages.clear()
+
+    def open(self, text: str, uri: str = URI) -> None:
+        self.server.documents.open(types.TextDocumentItem(uri, "python", 1, text))
+
+
+def document_of(text: str, uri: str = URI) -> Document:
+    return Document(uri, "python", 1, Lines.of(text), types.PositionEncodingKind.Utf16)
+
+
+def cursor_in(marked: str) -> tuple[Document, int]:
+    """Return the document of a text with a cursor written as <|>, and the cursor's offset."""
+    before, after = marked.split("<|>")
+    return document_of(before + after), len(before)
