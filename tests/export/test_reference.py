@@ -1,0 +1,58 @@
+"""reference: the oracle computes what transformers computed, to 1e-4 on logits of size 1.2."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.reference import forward, rope_tables
+from export.spec import Rope
+from tests.support.exported import TOKEN_IDS, read_values
+from tests.support.golden import ROWS, load_golden
+from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+
+every_model = pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
+
+
+def check(model: TinyModel, folder: Path, *, dtype: type[np.floating]) -> None:
+    spec, values = read_values(write_tiny_checkpoint(folder, model))
+    logits = forward(spec, values, TOKEN_IDS, dtype=dtype)
+    assert logits.dtype == dtype
+    np.testing.assert_allclose(logits[ROWS], load_golden(model), rtol=0, atol=1e-4)
+
+
+@every_model
+def test_in_double_precision(model: TinyModel, tmp_path: Path) -> None:
+    check(model, tmp_path, dtype=np.float64)
+
+
+@every_model
+def test_in_single_precision(model: TinyModel, tmp_path: Path) -> None:
+    check(model, tmp_path, dtype=np.float32)
+
+
+def test_the_golden_logits_tell_the_models_apart() -> None:
+    flattened = [load_golden(model).ravel() for model in TINY_MODELS]
+    for index, logits in enumerate(flattened):
+        for other in flattened[:index]:
+            assert np.abs(logits - other).mean() > 0.1
+
+
+def test_a_later_token_changes_no_earlier_logits(tmp_path: Path) -> None:
+    spec, values = read_values(write_tiny_checkpoint(tmp_path))
+    logits = forward(spec, values, TOKEN_IDS)
+    changed = forward(spec, values, (*TOKEN_IDS[:-1], (TOKEN_IDS[-1] + 1) % spec.vocab_size))
+    np.testing.assert_array_equal(logits[:-1], changed[:-1])
+    assert np.abs(logits[-1] - changed[-1]).max() > 0.1
+
+
+def test_position_zero_is_not_rotated() -> None:
+    cosines, sines = rope_tables(Rope(theta=10000.0), 16, 4)
+    np.testing.assert_array_equal(cosines[0], np.ones(8))
+    np.testing.assert_array_equal(sines[0], np.zeros(8))
+
+
+def test_the_first_pair_turns_by_one_radian_a_token() -> None:
+    cosines, sines = rope_tables(Rope(theta=10000.0), 16, 4)
+    np.testing.assert_allclose(cosines[:, 0], np.cos(np.arange(4)), atol=1e-7)
+    np.testing.assert_allclose(sines[:, 0], np.sin(np.arange(4)), atol=1e-7)

@@ -1,0 +1,70 @@
+"""Export a tiny checkpoint with the real pipeline, and keep what its graph is compared with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from export.architectures import read_architecture
+from export.checkpoint import open_checkpoint
+from export.config import read_config
+from export.pipeline import ExportOptions, export_checkpoint
+from export.quantization.scheme import find_scheme
+from export.spec import DecoderSpec, slots
+from export.tensors import plan
+from export.weights import dequantized, scheme_weights, slot_values
+from inference.cancellation import CancelToken
+from inference.manifest import ModelManifest, Precision
+from inference.runtime import OnnxCache, OnnxModel
+from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel, write_tiny_checkpoint
+
+Array = npt.NDArray[np.floating[Any]]
+
+TOKEN_IDS = tuple(np.random.default_rng(0).integers(0, VOCAB_SIZE, 24).tolist())
+
+
+@dataclass(frozen=True)
+class Exported:
+    """`weights` are the spec's slots with the values that the graph computes with."""
+
+    folder: Path
+    manifest: ModelManifest
+    spec: DecoderSpec
+    weights: Mapping[str, Array]
+
+    def load(self) -> OnnxModel:
+        return OnnxModel.load(self.folder, self.manifest)
+
+
+def export_tiny(
+    folder: Path, model: TinyModel, precision: Precision = "f32", *, block_size: int = 32
+) -> Exported:
+    checkpoint = write_tiny_checkpoint(folder / "checkpoint", model)
+    options = ExportOptions(precision=precision, block_size=block_size)
+    package = folder / "package"
+    manifest = export_checkpoint(str(checkpoint), package, options, progress=no_progress)
+    spec, values = read_values(checkpoint)
+    weights = scheme_weights(find_scheme(precision, block_size), slots(spec), values)
+    return Exported(package, manifest, spec, dequantized(weights))
+
+
+def read_values(checkpoint: Path) -> tuple[DecoderSpec, Mapping[str, Array]]:
+    architecture = read_architecture(read_config(checkpoint / "config.json"))
+    opened = open_checkpoint(checkpoint)
+    needed = slots(architecture.spec)
+    aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
+    assigned = plan(architecture.family.rules, opened.tensors, needed, aliases=aliases)
+    return architecture.spec, slot_values(opened, assigned, needed)
+
+
+def read_tokens(model: OnnxModel, cache: OnnxCache, token_ids: Sequence[int]) -> Array:
+    """Append tokens to the cache and return the logits of each."""
+    cancel = CancelToken()
+    return model.forward(token_ids, cache, num_logits=len(token_ids), cancel=cancel).copy()
+
+
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
