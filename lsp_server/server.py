@@ -22,8 +22,8 @@ from lsp_server.transport import Connection
 
 log = logging.getLogger(__name__)
 
-LEAVING_SECONDS: Final = 0.5
-"""How long the engine may take to close at the end."""
+LEAVING_SECONDS: Final = 0.8
+"""How long the engine may take to close at the end; it kills its process after half a second."""
 
 
 class Feature(NamedTuple):

@@ -1,5 +1,4 @@
 import asyncio
-import subprocess
 import sys
 
 import pytest
@@ -49,19 +48,25 @@ async def test_the_end_of_a_process_is_noticed(
     if not announces:
         monkeypatch.setattr(lifecycle_module, "_open_process", lambda _: None)
     gone = asyncio.Event()
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = await _python("input()")
     watch_process(process.pid, gone.set)
     await asyncio.sleep(0)
     assert not gone.is_set()
     process.kill()
-    process.communicate()
+    await process.communicate()
     await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
 
 async def test_a_process_that_is_not_here_is_not_watched() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
+    process = await _python("")
+    await process.communicate()
     gone = asyncio.Event()
     watch_process(process.pid, gone.set)
     await asyncio.sleep(0)
     assert not gone.is_set()
+
+
+async def _python(program: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE
+    )

@@ -2,7 +2,8 @@ import pytest
 from lsprotocol.types import PositionEncodingKind
 
 from lsp_server.profiles import client_profile
-from tests.support.profiles import PROFILES, initialize_params
+from tests.support.profiles import PROFILES, initialize_params, recorded_params
+from tests.support.sessions import Session
 
 EXPECTED = {
     "emacs28-eglot1.9": ("utf-16", True),
@@ -31,3 +32,13 @@ def test_a_client_is_known_by_what_it_says(name: str) -> None:
 def test_a_name_and_version_are_kept() -> None:
     profile = client_profile(initialize_params("nvim012"))
     assert (profile.name, profile.version) == ("Neovim", "0.12.4")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+async def test_what_a_client_wrote_is_understood(name: str) -> None:
+    """Exactly as recorded, with the keys that no version of LSP knows."""
+    session = Session()
+    session.request(1, "initialize", recorded_params(name))
+    (answer,) = session.kept.messages
+    assert answer["result"]["capabilities"]["positionEncoding"] == EXPECTED[name][0]
+    assert answer["result"]["capabilities"]["textDocumentSync"]["change"] == 2

@@ -209,13 +209,12 @@ async def test_a_very_large_column_is_the_end_of_the_line() -> None:
 
 
 def test_an_error_is_described_without_its_text() -> None:
-    try:
-        raise ValueError("secret")
-    except ValueError as error:
-        description = described(error)
+    with pytest.raises(ValueError, match="secret") as caught:
+        int("sec" + "ret")
+    description = described(caught.value)
     assert description.startswith("ValueError")
     assert "test_protocol.py" in description
-    assert description.count("secret") == 1, "only in the line of this test's source"
+    assert "secret" not in description
 
 
 JSON = st.recursive(
@@ -224,8 +223,10 @@ JSON = st.recursive(
     max_leaves=6,
 )
 METHODS = st.sampled_from(
-    ["textDocument/inlineCompletion", "textDocument/completion", "workspace/didChangeConfiguration"]
-    + ["textDocument/didOpen", "textDocument/didChange", "initialize", "x"]
+    [
+        *("textDocument/inlineCompletion", "textDocument/completion", "textDocument/didOpen"),
+        *("textDocument/didChange", "workspace/didChangeConfiguration", "initialize", "x"),
+    ]
 )
 PARAMS = JSON | st.fixed_dictionaries({"textDocument": JSON, "position": JSON, "context": JSON})
 

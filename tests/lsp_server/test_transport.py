@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -92,10 +93,9 @@ def test_frames_arrive_whole_in_whatever_pieces(bodies: list[bytes], data: st.Da
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_frames_or_refused(data: bytes) -> None:
-    try:
-        list(FrameParser().feed(data))
-    except FrameError as error:
-        assert str(error)
+    with contextlib.suppress(FrameError):
+        bodies = list(FrameParser().feed(data))
+        assert sum(map(len, bodies)) < max(len(data), 1)
 
 
 def test_a_budget_waits_until_there_is_room() -> None:

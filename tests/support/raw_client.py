@@ -13,7 +13,7 @@ from typing import Any, Self
 from lsp_server.transport import FrameParser, frame
 
 PATIENCE_SECONDS = 30.0
-"""How long a test waits for what must come: far beyond what it takes, so that load cannot matter."""
+"""How long a test waits for what must come: so long that the machine's load cannot matter."""
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED_SERVER = (sys.executable, "-m", "tests.support.scripted_server")

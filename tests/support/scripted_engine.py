@@ -1,4 +1,4 @@
-"""An engine whose answers, delays and failures are written down beforehand; it counts what it does."""
+"""An engine whose answers, delays and failures are written down beforehand. It counts."""
 
 import asyncio
 
