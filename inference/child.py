@@ -19,7 +19,7 @@ MAX_UNSENT_BYTES: Final = 16 << 20
 
 MAX_LAST_WORDS_BYTES: Final = 4096
 
-DRAIN_S: Final = 1.0
+DRAIN_S: Final = 0.5
 """How long a dead host's pipes may stay open in processes that it left behind."""
 
 _STDIN: Final = 0

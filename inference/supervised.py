@@ -243,6 +243,8 @@ class SupervisedEngine:
             return
         model = self._status.model if model is None else model
         self._status = replace(self._status, state=state, message=message, model=model)
+        if state in _FINAL:
+            self._status = replace(self._status, process_id=None)
         if state in _SETTLED:
             self._settled.set()
         else:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
+from inference.backends import EngineOptions, open_engine
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import Engine, EngineState
 from inference.errors import InvalidRequestError
@@ -29,7 +30,14 @@ def supervised_local() -> Engine:
     return SupervisedEngine(fake_host_scripted.COMMAND, environment=fake_host_scripted.ENVIRONMENT)
 
 
-@pytest.fixture(params=[local, supervised, supervised_local], ids=lambda engine: engine.__name__)
+def default() -> Engine:
+    """The engine that editors get, with the model that ships."""
+    return open_engine(EngineOptions(num_threads=1))
+
+
+@pytest.fixture(
+    params=[default, local, supervised, supervised_local], ids=lambda engine: engine.__name__
+)
 async def engine(request: pytest.FixtureRequest) -> AsyncGenerator[Engine]:
     """An engine that was just opened; afterwards none of its tasks is left."""
     open_engine: Callable[[], Engine] = request.param

@@ -19,7 +19,9 @@ from inference.supervised import Patience, RestartBudget, SupervisedEngine
 from tests.support import fake_host
 
 TIMEOUT_S = 30.0
-QUICK = Patience(heartbeat_s=0.05, first_delay_s=0.01, longest_delay_s=0.02)
+# No heartbeat by default: on a busy machine a quick one would kill hosts that are only slow.
+QUICK = Patience(heartbeat_s=600.0, first_delay_s=0.01)
+WATCHFUL = Patience(heartbeat_s=0.1, silent_beats=5, first_delay_s=0.01)
 NOTHING = (FinishReason.UNAVAILABLE, "")
 
 
@@ -50,9 +52,16 @@ async def ask(engine: SupervisedEngine, prefix: str, *, deadline_ms: int = 10_00
     return await engine.complete(request)
 
 
-async def check(prefix: str, *, text: str = "", reason: FinishReason, told: str = "") -> None:
+async def check(
+    prefix: str,
+    *,
+    text: str = "",
+    reason: FinishReason,
+    told: str = "",
+    patience: Patience = QUICK,
+) -> None:
     """Ask once; afterwards the engine, the same or the next one, answers as ever."""
-    async with engine_on() as engine:
+    async with engine_on(patience=patience) as engine:
         await engine.wait_ready()
         completion = await ask(engine, prefix)
         assert (completion.finish_reason, completion.text) == (reason, text)
@@ -89,8 +98,14 @@ async def test_a_host_that_is_killed_is_replaced() -> None:
     )
 
 
+async def test_a_host_that_eats_all_memory_is_replaced() -> None:
+    await check("eat memory", reason=FinishReason.UNAVAILABLE, told="MemoryError")
+
+
 async def test_a_host_that_freezes_is_replaced() -> None:
-    await check("freeze", reason=FinishReason.UNAVAILABLE, told="silent for 0.1 s")
+    await check(
+        "freeze", reason=FinishReason.UNAVAILABLE, told="silent for 0.5 s", patience=WATCHFUL
+    )
 
 
 async def test_a_host_that_prints_garbage_is_replaced() -> None:
@@ -240,7 +255,7 @@ async def test_a_request_out_of_bounds_is_refused_before_it_is_sent() -> None:
 
 
 async def test_an_engine_that_never_answers_is_replaced_after_the_deadline() -> None:
-    patience = Patience(heartbeat_s=0.05, overdue_s=0.1, first_delay_s=0.01)
+    patience = Patience(heartbeat_s=0.05, silent_beats=600, overdue_s=0.1, first_delay_s=0.01)
     async with engine_on(patience=patience) as engine:
         await engine.wait_ready()
         completion = await ask(engine, "wait", deadline_ms=1)

@@ -113,6 +113,7 @@ BREAKDOWNS: dict[str, Callable[[], object]] = {
     "die": lambda: die(3),
     "die in the middle of a frame": die_in_the_middle_of_a_frame,
     "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "eat memory": lambda: bytearray(1 << 62),
     "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),  # as a debugger or a full swap would
     "print garbage": lambda: write(GARBAGE),
     "close stdout": lambda: os.close(1),

@@ -1,0 +1,134 @@
+"""F6, F8 and F16: processes are killed, stopped and left behind; every request is answered once."""
+
+import asyncio
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.engine import EngineState
+from inference.supervised import Patience, SupervisedEngine
+from tests.support import fake_host_scripted
+
+TIMEOUT_S = 60.0
+NUM_KILLS = 20
+SEED = 1
+
+
+def engine_with(patience: Patience) -> SupervisedEngine:
+    return SupervisedEngine(
+        fake_host_scripted.COMMAND,
+        patience=patience,
+        environment=fake_host_scripted.ENVIRONMENT,
+    )
+
+
+async def ask(engine: SupervisedEngine, number: int) -> Completion:
+    request = CompletionRequest(document=f"{number % 3}.py", prefix="x = " * (number % 100))
+    await asyncio.sleep(0)  # an engine that is down answers without a pause, and loops ask again
+    async with asyncio.timeout(TIMEOUT_S):
+        return await engine.complete(request)
+
+
+async def type_for_ever(engine: SupervisedEngine) -> None:
+    """Ask and cancel as fast as answers come; every answer is one of the right kind."""
+    number = 0
+    while True:
+        number += 1
+        abandoned = asyncio.ensure_future(ask(engine, number))
+        await asyncio.sleep(0)
+        abandoned.cancel()
+        completion = await ask(engine, number)
+        reasons = {FinishReason.UNAVAILABLE, FinishReason.SUPERSEDED, FinishReason.EMPTY}
+        assert completion.text == fake_host_scripted.TEXT or completion.finish_reason in reasons
+        if not completion.text:
+            await engine.wait_ready()
+
+
+@pytest.mark.slow
+async def test_the_host_is_killed_again_and_again_while_somebody_types() -> None:
+    chance = random.Random(SEED)
+    engine = engine_with(Patience(first_delay_s=0.01, longest_delay_s=0.01, max_restarts=1000))
+    async with asyncio.timeout(TIMEOUT_S):
+        await engine.wait_ready()
+        typing = asyncio.create_task(type_for_ever(engine))
+        for num_kills in range(NUM_KILLS):
+            process_id = engine.status().process_id
+            assert process_id is not None
+            os.kill(process_id, signal.SIGKILL)
+            while engine.status().num_restarts == num_kills:
+                await ask(engine, 0)
+            assert (await engine.wait_ready()).state is EngineState.READY
+            for number in range(chance.randrange(20)):  # the next kill comes at another moment
+                await ask(engine, number)
+        assert not typing.done()
+        typing.cancel()
+        assert (await ask(engine, 1)).text == fake_host_scripted.TEXT
+    await engine.close()
+
+
+async def test_a_stopped_host_is_replaced() -> None:
+    """As by a debugger, or a machine that swaps."""
+    engine = engine_with(Patience(heartbeat_s=0.1, silent_beats=5, first_delay_s=0.01))
+    before = await engine.wait_ready()
+    assert before.process_id is not None
+    os.kill(before.process_id, signal.SIGSTOP)
+    waiting = [ask(engine, number) for number in range(3)]
+    assert {one.finish_reason for one in await asyncio.gather(*waiting)} == {
+        FinishReason.UNAVAILABLE
+    }
+    assert "silent" in engine.status().message
+    after = await engine.wait_ready()
+    assert after.process_id != before.process_id
+    assert (await ask(engine, 1)).text == fake_host_scripted.TEXT
+    await engine.close()
+
+
+async def test_two_thousand_requests_that_are_cancelled_at_once() -> None:
+    engine = engine_with(Patience())
+    await engine.wait_ready()
+    for number in range(2_000):
+        request = asyncio.ensure_future(ask(engine, number))
+        await asyncio.sleep(0)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+    assert (await ask(engine, 1)).text == fake_host_scripted.TEXT
+    assert engine.status().num_restarts == 0
+    await engine.close()
+
+
+PARENT = """
+import asyncio
+from inference.supervised import SupervisedEngine
+from tests.support import fake_host_scripted as host
+
+async def main():
+    engine = SupervisedEngine(host.COMMAND, environment=host.ENVIRONMENT)
+    print((await engine.wait_ready()).process_id, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfd_open exists on Linux only")
+def test_no_host_is_left_when_its_parent_is_killed(signal_number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        env=fake_host_scripted.ENVIRONMENT,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout
+        host = os.pidfd_open(int(parent.stdout.readline()))
+        parent.send_signal(signal_number)
+        ended, _, _ = select.select([host], [], [], TIMEOUT_S)
+        assert ended == [host]
+        parent.wait(TIMEOUT_S)
+    os.close(host)
