@@ -11,12 +11,13 @@ import msgspec
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
-from inference.errors import RequestCancelledError
+from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.fim import FimTemplate
 from inference.generate import generate
 from inference.languages import language_for
 from inference.model import LanguageModel, Logits
 from inference.prompt import build_prompt
+from inference.scoring import Score, score_tokens
 from inference.session import Session, SessionPool
 from inference.stopping import stop_rule
 from inference.timing import Timings, now_ms, stopwatch
@@ -59,7 +60,7 @@ class Completer:
         """
         timings, started = Timings(), now_ms()
         with stopwatch(timings, "prompt_ms"):
-            prompt = self._prompt(request)
+            prompt = self._prompt(request, num_following=request.max_tokens)
         if not prompt:
             return Completion.nothing(FinishReason.EMPTY)
         session = self._pool.session_for(prompt)
@@ -84,9 +85,33 @@ class Completer:
             timings=timings,
         )
 
-    def _prompt(self, request: CompletionRequest) -> list[int]:
+    def score(self, request: CompletionRequest, middle: str, cancel: CancelToken) -> Score:
+        """Return how likely the model holds `middle` to be in the hole, see inference.scoring.
+
+        Raises InvalidRequestError where there is nothing to read before `middle`, nothing in it or
+        too much of it; RequestCancelledError.
+        """
+        token_ids = self._loaded.tokenizer.encode(middle)
+        num_following = max(request.max_tokens, len(token_ids))
+        prompt = self._prompt(request, num_following=num_following)
         context_length = self._loaded.model.context_length
-        max_tokens = max(1, min(MAX_PROMPT_TOKENS, context_length - request.max_tokens))
+        if not prompt or not token_ids or len(prompt) + len(token_ids) > context_length:
+            raise InvalidRequestError(
+                f"{len(token_ids)} tokens behind a prompt of {len(prompt)} cannot be scored; both "
+                f"need one, and the context holds {context_length}"
+            )
+        session = self._pool.session_for(prompt)
+        bits, is_first_likeliest = score_tokens(session, prompt, token_ids, cancel)
+        return Score(
+            bits=bits,
+            num_tokens=len(token_ids),
+            num_bytes=len(middle.encode()),
+            is_first_likeliest=is_first_likeliest,
+        )
+
+    def _prompt(self, request: CompletionRequest, *, num_following: int) -> list[int]:
+        context_length = self._loaded.model.context_length
+        max_tokens = max(1, min(MAX_PROMPT_TOKENS, context_length - num_following))
         encode = self._loaded.tokenizer.encode
         return build_prompt(
             request.prefix, request.suffix, self._loaded.fim, encode, max_tokens=max_tokens

@@ -6,6 +6,7 @@
     ├── InvalidRequestError       a request's values are outside what the engine accepts
     ├── EngineUnavailableError    the engine is closed or could not be reached
     ├── RequestCancelledError     the request was cancelled while it ran
+    ├── EvaluationError           what an evaluation needs is not there, or not safe to run
     └── WireError                 the other side of the process boundary is not understood
 
 "No suggestion" is a result, not an error.
@@ -34,6 +35,10 @@ class EngineUnavailableError(InklingError):
 
 
 class RequestCancelledError(InklingError):
+    pass
+
+
+class EvaluationError(InklingError):
     pass
 
 

@@ -17,6 +17,9 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     block: BlockStyle
     line_comment: str | None = None
     suffixes: tuple[str, ...] = ()
+    grammar: str | None = None
+    statement_nodes: tuple[str, ...] = ()
+    block_nodes: tuple[str, ...] = ()
 
 
 def language_for(language_id: str) -> Language:

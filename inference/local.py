@@ -15,10 +15,16 @@ from inference.cancellation import CancelToken
 from inference.completer import Completer, LoadedModel
 from inference.completion import Completion, CompletionRequest, FinishReason, checked
 from inference.engine import EngineState, EngineStatus
-from inference.errors import InklingError, InvalidModelError, RequestCancelledError
+from inference.errors import (
+    EngineUnavailableError,
+    InklingError,
+    InvalidModelError,
+    RequestCancelledError,
+)
 from inference.manifest import TOKENIZER_FILE, ModelManifest, read_manifest, verify_files
 from inference.runtime import OnnxModel
 from inference.scheduler import Scheduler
+from inference.scoring import Score
 from inference.timing import now_ms
 from inference.tokenizer import Tokenizer
 
@@ -34,7 +40,7 @@ class LocalEngine:
         self._status = EngineStatus(state=EngineState.LOADING)
         self._prepared: Future[None] = Future()
         self._prepared.set_running_or_notify_cancel()  # so that a cancelled wait leaves it alone
-        self._scheduler: Scheduler[Completion] = Scheduler("engine", prepare=self._prepare)
+        self._scheduler: Scheduler[Completion | Score] = Scheduler("engine", prepare=self._prepare)
 
     @classmethod
     def open(cls, model: Path | None = None, *, num_threads: int | None = None) -> "LocalEngine":
@@ -63,7 +69,7 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         deadline = loop.call_later(request.deadline_ms / 1000, self._scheduler.cancel, job)
         try:
-            return await asyncio.wrap_future(job.future)
+            completion = await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
             self._scheduler.cancel(job)
             raise
@@ -74,6 +80,29 @@ class LocalEngine:
             return Completion.nothing(FinishReason.FAILED)
         finally:
             deadline.cancel()
+        assert isinstance(completion, Completion)
+        return completion
+
+    async def score(self, request: CompletionRequest, middle: str) -> Score:
+        """Return how likely the model holds `middle` to be in the hole, see Completer.score.
+
+        For measuring, so unlike `complete` it raises what goes wrong: EngineUnavailableError,
+        InvalidRequestError, or RequestCancelledError when a newer request took its place.
+        """
+        request = checked(request)
+        completer = self._completer
+        if completer is None:
+            raise EngineUnavailableError("no model is loaded; wait until the engine is ready")
+        job = self._scheduler.submit(
+            request.document, lambda cancel: completer.score(request, middle, cancel)
+        )
+        try:
+            score = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            self._scheduler.cancel(job)
+            raise
+        assert isinstance(score, Score)
+        return score
 
     async def wait_ready(self) -> EngineStatus:
         await asyncio.wrap_future(self._prepared)

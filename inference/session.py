@@ -59,9 +59,11 @@ class Session:
         assert logits is not None
         return logits, num_reused
 
-    def append(self, token_ids: Sequence[int], cancel: CancelToken) -> Logits:
-        """Read more tokens; return the last row of logits, [1, vocab_size]."""
-        logits = self._model.forward(token_ids, self._cache, num_logits=1, cancel=cancel)
+    def append(
+        self, token_ids: Sequence[int], cancel: CancelToken, *, num_logits: int = 1
+    ) -> Logits:
+        """Read more tokens; return the last rows of logits, [num_logits, vocab_size]."""
+        logits = self._model.forward(token_ids, self._cache, num_logits=num_logits, cancel=cancel)
         self._token_ids.extend(token_ids)
         return logits
 
