@@ -14,7 +14,7 @@ import json
 import logging
 import traceback
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -120,6 +120,8 @@ class InklingProtocol(LanguageServerProtocol):
 
     def _params(self, message: dict[str, Any], method: str, fallback: type[Any]) -> object:
         """Return the parameters as lsprotocol's types, or _INVALID."""
+        if method == types.INITIALIZE:
+            return _plain_params(message)
         message_type = self.get_message_type(method) or fallback
         try:
             return self._converter.structure({"params": None, **message}, message_type).params
@@ -174,10 +176,9 @@ class InklingProtocol(LanguageServerProtocol):
         self.fm.add_builtin_feature(types.INITIALIZE, self._initialize)
         self.fm.add_builtin_feature(types.SHUTDOWN, self._shut_down)
 
-    def _initialize(self, params: types.InitializeParams) -> types.InitializeResult:
-        profile = client_profile(params)
+    def _initialize(self, params: Mapping[str, object]) -> types.InitializeResult:
         self.lifecycle.start()
-        self.server_capabilities = _capabilities(self, params.capabilities, profile)
+        self.server_capabilities = _capabilities(self, client_profile(params))
         handler = self.fm.features.get(types.INITIALIZE)
         if handler is not None:
             handler(params)
@@ -218,15 +219,22 @@ def _accept_what_clients_send(converter: Converter) -> None:
     converter.register_structure_hook(types.Position, position)
 
 
-def _capabilities(
-    protocol: InklingProtocol, client: types.ClientCapabilities, profile: ClientProfile
-) -> types.ServerCapabilities:
+def _plain_params(message: Mapping[str, Any]) -> object:
+    """Return the parameters of `initialize` as they came, see profiles.py, or _INVALID."""
+    match message.get("params"):
+        case {"capabilities": {}} as params:
+            return params
+        case _:
+            return _INVALID
+
+
+def _capabilities(protocol: InklingProtocol, profile: ClientProfile) -> types.ServerCapabilities:
     """Advertise what is registered; a completion menu only where there is no ghost text."""
     features = set(protocol.fm.features)
     if profile.shows_inline_completion:
         features.discard(types.TEXT_DOCUMENT_COMPLETION)
     capabilities = ServerCapabilitiesBuilder(
-        client,
+        types.ClientCapabilities(),
         features,
         protocol.fm.feature_options,
         list(protocol.fm.commands),

@@ -61,11 +61,11 @@ class InklingServer(LanguageServer):
         for method, options, handler in features:
             self.feature(method, options)(handler)
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, uri: str, request: CompletionRequest) -> Completion:
         """Ask the engine; the latest request for a document makes the earlier ones empty."""
-        self.abandon(request.document)
+        self.abandon(uri)
         task = asyncio.ensure_future(self.engine.complete(request))
-        self._running[request.document] = task
+        self._running[uri] = task
         try:
             completion = await task
         except asyncio.CancelledError:
@@ -74,8 +74,8 @@ class InklingServer(LanguageServer):
                 raise  # the client cancelled this request itself
             return Completion.nothing(FinishReason.SUPERSEDED)
         finally:
-            if self._running.get(request.document) is task:
-                del self._running[request.document]
+            if self._running.get(uri) is task:
+                del self._running[uri]
         if completion.finish_reason in (FinishReason.UNAVAILABLE, FinishReason.FAILED):
             self._show_failure(self.engine.status())
         return completion

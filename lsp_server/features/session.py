@@ -1,6 +1,7 @@
 """Begin a session: learn who the client is, and load the model once `initialize` is answered."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from lsprotocol import types
@@ -12,10 +13,11 @@ from lsp_server.profiles import client_profile
 from lsp_server.server import Feature, InklingServer
 
 
-def initialize(ls: InklingServer, params: types.InitializeParams) -> None:
+def initialize(ls: InklingServer, params: Mapping[str, object]) -> None:
+    """Take the parameters as plain JSON, see profiles.py."""
     ls.client = client_profile(params)
     ls.documents = Documents(ls.client.position_encoding)
-    configure(ls, params.initialization_options)
+    configure(ls, params.get("initializationOptions"))
     if ls.client.process_id is not None:
         watch_process(ls.client.process_id, ls.lifecycle.end)
     # On the loop's next turn the answer is on its way; starting a process must not delay it.

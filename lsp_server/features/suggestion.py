@@ -42,7 +42,7 @@ async def suggest(
         max_tokens=max_tokens(ls.settings, trigger),
         deadline_ms=ls.settings.deadline_ms,
     )
-    completion = await ls.complete(request)
+    completion = await ls.complete(uri, request)
     log.debug(
         "%s after %.1f ms: %d tokens read, %d reused, %d written",
         completion.finish_reason,

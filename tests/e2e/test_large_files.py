@@ -44,6 +44,22 @@ def test_typing_in_a_file_of_100_000_lines_does_not_block(client: RawClient, lin
     check_typing(client, line)
 
 
+def test_a_flood_of_edits_loses_none(client: RawClient) -> None:
+    client.open(LINE * 2_000)
+    client.result("scripted/play", {})
+    place = {"line": 1_000, "character": 0}
+    for version in range(5_000):
+        change = {"range": {"start": place, "end": place}, "text": "ab"[version % 2]}
+        document = {"uri": URI, "version": version + 2}
+        client.notify(
+            "textDocument/didChange", {"textDocument": document, "contentChanges": [change]}
+        )
+    client.result(INLINE, inline_params(1_000, 5_000))
+    log = client.result("scripted/log", {})
+    assert log["requests"][0]["prefix"].endswith("\n" + "ba" * 2_500)
+    assert log["slowest_callback_ms"] < MAX_KEYSTROKE_MS
+
+
 def test_a_large_file_is_shown_to_the_engine_in_part(client: RawClient) -> None:
     client.open(LINE * NUM_LINES)
     client.result("scripted/play", {})

@@ -1,5 +1,6 @@
 """How the server leaves: with the right exit code, and never later than its editor."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import psutil
 import pytest
 
+from lsp_server.transport import frame
 from tests.support.raw_client import (
     INKLING_LSP,
     PATIENCE_SECONDS,
@@ -16,6 +18,8 @@ from tests.support.raw_client import (
     RawClient,
     inline_params,
 )
+
+OPEN = {"uri": "file:///workspace/a.py", "languageId": "python", "version": 1, "text": "x = "}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -55,6 +59,27 @@ def test_the_end_of_the_input_while_a_request_runs_ends_the_server() -> None:
         client.post("textDocument/inlineCompletion", inline_params(0, 4))
         client.process.stdin.close()
         assert client.finish() == 1
+
+
+def test_a_client_that_does_not_read_cannot_keep_the_server() -> None:
+    """Its pipe is full, so nothing more can be said; the end of the input is the end."""
+    with subprocess.Popen(
+        SCRIPTED_SERVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as server:
+        assert server.stdin is not None
+        messages = [
+            ("initialize", {"processId": None, "rootUri": None, "capabilities": {}}),
+            ("textDocument/didOpen", {"textDocument": OPEN}),
+            ("scripted/play", {"text": "x" * 1_000_000}),
+            *[("textDocument/inlineCompletion", inline_params(0, 4))] * 30,
+        ]
+        for request_id, (method, params) in enumerate(messages):
+            message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+            if method.endswith("didOpen"):
+                del message["id"]
+            server.stdin.write(frame(json.dumps(message).encode()))
+        server.stdin.close()
+        assert server.wait(PATIENCE_SECONDS) == 1
 
 
 def test_a_terminated_server_leaves() -> None:

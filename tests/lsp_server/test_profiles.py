@@ -1,8 +1,8 @@
 import pytest
 from lsprotocol.types import PositionEncodingKind
 
-from lsp_server.profiles import client_profile
-from tests.support.profiles import PROFILES, initialize_params, recorded_params
+from lsp_server.profiles import ClientProfile, client_profile
+from tests.support.profiles import PROFILES, recorded_params
 from tests.support.sessions import Session
 
 EXPECTED = {
@@ -23,14 +23,36 @@ def test_every_recorded_profile_is_expected_to_be_something() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_client_is_known_by_what_it_says(name: str) -> None:
-    profile = client_profile(initialize_params(name))
+    profile = client_profile(recorded_params(name))
     encoding, shows_inline_completion = EXPECTED[name]
     assert profile.position_encoding == PositionEncodingKind(encoding)
     assert profile.shows_inline_completion is shows_inline_completion
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"processId": "x", "clientInfo": 3, "capabilities": []},
+        {"clientInfo": {"name": 1}, "capabilities": {"general": {"positionEncodings": 8}}},
+        {"capabilities": {"general": {"positionEncodings": [{}, "utf-7"]}, "textDocument": 1}},
+    ],
+)
+def test_what_makes_no_sense_is_not_there(params: dict[str, object]) -> None:
+    assert client_profile(params) == ClientProfile()
+
+
+async def test_a_value_of_a_later_version_shuts_nobody_out() -> None:
+    session = Session()
+    edits = {"failureHandling": "of the future", "resourceOperations": ["of the future"]}
+    capabilities = {"workspace": {"workspaceEdit": edits}}
+    params = {"processId": None, "trace": "compact", "capabilities": capabilities}
+    session.request(1, "initialize", params)
+    assert "result" in session.kept.messages[0]
+
+
 def test_a_name_and_version_are_kept() -> None:
-    profile = client_profile(initialize_params("nvim012"))
+    profile = client_profile(recorded_params("nvim012"))
     assert (profile.name, profile.version) == ("Neovim", "0.12.4")
 
 

@@ -23,7 +23,7 @@ async def check_superseded(session: Session, *uris: str, reasons: Sequence[Finis
     """Ask for each document in turn, let the engine go on, compare how each request ended."""
     tasks: list[asyncio.Future[Completion]] = []
     for uri in uris:
-        tasks.append(asyncio.ensure_future(session.server.complete(_request(uri))))
+        tasks.append(asyncio.ensure_future(session.server.complete(uri, _request(uri))))
         await _turns()
     session.engine.release()
     completions = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
@@ -49,7 +49,7 @@ async def test_requests_of_two_documents_leave_each_other_alone() -> None:
 
 async def test_an_abandoned_request_is_answered_with_nothing() -> None:
     session = Session(ScriptedEngine(HELD))
-    task = asyncio.ensure_future(session.server.complete(_request(URI)))
+    task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
     await _turns()
     session.server.abandon(URI)
     completion = await asyncio.wait_for(task, PATIENCE_SECONDS)
@@ -59,7 +59,7 @@ async def test_an_abandoned_request_is_answered_with_nothing() -> None:
 
 async def test_a_cancelled_request_cancels_the_engine_and_is_no_answer() -> None:
     session = Session(ScriptedEngine(HELD))
-    task = asyncio.ensure_future(session.server.complete(_request(URI)))
+    task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
     await _turns()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -75,7 +75,7 @@ async def test_an_engine_that_cannot_load_is_reported_once() -> None:
     session.initialize()
     session.server.start_engine()
     for _ in range(3):
-        await session.server.complete(_request(URI))
+        await session.server.complete(URI, _request(URI))
     (message,) = session.kept.messages
     assert message["method"] == "window/showMessage"
     assert message["params"] == {"type": MessageType.Error, "message": f"Inkling: {FAILED.message}"}
@@ -84,10 +84,10 @@ async def test_an_engine_that_cannot_load_is_reported_once() -> None:
 async def test_an_engine_that_fails_later_is_reported() -> None:
     session = Session(ScriptedEngine(Script(text="", finish_reason=FinishReason.FAILED)))
     session.initialize()
-    await session.server.complete(_request(URI))
+    await session.server.complete(URI, _request(URI))
     assert session.kept.messages == [], "an engine that is ready has nothing to report"
     session.engine._status = FAILED
-    await session.server.complete(_request(URI))
+    await session.server.complete(URI, _request(URI))
     assert len(session.kept.messages) == 1
 
 
