@@ -52,13 +52,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     tensors: dict[str, TensorEntry]
 
     def read(self, name: str) -> Float32:
-        """Read one tensor as float32, in memory of its own."""
+        """Read one tensor as float32, in memory of its own.
+
+        Raises CheckpointError where a number is infinite or none.
+        """
         entry = self.tensors[name]
         if entry.size == 0:
             return np.zeros(entry.shape, np.float32)
         dtype = DTYPES[entry.dtype]
         mapped = np.memmap(entry.path, dtype, "r", offset=entry.offset, shape=entry.shape)
-        return np.array(mapped, np.float32)
+        values = np.array(mapped, np.float32)
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"{entry.path}: {name} has numbers that are not finite")
+        return values
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -87,12 +93,12 @@ class _Index(msgspec.Struct):
 def _read_index(folder: Path) -> dict[str, TensorEntry]:
     index = folder / INDEX_FILE
     places = read_json(index, _Index, max_bytes=MAX_HEADER_BYTES).weight_map
-    tensors: dict[str, TensorEntry] = {}
-    for shard in sorted(set(places.values())):
+    shards = sorted(set(places.values()))
+    for shard in shards:
         if PurePath(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):
-            raise CheckpointError(
-                f"{index} names {shard!r}, which is no safetensors file beside it"
-            )
+            raise CheckpointError(f"{index} names {shard!r}, no safetensors file beside it")
+    tensors: dict[str, TensorEntry] = {}
+    for shard in shards:
         for name, entry in _read_header(folder / shard).items():
             if places.get(name) != shard:
                 raise CheckpointError(f"{index} does not say that {shard} holds {name}")

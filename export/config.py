@@ -61,9 +61,9 @@ class Config:
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Return the integers of a list; one integer alone, or none, is a list too."""
-        value = self._get(key, default=[])
+        value: object = self._get(key, default=[])
         try:
-            return msgspec.convert(value if isinstance(value, list) else [value], tuple[int, ...])
+            return msgspec.convert([value] if isinstance(value, int) else value, tuple[int, ...])
         except msgspec.ValidationError:
             raise self._wrong(key, value, "a list of integers") from None
 

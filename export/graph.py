@@ -10,7 +10,7 @@ boundary, which lets the runtime map it. The same calls write the same bytes.
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +29,10 @@ _IR_VERSION: Final = 10
 _PAGE_BYTES: Final = 4096
 
 
-class DataFile(Protocol):
-    """What a graph needs of the open file that its weights go to."""
-
-    def tell(self) -> int: ...
-
-    def write(self, data: bytes | memoryview, /) -> int: ...
-
-
 class GraphBuilder:
     """Nodes and weights in the order they were added. Every value belongs to this one graph."""
 
-    def __init__(self, data: DataFile) -> None:
+    def __init__(self, data: BinaryIO) -> None:
         self._data = data
         self._tape = ir.tape.Tape()
         self._inputs: list[ir.Value] = []

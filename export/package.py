@@ -140,6 +140,7 @@ def _architecture(model_type: str, spec: DecoderSpec) -> Architecture:
 
 def _swap(folder: Path, output: Path) -> None:
     """Give `folder` the name `output`; the package that had it goes away afterwards."""
+    check_output(output)  # again: an export takes minutes
     if not output.exists():
         folder.rename(output)
         return

@@ -32,6 +32,9 @@ class OnDemand(Mapping[str, Made], Generic[Made]):
             raise KeyError(name)
         return self._make(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # the inherited one would make the value
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

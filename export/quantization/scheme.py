@@ -55,13 +55,13 @@ def find_scheme(precision: Precision, block_size: int) -> Scheme:
 
 def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:
     """Raise UnsupportedError naming the first slot whose rows do not divide into blocks."""
-    for name, slot in slots.items():
-        columns = slot.shape[-1]
-        if slot.role in scheme.bits and columns % scheme.block_size:
-            fitting = [size for size in BLOCK_SIZES if columns % size == 0]
-            remedy = f"use --block-size {fitting[-1]}" if fitting else "use --precision f32"
+    columns = {name: slot.shape[-1] for name, slot in slots.items() if slot.role in scheme.bits}
+    fitting = [size for size in BLOCK_SIZES if not any(n % size for n in columns.values())]
+    remedy = f"use --block-size {fitting[-1]}" if fitting else "use --precision f32"
+    for name, size in columns.items():
+        if size % scheme.block_size:
             raise UnsupportedError(
-                f"{name} has rows of {columns}, which block size {scheme.block_size} does not "
+                f"{name} has rows of {size}, which block size {scheme.block_size} does not "
                 f"divide; {remedy}"
             )
 

@@ -32,7 +32,7 @@ def transformers_logits(model: TinyModel, folder: Path) -> Float32:
     return original_logits(load_original(checkpoint), TOKEN_IDS)[ROWS]
 
 
-def load_original(checkpoint: Path) -> Any:  # noqa: ANN401 - torch is not here when types are checked
+def load_original(checkpoint: Path) -> Any:
     import torch
     import transformers
 
@@ -44,7 +44,7 @@ def load_original(checkpoint: Path) -> Any:  # noqa: ANN401 - torch is not here 
     ).eval()
 
 
-def original_logits(original: Any, token_ids: Sequence[int]) -> Float32:  # noqa: ANN401
+def original_logits(original: Any, token_ids: Sequence[int]) -> Float32:
     import torch
 
     with torch.no_grad():

@@ -1,0 +1,88 @@
+"""scheme: each role gets its bits, and rows that do not divide are refused by name."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from export.errors import UnsupportedError
+from export.quantization.blockwise import Float, Quantized
+from export.quantization.scheme import BITS, apply_scheme, check_scheme, find_scheme
+from export.spec import Slot, SlotRole
+from inference.manifest import Precision
+
+
+def check(precision: Precision, role: SlotRole, *, bits: int) -> None:
+    scheme = find_scheme(precision, 32)
+    weight = apply_scheme(scheme, Slot(shape=(2, 64), role=role), np.ones((2, 64), np.float32))
+    match weight:
+        case Float():
+            assert bits == 32
+        case Quantized():
+            assert weight.bits == bits
+
+
+@pytest.mark.parametrize("role", ["norm", "router"])
+@pytest.mark.parametrize("precision", list(BITS))
+def test_routers_and_norms_are_never_rounded(precision: Precision, role: SlotRole) -> None:
+    check(precision, role, bits=32)
+
+
+@pytest.mark.parametrize("role", get_args(SlotRole))
+def test_f32_rounds_nothing(role: SlotRole) -> None:
+    check("f32", role, bits=32)
+
+
+@pytest.mark.parametrize("role", ["embedding", "head", "projection", "expert"])
+def test_int8_rounds_every_matrix_to_a_byte(role: SlotRole) -> None:
+    check("int8", role, bits=8)
+
+
+@pytest.mark.parametrize("role", ["projection", "expert"])
+def test_int4_rounds_layers_to_four_bits(role: SlotRole) -> None:
+    check("int4", role, bits=4)
+
+
+@pytest.mark.parametrize("role", ["embedding", "head"])
+def test_int4_keeps_a_byte_for_what_touches_tokens(role: SlotRole) -> None:
+    check("int4", role, bits=8)
+
+
+def test_an_unknown_precision() -> None:
+    with pytest.raises(UnsupportedError, match="precision f16 is not implemented; use f32, int8"):
+        find_scheme("f16", 128)
+
+
+def test_an_unknown_block_size() -> None:
+    with pytest.raises(UnsupportedError, match=r"block size 100 .* use one of 32, 64, 128"):
+        find_scheme("int4", 100)
+
+
+def check_columns(columns: int, because: str) -> None:
+    slots = {"layers.0.moe.down": Slot(shape=(4, 64, columns), role="expert")}
+    with pytest.raises(UnsupportedError, match=because):
+        check_scheme(find_scheme("int4", 128), slots)
+
+
+def test_rows_that_a_smaller_block_divides() -> None:
+    check_columns(192, r"layers\.0\.moe\.down has rows of 192, .* 128 .*; use --block-size 64")
+
+
+def test_the_remedy_fits_every_slot() -> None:
+    slots = {
+        "embedding": Slot(shape=(4, 192), role="embedding"),
+        "layers.0.moe.down": Slot(shape=(4, 64, 96), role="expert"),
+    }
+    with pytest.raises(
+        UnsupportedError, match=r"embedding has rows of 192, .*; use --block-size 32"
+    ):
+        check_scheme(find_scheme("int4", 128), slots)
+
+
+def test_rows_that_no_block_divides() -> None:
+    check_columns(100, "use --precision f32")
+
+
+def test_rows_that_stay_in_float_need_not_divide() -> None:
+    check_scheme(find_scheme("int4", 128), {"norm": Slot(shape=(100,), role="norm")})
+    check_scheme(find_scheme("f32", 128), {"head": Slot(shape=(10, 100), role="head")})

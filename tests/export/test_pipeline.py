@@ -1,0 +1,257 @@
+"""pipeline: a checkpoint becomes the same package every time, or is refused and leaves nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.errors import ExportError
+from export.pipeline import ExportOptions, export_checkpoint
+from inference.fim import FimTemplate
+from inference.manifest import Precision, read_manifest, verify_files
+from tests.support.exported import no_progress
+from tests.support.tiny_checkpoints import (
+    TINY_MODELS,
+    TinyModel,
+    random_tensors,
+    write_shards,
+    write_tiny_checkpoint,
+)
+
+TIED = TINY_MODELS[1]
+INT4 = ExportOptions(block_size=32)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def check_refused(
+    folder: Path, because: str, change: Callable[[Path], object], options: ExportOptions = INT4
+) -> None:
+    checkpoint = write_tiny_checkpoint(folder / "checkpoint")
+    change(checkpoint)
+    with pytest.raises(ExportError, match=because):
+        export_checkpoint(str(checkpoint), folder / "package", options, progress=no_progress)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint"]
+
+
+def change_config(**changes: Any) -> Callable[[Path], object]:
+    def change(checkpoint: Path) -> None:
+        path = checkpoint / "config.json"
+        values = json.loads(path.read_text("utf-8")) | changes
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+    return change
+
+
+def change_tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def rewrite(checkpoint: Path) -> None:
+        tensors = dict(random_tensors(TINY_MODELS[0]))
+        change(tensors)
+        write_shards(checkpoint, tensors, 1)
+
+    return rewrite
+
+
+def test_the_manifest_says_what_the_package_is(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    package = tmp_path / "package"
+    written = export_checkpoint(str(checkpoint), package, INT4, progress=no_progress)
+    manifest = read_manifest(package)
+    verify_files(manifest, package)
+    assert manifest == written
+    assert (manifest.name, manifest.source.name, manifest.source.revision) == ("tiny", "tiny", None)
+    assert (manifest.precision, manifest.block_size) == ("int4", 32)
+    assert (manifest.context_length, manifest.eos_token_ids) == (128, (0,))
+    assert manifest.architecture.model_type == "qwen3_moe"
+    assert (manifest.architecture.num_experts, manifest.architecture.num_experts_per_tok) == (4, 2)
+    assert manifest.parameters.total == 109_440
+    assert manifest.fim == FimTemplate(
+        order="psm",
+        prefix_token_id=1,
+        suffix_token_id=3,
+        middle_token_id=2,
+        pad_token_id=4,
+        repo_name_token_id=5,
+        file_separator_token_id=6,
+    )
+    assert manifest.quality["weight_error"].keys() == {"embedding", "projection", "expert", "head"}
+
+
+def test_the_options_are_kept(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    options = ExportOptions(precision="f32", fim_order="spm", context_length=50, name="mine")
+    manifest = export_checkpoint(
+        str(checkpoint), tmp_path / "package", options, progress=no_progress
+    )
+    assert manifest.fim is not None
+    assert (manifest.name, manifest.fim.order, manifest.context_length) == ("mine", "spm", 50)
+    assert (manifest.precision, manifest.block_size, manifest.quality) == ("f32", None, {})
+
+
+@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
+def test_the_same_checkpoint_gives_the_same_bytes(precision: Precision, tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TIED)
+    options = ExportOptions(precision=precision, block_size=32)
+    packages = [tmp_path / "first", tmp_path / "elsewhere" / "second"]
+    for package in packages:
+        export_checkpoint(str(checkpoint), package, options, progress=no_progress)
+    assert contents(packages[0]) == contents(packages[1])
+
+
+@pytest.mark.parametrize("precision", ["f32", "int4"])
+def test_shards_give_the_same_bytes_as_one_file(precision: Precision, tmp_path: Path) -> None:
+    options = ExportOptions(precision=precision, block_size=32, name="same")
+    for name, num_shards in (("one", 1), ("three", 3)):
+        checkpoint = write_tiny_checkpoint(tmp_path / name / "tiny", num_shards=num_shards)
+        export_checkpoint(
+            str(checkpoint), tmp_path / name / "package", options, progress=no_progress
+        )
+    assert contents(tmp_path / "one" / "package") == contents(tmp_path / "three" / "package")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_checkpoints(dtype: str, tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", dtype=dtype)
+    options = ExportOptions(precision="f32")
+    export_checkpoint(str(checkpoint), tmp_path / "package", options, progress=no_progress)
+
+
+def test_a_head_stored_beside_the_embedding_it_is_tied_to(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TIED)
+    tensors = dict(random_tensors(TIED))
+    options = ExportOptions(precision="f32")
+    export_checkpoint(str(checkpoint), tmp_path / "without", options, progress=no_progress)
+    write_shards(checkpoint, tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]}, 1)
+    export_checkpoint(str(checkpoint), tmp_path / "with", options, progress=no_progress)
+    assert contents(tmp_path / "with") == contents(tmp_path / "without")
+
+
+def test_progress_counts_every_slot_once(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    export_checkpoint(
+        str(checkpoint),
+        tmp_path / "package",
+        INT4,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    num_slots = (
+        3 + 2 * 12
+    )  # embedding, norm, head; per layer 8 of attention and norms, 4 of experts
+    assert sorted(seen) == [(index, num_slots) for index in range(num_slots)]
+
+
+def test_an_existing_package_is_replaced(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    for model in (TINY_MODELS[0], TIED):
+        checkpoint = write_tiny_checkpoint(tmp_path / model.name, model)
+        export_checkpoint(str(checkpoint), package, INT4, progress=no_progress)
+    assert read_manifest(package).name == TIED.name
+
+
+def test_a_failing_export_leaves_the_old_package(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    export_checkpoint(str(checkpoint), package, INT4, progress=no_progress)
+    before = contents(package)
+
+    def interrupt(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_checkpoint(str(checkpoint), package, INT4, progress=interrupt)
+    assert contents(package) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"package", "tiny"}
+
+
+def test_an_unknown_architecture(tmp_path: Path) -> None:
+    check_refused(tmp_path, "model_type = 'mystery'", change_config(model_type="mystery"))
+
+
+def test_a_value_that_is_not_implemented(tmp_path: Path) -> None:
+    check_refused(tmp_path, "hidden_act = 'gelu'", change_config(hidden_act="gelu"))
+
+
+def test_a_pickled_checkpoint(tmp_path: Path) -> None:
+    def pickle(checkpoint: Path) -> None:
+        (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+
+    check_refused(tmp_path, "is a pickle", pickle)
+
+
+def test_a_truncated_checkpoint(tmp_path: Path) -> None:
+    def truncate(checkpoint: Path) -> None:
+        path = checkpoint / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-100])
+
+    check_refused(tmp_path, "truncated or damaged", truncate)
+
+
+def test_a_surplus_tensor(tmp_path: Path) -> None:
+    surplus = {"model.layers.0.mlp.shared.weight": np.ones(2, np.float32)}
+    check_refused(
+        tmp_path, "shared.weight has no place", change_tensors(lambda found: found.update(surplus))
+    )
+
+
+def test_a_missing_tensor(tmp_path: Path) -> None:
+    check_refused(
+        tmp_path,
+        r"no tensor for layers\.1\.moe\.router",
+        change_tensors(lambda found: found.pop("model.layers.1.mlp.gate.weight")),
+    )
+
+
+def test_a_tensor_of_another_shape(tmp_path: Path) -> None:
+    wrong = {"model.norm.weight": np.ones(63, np.float32)}
+    check_refused(
+        tmp_path,
+        r"norm\.weight has shape \[63\] where config.json needs \[64\]",
+        change_tensors(lambda found: found.update(wrong)),
+    )
+
+
+def test_a_block_that_does_not_divide(tmp_path: Path) -> None:
+    check_refused(
+        tmp_path,
+        "which block size 128 does not divide; use --block-size",
+        lambda checkpoint: None,
+        ExportOptions(),
+    )
+
+
+def test_a_context_beyond_the_models(tmp_path: Path) -> None:
+    check_refused(
+        tmp_path,
+        "context length 129 .* max_position_embeddings = 128",
+        lambda checkpoint: None,
+        ExportOptions(precision="f32", context_length=129),
+    )
+
+
+def test_no_config(tmp_path: Path) -> None:
+    check_refused(
+        tmp_path, "cannot read .*config.json", lambda folder: (folder / "config.json").unlink()
+    )
+
+
+def test_no_tokenizer(tmp_path: Path) -> None:
+    check_refused(
+        tmp_path, "no tokenizer.json", lambda folder: (folder / "tokenizer.json").unlink()
+    )
+
+
+def test_a_context_longer_than_any_machine_wants_is_cut(tmp_path: Path) -> None:
+    model = TinyModel("long", 1, {"max_position_embeddings": 1_000_000})
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", model)
+    options = ExportOptions(precision="f32")
+    manifest = export_checkpoint(
+        str(checkpoint), tmp_path / "package", options, progress=no_progress
+    )
+    assert manifest.context_length == 32_768
