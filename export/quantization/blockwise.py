@@ -142,7 +142,7 @@ def _candidate_divisors(bits: int) -> Float32:
     # The plain rule is among them, so that what was rounded by it before is kept exactly.
     limit = 2 ** (bits - 1)
     around = np.linspace(limit - 1, limit * _CLIPPING[bits], _NUM_CANDIDATES, dtype=np.float32)
-    return -np.concatenate([np.float32([limit]), around])
+    return -np.append(np.float32(limit), around)
 
 
 def _fitted(blocks: Float32, scale: Float32, bits: int) -> tuple[Float32, Float32]:
