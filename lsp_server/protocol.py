@@ -12,6 +12,7 @@ the text of an exception that is not ours, because it may quote a document.
 
 import json
 import logging
+import math
 import traceback
 from asyncio import Future
 from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ class InklingProtocol(LanguageServerProtocol):
         elif (refusal := self._refusal(method)) is not None:
             self._send_error(request_id, *refusal)
         elif (handler := self._handler(method)) is None:
-            error = f"{method} is unknown to this server"
+            error = f"{method[:80]} is unknown to this server"
             self._send_error(request_id, types.ErrorCodes.MethodNotFound, error)
         elif (params := self._params(message, method, JsonRPCRequestMessage)) is _INVALID:
             error = f"the parameters of {method} do not fit"
@@ -89,11 +90,11 @@ class InklingProtocol(LanguageServerProtocol):
         if method == types.EXIT:
             self.lifecycle.end()
         elif self.lifecycle.phase is not Phase.RUNNING:
-            log.debug("%s ignored: not running", method)
+            log.debug("%.80r ignored: not running", method)
         elif method == CANCEL_REQUEST:
             self._cancel(message)
         elif (handler := self._handler(method)) is None:
-            log.debug("%s ignored: nobody handles it", method)
+            log.debug("%.80r ignored: nobody handles it", method)
         elif (params := self._params(message, method, JsonRPCNotification)) is _INVALID:
             log.warning("%s ignored: its parameters do not fit", method)
         else:
@@ -250,7 +251,9 @@ def _capabilities(protocol: InklingProtocol, profile: ClientProfile) -> types.Se
 
 def _usable_id(message: object) -> object:
     match message:
-        case {"id": str() | int() | float() as request_id}:
+        case {"id": str() | int() as request_id}:
+            return request_id
+        case {"id": float() as request_id} if math.isfinite(request_id):
             return request_id
         case _:
             return None

@@ -8,7 +8,7 @@ from lsprotocol import types
 
 from lsp_server.protocol import described
 from tests.support.scripted_engine import Script, ScriptedEngine
-from tests.support.sessions import URI, Session
+from tests.support.sessions import URI, Session, turns
 
 PLACE = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 1}}
 INLINE = {**PLACE, "context": {"triggerKind": 2}}
@@ -90,6 +90,12 @@ async def test_a_fraction_as_id_is_refused() -> None:
     check({"jsonrpc": "2.0", "id": 1.5, "method": "shutdown"}, -32600, request_id=1.5)
 
 
+async def test_an_id_that_json_cannot_spell_is_not_repeated() -> None:
+    session = Session()
+    session.server.protocol.receive(b'{"jsonrpc": "2.0", "id": 1e999, "method": "shutdown"}')
+    assert session.kept.messages[0]["id"] is None
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff\xfe", b'"' + b"\xed\xa0\x80" + b'"', b"[" * 100_000, b"1" * 5_000],
@@ -136,13 +142,13 @@ async def test_a_cancelled_request_is_answered_once_and_stops_the_engine() -> No
     session.initialize()
     session.open("a")
     session.request(7, "textDocument/inlineCompletion", INLINE)
-    await _turns()
+    await turns()
     session.notify("$/cancelRequest", {"id": "7"})
-    await _turns()
+    await turns()
     assert session.engine.log.num_running == 1, "another id was cancelled"
     session.notify("$/cancelRequest", {"id": 7})
     session.notify("$/cancelRequest", {"id": 7})
-    await _turns()
+    await turns()
     assert [answer["error"]["code"] for answer in session.kept.messages] == [-32800]
     assert (session.engine.log.num_running, session.engine.log.num_cancelled) == (0, 1)
 
@@ -152,9 +158,9 @@ async def test_shutdown_answers_what_still_runs() -> None:
     session.initialize()
     session.open("a")
     session.request("text id", "textDocument/inlineCompletion", INLINE)
-    await _turns()
+    await turns()
     session.request(8, "shutdown")
-    await _turns()
+    await turns()
     assert {answer["id"] for answer in session.kept.messages} == {"text id", 8}
     assert session.server.protocol._request_futures == {}
 
@@ -239,7 +245,7 @@ def test_every_request_is_answered_once() -> None:
         def check_one(request_id: object, method: str, params: object) -> None:
             session.kept.messages.clear()
             session.request(request_id, method, params)
-            runner.run(_turns())
+            runner.run(turns())
             assert [answer["id"] for answer in session.kept.messages] == [request_id]
 
         check_one()
@@ -257,7 +263,7 @@ async def _failing(raises: str) -> dict[str, object]:
     session.initialize()
     session.open("secret")
     session.request(7, "textDocument/inlineCompletion", INLINE)
-    await _turns()
+    await turns()
     (answer,) = session.kept.messages
     return answer
 
@@ -267,17 +273,11 @@ async def _max_tokens_of(params: object) -> int:
     session.initialize()
     session.open("a")
     session.request(7, "textDocument/inlineCompletion", params)
-    await _turns()
+    await turns()
     (answer,) = session.kept.messages
     assert answer["result"]["items"]
     (request,) = session.engine.log.requests
     return request.max_tokens
-
-
-async def _turns() -> None:
-    """Let everything run that waits for nothing but its turn."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def _request(method: str, params: object = None) -> dict[str, object]:

@@ -10,7 +10,7 @@ from lsp_server import server as server_module
 from lsp_server.server import serve
 from lsp_server.transport import FrameParser, frame
 from tests.support.scripted_engine import Script, ScriptedEngine
-from tests.support.sessions import URI, Session
+from tests.support.sessions import URI, Session, turns
 
 PATIENCE_SECONDS = 30.0
 HELD = Script(is_held=True)
@@ -24,7 +24,7 @@ async def check_superseded(session: Session, *uris: str, reasons: Sequence[Finis
     tasks: list[asyncio.Future[Completion]] = []
     for uri in uris:
         tasks.append(asyncio.ensure_future(session.server.complete(uri, _request(uri))))
-        await _turns()
+        await turns()
     session.engine.release()
     completions = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
     assert [completion.finish_reason for completion in completions] == list(reasons)
@@ -50,7 +50,7 @@ async def test_requests_of_two_documents_leave_each_other_alone() -> None:
 async def test_an_abandoned_request_is_answered_with_nothing() -> None:
     session = Session(ScriptedEngine(HELD))
     task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
-    await _turns()
+    await turns()
     session.server.abandon(URI)
     completion = await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert completion.text == ""
@@ -60,7 +60,7 @@ async def test_an_abandoned_request_is_answered_with_nothing() -> None:
 async def test_a_cancelled_request_cancels_the_engine_and_is_no_answer() -> None:
     session = Session(ScriptedEngine(HELD))
     task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
-    await _turns()
+    await turns()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -100,7 +100,7 @@ async def test_an_engine_that_raises_while_it_starts_is_survived(
     session = Session()
     session.engine.wait_ready = fail
     session.server.start_engine()
-    await _turns()
+    await turns()
     assert "the engine failed to start: OSError" in caplog.text
 
 
@@ -146,11 +146,6 @@ async def _serve(
     os.close(read_fd)
     os.close(from_server)
     return session, code, sent
-
-
-async def _turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def _request(uri: str) -> CompletionRequest:

@@ -1,5 +1,6 @@
 """A server in this process: what its handlers send is kept, no descriptor is touched."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,6 +13,12 @@ from lsp_server.server import InklingServer
 from tests.support.scripted_engine import ScriptedEngine
 
 URI = "file:///workspace/a.py"
+
+
+async def turns() -> None:
+    """Let everything run that waits for nothing but its turn of the loop."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 class KeptMessages:

@@ -7,7 +7,7 @@ import pytest
 from lsprotocol import types
 
 from tests.support.scripted_engine import Script, ScriptedEngine
-from tests.support.sessions import URI, Session
+from tests.support.sessions import URI, Session, turns
 
 INLINE = types.TEXT_DOCUMENT_INLINE_COMPLETION
 MENU = types.TEXT_DOCUMENT_COMPLETION
@@ -90,7 +90,7 @@ async def test_a_request_is_answered_for_the_text_it_saw() -> None:
     session.initialize()
     session.open("ab")
     waiting = asyncio.ensure_future(_result(session, INLINE, URI, character=2))
-    await _turns()
+    await turns()
     session.open("a longer text")
     session.engine.release()
     result = await waiting
@@ -141,11 +141,6 @@ async def _result(
                 return message["result"]
         await asyncio.sleep(0)
     raise AssertionError("no answer")
-
-
-async def _turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def _text(item: dict[str, Any]) -> str:

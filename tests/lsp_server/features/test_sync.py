@@ -1,9 +1,8 @@
-import asyncio
 
 from lsprotocol import types
 
 from tests.support.scripted_engine import Script, ScriptedEngine
-from tests.support.sessions import URI, Session
+from tests.support.sessions import URI, Session, turns
 
 DOCUMENT = {"uri": URI}
 INLINE = {
@@ -68,9 +67,9 @@ async def test_a_closed_document_is_forgotten_and_its_request_answered_empty() -
     session.initialize()
     session.open("a")
     session.request(7, types.TEXT_DOCUMENT_INLINE_COMPLETION, INLINE)
-    await _turns()
+    await turns()
     session.notify("textDocument/didClose", {"textDocument": DOCUMENT})
-    await _turns()
+    await turns()
     check(session, None)
     assert session.kept.messages == [{"jsonrpc": "2.0", "id": 7, "result": {"items": []}}]
     assert session.engine.log.num_cancelled == 1
@@ -87,8 +86,3 @@ def _range(start: tuple[int, int], end: tuple[int, int]) -> dict[str, dict[str, 
         name: {"line": place[0], "character": place[1]}
         for name, place in (("start", start), ("end", end))
     }
-
-
-async def _turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
