@@ -79,10 +79,7 @@ class Config:
         return next((key for key in keys if self.has(key)), keys[0])
 
     def require(self, key: str, *implemented: object) -> None:
-        """Refuse every value but the implemented ones. An absent key is refused only by None.
-
-        The first of them is what the family assumes where the key is absent.
-        """
+        """Refuse every value but the implemented ones; an absent key has the first of them."""
         value = self._get(key, default=implemented[0])
         if not any(value == option and type(value) is type(option) for option in implemented):
             options = " or ".join(repr(option) for option in implemented)
