@@ -1,4 +1,3 @@
-
 from lsprotocol import types
 
 from tests.support.scripted_engine import Script, ScriptedEngine
