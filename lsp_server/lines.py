@@ -99,9 +99,7 @@ class Lines:
                 break
             column -= len(line)
             line_index += 1
-        if (
-            line_index == self.num_lines
-        ):  # the end of the text: behind its last line, which has no ending
+        if line_index == self.num_lines:  # behind the last line, which has no ending
             return line_index - 1, len(self.line(line_index - 1))
         return line_index, column
 
