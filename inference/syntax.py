@@ -59,6 +59,17 @@ def blocks(text: str, language_id: str) -> list[Span]:
     )
 
 
+def node_types(grammar: str) -> frozenset[str]:
+    """Return the names of a grammar's named nodes, to check a language's table against."""
+    language = _language(grammar)
+    names = (
+        language.node_kind_for_id(number)
+        for number in range(language.node_kind_count)
+        if language.node_kind_is_named(number)
+    )
+    return frozenset(name for name in names if name is not None)
+
+
 def _encoded(text: str) -> bytes:
     """Half a surrogate pair becomes one question mark, so that characters are counted right."""
     return text.encode("utf-8", "replace")

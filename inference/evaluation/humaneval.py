@@ -6,6 +6,7 @@ problem is answered once, greedily, so pass@1 is the share of programs that pass
 """
 
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from inference.completion import CompletionRequest
 from inference.errors import InvalidRequestError
 from inference.evaluation.figures import Figure, Percentile, Ratio
 from inference.evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
-from inference.evaluation.sandbox import Isolation, Verdict, run_all
+from inference.evaluation.sandbox import DEFAULT_LIMITS, Isolation, Limits, Verdict, run_all
 from inference.evaluation.similarity import edit_similarity, is_exact
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -67,7 +68,7 @@ def read_problems(path: Path) -> list[Problem]:
         problems = msgspec.json.Decoder(Problem).decode_lines(content)
     except OSError as error:  # also what gzip raises for a broken file
         raise InvalidRequestError(f"cannot read {path}: {error}") from error
-    except (EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (EOFError, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequestError(
             f"{path} holds no infilling problems: {error}; take a file of human-eval-infilling"
         ) from error
@@ -108,10 +109,11 @@ def run_attempts(
     *,
     num_workers: int,
     advance: Callable[[], None],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Solution]:
     """Run each attempt's program, see inference.evaluation.sandbox."""
     programs = [program(attempt.problem, attempt.completion) for attempt in attempts]
-    verdicts = run_all(programs, isolation, num_workers=num_workers, advance=advance)
+    verdicts = run_all(programs, isolation, num_workers=num_workers, advance=advance, limits=limits)
     return [
         _solution(attempt, verdict) for attempt, verdict in zip(attempts, verdicts, strict=True)
     ]

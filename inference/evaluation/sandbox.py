@@ -36,6 +36,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     num_processes: int = 1
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 class Verdict(StrEnum):
     PASSED = "passed"
     WRONG = "wrong"
@@ -66,9 +69,9 @@ def find_isolation() -> Isolation:
         raise EvaluationError(
             f"{sys.platform} cannot limit what a program uses, so none is run; use Linux or macOS"
         )
-    if _status("", "namespace", Limits()) == candidate.PASSED:
+    if _status("", "namespace", DEFAULT_LIMITS) == candidate.PASSED:
         return "namespace"
-    status = _status("", "refusal", Limits())
+    status = _status("", "refusal", DEFAULT_LIMITS)
     if status != candidate.PASSED:
         raise EvaluationError(
             f"the limits for running programs do not hold here (status {status}), so none is run; "
@@ -83,12 +86,12 @@ def run_all(
     *,
     num_workers: int,
     advance: Callable[[], None],
-    limits: Limits | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Verdict]:
     """Return what became of each program; `advance` is called after each, from any thread."""
 
     def run_one(program: str) -> Verdict:
-        verdict = run(program, isolation, limits or Limits())
+        verdict = run(program, isolation, limits)
         advance()
         return verdict
 

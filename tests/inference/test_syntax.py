@@ -1,0 +1,128 @@
+"""Errors, statements and blocks as a grammar sees them, in characters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference import syntax
+from inference.languages import language_for
+
+PARSED = ("python", "javascript", "javascriptreact", "typescript", "typescriptreact")
+
+
+def check(
+    source: str,
+    language: str,
+    *,
+    errors: int | None = 0,
+    statements: tuple[str, ...] = (),
+    blocks: tuple[str, ...] = (),
+) -> None:
+    assert syntax.num_errors(source, language) == errors
+    found = [source[start:end] for start, end in syntax.statements(source, language)]
+    assert tuple(found) == statements
+    found = [source[start:end] for start, end in syntax.blocks(source, language)]
+    assert tuple(found) == blocks
+
+
+def test_a_block_stands_without_its_indentation() -> None:
+    check(
+        "def f(a):\n    b = a\n    return b\n",
+        "python",
+        statements=("b = a", "return b"),
+        blocks=("b = a\n    return b",),
+    )
+
+
+def test_blocks_come_outermost_first() -> None:
+    inner = "pass\n        continue"
+    check(
+        f"for a in b:\n    while a:\n        {inner}\n",
+        "python",
+        blocks=(f"while a:\n        {inner}", inner),
+    )
+
+
+def test_a_statement_over_several_lines_is_one() -> None:
+    check("f(\n    1,\n)\n", "python", statements=("f(\n    1,\n)",))
+
+
+def test_a_block_stands_without_its_braces() -> None:
+    check(
+        "function f(a) {\n  return a;\n}\n",
+        "javascript",
+        statements=("return a;",),
+        blocks=("return a;",),
+    )
+
+
+def test_an_empty_block_is_none() -> None:
+    check("function f() {}\n", "javascript")
+
+
+def test_types_are_typescript() -> None:
+    check("type A = B<C>;\n", "typescript", statements=("type A = B<C>;",))
+
+
+def test_types_are_not_javascript() -> None:
+    assert syntax.num_errors("let a: B<C> = d;\n", "javascript") != 0
+
+
+def test_markup_is_tsx() -> None:
+    source = "const a = <b>c</b>;\n"
+    check(source, "typescriptreact", statements=("const a = <b>c</b>;",))
+
+
+def test_offsets_count_characters() -> None:
+    check("a = '🦑é'\nb = 1\n", "python", statements=("a = '🦑é'", "b = 1"))
+
+
+def test_what_cannot_be_understood_is_an_error() -> None:
+    check("f(1", "python", errors=1)
+
+
+def test_what_is_missing_is_an_error() -> None:
+    check("a = (1;", "javascript", errors=1, statements=("a = (1;",))
+
+
+def test_what_is_too_much_is_an_error() -> None:
+    check("a = 1 )\n", "python", errors=1, statements=("a = 1",))
+
+
+@pytest.mark.parametrize("language", ["markdown", "rust", "plaintext", "no such language"])
+def test_without_a_grammar_there_is_no_answer(language: str) -> None:
+    check("a = 1\n", language, errors=None)
+
+
+@pytest.mark.parametrize("language", PARSED)
+def test_every_node_type_is_one_of_the_grammar(language: str) -> None:
+    """A misspelt type would find nothing, for ever and in silence."""
+    known = language_for(language)
+    assert known.grammar is not None
+    types = syntax.node_types(known.grammar)
+    assert {*known.statement_nodes, *known.block_nodes} <= types
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("(){}:\n 🦑=")))
+def test_spans_lie_inside_any_text(text: str) -> None:
+    for language in ("python", "typescript"):
+        errors = syntax.num_errors(text, language)
+        assert errors is not None
+        assert errors >= 0
+        for start, end in [*syntax.statements(text, language), *syntax.blocks(text, language)]:
+            assert 0 <= start <= end <= len(text)
+
+
+@given(st.text(max_size=8).filter(lambda text: "\n" not in text and "\r" not in text))
+def test_what_stands_before_moves_spans_by_its_characters(comment: str) -> None:
+    source = "def f():\n    a = 1\n"
+    before = f"#{comment.encode('utf-8', 'replace').decode()}\n".replace("\0", " ")
+    moved = [
+        (start + len(before), end + len(before))
+        for start, end in syntax.statements(source, "python")
+    ]
+    assert syntax.statements(before + source, "python") == moved
+
+
+def test_half_a_surrogate_pair_is_one_character() -> None:
+    check("a = '\ud800'\nb\n", "python", statements=("a = '\ud800'", "b"))
