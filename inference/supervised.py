@@ -124,7 +124,8 @@ class SupervisedEngine:
 
     async def wait_ready(self) -> EngineStatus:
         self.start()
-        await self._settled.wait()
+        while self._status.state not in _SETTLED:  # it may be down again before we are woken
+            await self._settled.wait()
         return self._status
 
     def status(self) -> EngineStatus:

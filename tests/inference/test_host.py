@@ -81,7 +81,7 @@ class ScriptedEngine:
         return self.current
 
     async def close(self) -> None:
-        die_with(parent)
+        pass
 
 
 class Connection:
