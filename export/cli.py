@@ -1,8 +1,10 @@
 """`inkling export`: arguments in, a package and one line about it out."""
 
+import contextlib
 import signal
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 from typing import TypedDict, Unpack
@@ -53,15 +55,24 @@ def export(source: str, output: Path, **options: Unpack[Options]) -> None:
 
     SOURCE is a folder with config.json and *.safetensors, or a Hugging Face id such as owner/name.
     """
-    signal.signal(signal.SIGTERM, _exit)
     start = time.perf_counter()
-    manifest = _export_with_progress(source, output, ExportOptions(**options))
+    with _unwound_by_sigterm():
+        manifest = _export_with_progress(source, output, ExportOptions(**options))
     click.echo(_summary(manifest, output, seconds=time.perf_counter() - start))
 
 
-def _exit(signal_number: int, frame: FrameType | None) -> None:
-    # Unwinds, so that the unfinished package is removed; the default handler would not.
-    sys.exit(128 + signal_number)
+@contextlib.contextmanager
+def _unwound_by_sigterm() -> Generator[None]:
+    """Remove the unfinished package before SIGTERM ends us; the default handler would not."""
+
+    def leave(signal_number: int, _: FrameType | None) -> None:
+        sys.exit(128 + signal_number)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _export_with_progress(source: str, output: Path, options: ExportOptions) -> ModelManifest:
