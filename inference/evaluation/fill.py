@@ -55,7 +55,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Ratio("edit_similarity", "edit\nsim. %", "edit_similarity"),
     Ratio("first_token", "first\ntok. %", "first_token"),
     Ratio("parses", "parses\n%", "parses", "has_grammar"),
-    Ratio("bits_per_byte", "bits/\nbyte", "bits", "num_bytes", is_share=False),
+    Ratio("bits_per_byte", "bits per\nbyte", "bits", "num_bytes", is_share=False),
     Percentile("latency_p50_ms", "p50\nms", "latency_ms", 50),
     Percentile("latency_p95_ms", "p95\nms", "latency_ms", 95),
 )

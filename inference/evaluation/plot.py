@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from inference.errors import EvaluationError, InvalidRequestError
 from inference.evaluation.figures import Figure
-from inference.evaluation.report import ALL, Row
+from inference.evaluation.report import ALL, Row, shown
 
 COLORS: Final = ("#3b6ea5", "#d98c3f")
 FORMATS: Final = (".png", ".svg", ".pdf")
@@ -52,10 +52,12 @@ def _draw(  # matplotlib's own types are partly unknown
     figure: Figure,
 ) -> None:
     width = 0.8 / len(models)
+    first_place = -0.4 + width / 2
     for number, (_, rows) in enumerate(models):
-        shown = [row for row in rows if row.language == ALL]
-        heights = [row.figures[figure.name] or 0.0 for row in shown]
-        places = [place + number * width for place in range(len(shown))]
+        drawn = [row for row in rows if row.language == ALL]
+        heights = [shown(figure, row.figures[figure.name] or 0.0) for row in drawn]
+        places = [first_place + place + number * width for place in range(len(drawn))]
         chart.bar(places, heights, width, color=COLORS[number])
-        chart.set_xticks(range(len(shown)), [row.kind for row in shown], rotation=30)
+        chart.set_xticks(range(len(drawn)), [row.kind for row in drawn], rotation=30)
+    chart.set_ylim(bottom=0)
     chart.set_title(figure.heading.replace("\n", " "))

@@ -118,45 +118,52 @@ def earlier_run(path: Path, record_type: type[RecordT]) -> Run[RecordT]:
 
 
 def table(title: str, rows: Sequence[Row], figures: Sequence[Figure]) -> Table:
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    built = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("language", "kind"):
-        shown.add_column(heading)
+        built.add_column(heading)
     for heading in ("holes", *(figure.heading for figure in figures)):
-        shown.add_column(heading, justify="right")
+        built.add_column(heading, justify="right")
     for row in rows:
         values = [spelled(figure, row.figures[figure.name]) for figure in figures]
-        shown.add_row(row.language, row.kind, str(row.num_holes), *values)
-    return shown
+        built.add_row(row.language, row.kind, str(row.num_holes), *values)
+    return built
 
 
 def difference_table(title: str, row: DifferenceRow, figures: Sequence[Figure]) -> Table:
     """Show the differences of one row, each with its interval; * marks those without 0 in it."""
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    shown.add_column("figure")
+    built = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    built.add_column("figure")
     for heading in ("difference", "95 % interval"):
-        shown.add_column(heading, justify="right")
+        built.add_column(heading, justify="right")
     for figure in figures:
         found = row.differences[figure.name]
         interval = f"{spelled(figure, found.low)} to {spelled(figure, found.high)}"
         mark = "*" if _is_clear(found) else " "
-        shown.add_row(
+        built.add_row(
             figure.heading.replace("\n", " "),
             spelled(figure, found.difference),
             f"{interval} {mark}",
         )
-    return shown
+    return built
 
 
 def spelled(figure: Figure, value: float | None) -> str:
     if value is None:
         return "-"
     match figure:
-        case Ratio(is_share=True):
-            return f"{100 * value:.1f}"
-        case Ratio():
+        case Ratio(is_share=False):
             return f"{value:.3f}"
         case _:
-            return f"{value:.1f}"
+            return f"{shown(figure, value):.1f}"
+
+
+def shown(figure: Figure, value: float) -> float:
+    """Return the number that people are shown: shares in percent."""
+    match figure:
+        case Ratio(is_share=True):
+            return 100 * value
+        case _:
+            return value
 
 
 def _against(
@@ -189,15 +196,11 @@ def _is_clear(found: Difference) -> bool:
 
 def _groups(records: Sequence[Record]) -> list[tuple[str, str, Sequence[int]]]:
     """Return all, each kind, each language and each of both; those that are the same only once."""
-    languages = [ALL, *sorted({record.language for record in records})]
-    kinds = [ALL, *sorted({record.kind for record in records})]
-    groups: dict[tuple[int, ...], tuple[str, str]] = {}
-    for language, kind in itertools.product(languages, kinds):
-        indices = tuple(
-            index
-            for index, record in enumerate(records)
-            if language in {ALL, record.language} and kind in {ALL, record.kind}
-        )
-        if indices:
-            groups.setdefault(indices, (language, kind))
-    return [(language, kind, indices) for indices, (language, kind) in groups.items()]
+    members: dict[tuple[str, str], list[int]] = {}
+    for index, record in enumerate(records):
+        for key in itertools.product((ALL, record.language), (ALL, record.kind)):
+            members.setdefault(key, []).append(index)
+    distinct: dict[tuple[int, ...], tuple[str, str]] = {}
+    for key in sorted(members, key=lambda key: [(part != ALL, part) for part in key]):
+        distinct.setdefault(tuple(members[key]), key)
+    return [(language, kind, indices) for indices, (language, kind) in distinct.items()]

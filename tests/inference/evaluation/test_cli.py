@@ -104,7 +104,7 @@ def test_people_see_a_table_and_a_picture(source: Path, tmp_path: Path) -> None:
     result = run(source, "--max-holes", "4", "--plot", picture)
     assert result.exception is None
     assert "line_tail" in result.stdout
-    assert "bits/" in result.stdout
+    assert "bits per" in result.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
