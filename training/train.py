@@ -1,0 +1,219 @@
+"""Train a configuration on packed shards, for a number of steps or of minutes.
+
+    python -m training.train nano --run nano-cpu --minutes 60
+    python -m training.train base --run base --minutes 24 --pause-after 8     (again, to go on)
+
+Writes runs/<name>/: configuration.toml, command.txt, metrics.jsonl, loss.png and, at the end,
+checkpoint/. `state.safetensors` holds all that going on needs: the batches behind it are those that
+an unbroken run would have seen. With --steps a run is a function of its seed and its device; with
+--minutes the learning rate follows the clock.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import torch
+from torch import Tensor
+
+from training import plot
+from training.batches import Corpus, Position, Windows, batches
+from training.checkpoint import (
+    Progress,
+    load_compact,
+    load_state,
+    save_checkpoint,
+    save_compact,
+    save_state,
+)
+from training.configuration import CONFIGURATIONS, Configuration, read_configuration
+from training.errors import TrainingError
+from training.evaluate import bits_per_byte
+from training.metrics import Notes, Reporter
+from training.model import Decoder
+from training.optimizer import rate_scale
+from training.pack import SHARDS_FOLDER, read_shards
+from training.speed import synchronize
+from training.tokenizer import TOKENIZER_FOLDER, load_tokenizer, save_tokenizer
+from training.trainer import Trainer
+
+RUNS_FOLDER: Final = Path(__file__).parent / "runs"
+_VALIDATION_CHARACTERS: Final = 400_000
+
+Step = tuple[Progress, Mapping[str, Tensor], Notes]
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """When the run is over, by steps or by seconds, and when this process stops before that."""
+
+    steps: int | None
+    seconds: float | None
+    pause_seconds: float | None
+
+    def done_share(self, progress: Progress) -> float:
+        if self.steps is not None:
+            return progress.step / self.steps
+        assert self.seconds is not None
+        return progress.seconds / self.seconds
+
+
+def train(
+    trainer: Trainer, corpus: Corpus, budget: Budget, progress: Progress, *, workers: int
+) -> Iterator[Step]:
+    """Yield the progress behind every step until the budget or this process's time is used up."""
+    schedule = trainer.configuration.schedule
+    stream = _stream(trainer.configuration, corpus, progress, workers)
+    if trainer.device.type == "cuda":
+        trainer.warm_up(next(_stream(trainer.configuration, corpus, progress, 0))[0])
+    began, before = time.monotonic(), progress.seconds
+    while (share := budget.done_share(progress)) < 1:
+        if share >= schedule.long_share and not progress.is_long:
+            progress = _lengthened(progress)
+            stream = _stream(trainer.configuration, corpus, progress, workers)
+        windows, position = next(stream)
+        scale = rate_scale(
+            progress.step,
+            share,
+            warm_up_steps=schedule.warm_up_steps,
+            decay_share=schedule.decay_share,
+        )
+        is_quantized = share >= 1 - schedule.quantized_share
+        take = trainer.quantized_step if is_quantized else trainer.step
+        measured = take(windows, scale=scale)
+        synchronize(trainer.device)
+        progress = msgspec.structs.replace(
+            progress,
+            step=progress.step + 1,
+            num_tokens=progress.num_tokens + windows[:, 1:].size,
+            seconds=before + time.monotonic() - began,
+            position=position,
+        )
+        yield progress, measured, {"rate_scale": round(scale, 4), "quantized": is_quantized}
+        if budget.pause_seconds is not None and time.monotonic() - began > budget.pause_seconds:
+            return
+
+
+def _lengthened(progress: Progress) -> Progress:
+    """Go on with long windows at the next chunk: those of this one are cut to the short length."""
+    start = Position(progress.position.chunk + 1, 0)
+    return msgspec.structs.replace(progress, is_long=True, position=start)
+
+
+def _stream(
+    configuration: Configuration, corpus: Corpus, progress: Progress, workers: int
+) -> Iterator[tuple[Windows, Position]]:
+    schedule = configuration.schedule
+    length = schedule.long_sequence_length if progress.is_long else schedule.sequence_length
+    return batches(
+        corpus,
+        progress.position,
+        num_windows=schedule.batch_tokens // length,
+        sequence_length=length,
+        workers=workers,
+    )
+
+
+def run(configuration: Configuration, options: argparse.Namespace) -> None:
+    """Train one run in its folder, from where its state stands if there is one."""
+    folder: Path = options.runs / options.run
+    corpus = _corpus(configuration, options)
+    trainer = Trainer(configuration, torch.device(options.device))
+    start = _resume(trainer, folder, options.compact)
+    budget = Budget(
+        steps=options.steps,
+        seconds=options.minutes * 60 if options.minutes else None,
+        pause_seconds=options.pause_after * 60 if options.pause_after else None,
+    )
+    progress = start
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        reporter = Reporter(configuration, trainer.device, file, start)
+        saved_at = time.monotonic()
+        for step in train(trainer, corpus, budget, start, workers=options.workers):
+            progress = step[0]
+            reporter.report(*step)
+            if time.monotonic() - saved_at > options.save_every * 60:
+                _save(trainer, folder, progress)
+                saved_at = time.monotonic()
+    _save(trainer, folder, progress)
+    if budget.done_share(progress) >= 1:
+        _finish(trainer.decoder, folder, options)
+    elif options.compact:
+        save_compact(trainer.decoder, options.compact, progress)
+
+
+def _resume(trainer: Trainer, folder: Path, compact: Path | None) -> Progress:
+    state = folder / "state.safetensors"
+    if state.exists():
+        held, progress = load_state(state, trainer.decoder)
+        trainer.load_state(held)
+        return progress
+    if compact is not None and compact.exists():
+        return load_compact(compact, trainer.decoder)
+    return Progress()
+
+
+def _save(trainer: Trainer, folder: Path, progress: Progress) -> None:
+    save_state(folder / "state.safetensors", trainer.decoder, trainer.state(), progress)
+
+
+def _corpus(configuration: Configuration, options: argparse.Namespace) -> Corpus:
+    documents = list(read_shards(options.shards / "train"))
+    tokenizer = load_tokenizer(options.tokenizer)
+    return Corpus.of(documents, tokenizer, configuration.mixture, configuration.seed)
+
+
+def _finish(decoder: Decoder, folder: Path, options: argparse.Namespace) -> None:
+    tokenizer = load_tokenizer(options.tokenizer)
+    checkpoint = folder / "checkpoint"
+    save_checkpoint(decoder, checkpoint, shard_bytes=options.shard_megabytes * 1_000_000)
+    save_tokenizer(tokenizer, checkpoint, max_length=decoder.shape.max_position_embeddings)
+    plot.plot_loss(folder / "metrics.jsonl", folder / "loss.png")
+    held_out = list(read_shards(options.shards / "validation"))
+    bits = bits_per_byte(decoder, tokenizer, held_out, max_characters=_VALIDATION_CHARACTERS)
+    (folder / "validation.json").write_text(json.dumps({"bits_per_byte": bits}) + "\n", "utf-8")
+    print(f"held out: {bits:.4f} bits per byte; checkpoint in {checkpoint.name}/")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    if (options.steps is None) == (options.minutes is None):
+        raise TrainingError("name a budget: --steps or --minutes, one of them")
+    torch.manual_seed(0)
+    folder: Path = options.runs / options.run
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = read_configuration(options.configuration)
+    named = CONFIGURATIONS / f"{options.configuration}.toml"
+    shutil.copy(named if named.exists() else options.configuration, folder / "configuration.toml")
+    with (folder / "command.txt").open("a", encoding="utf-8") as file:
+        file.write(f"python -m training.train {' '.join(arguments or sys.argv[1:])}\n")
+    run(configuration, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="training.train", description=__doc__)
+    parser.add_argument("configuration", help="a name in configurations/, or a file")
+    parser.add_argument("--run", required=True, help="the run's name")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--minutes", type=float, help="of training, over all processes of the run")
+    parser.add_argument("--pause-after", type=float, help="minutes, then save and stop")
+    parser.add_argument(
+        "--compact", type=Path, help="folder of 8-bit weights: to start from, and to leave behind"
+    )
+    parser.add_argument("--save-every", type=float, default=5, help="minutes")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
+    parser.add_argument("--shard-megabytes", type=int, default=50, help="of a checkpoint's file")
+    parser.add_argument("--shards", type=Path, default=SHARDS_FOLDER)
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER_FOLDER)
+    parser.add_argument("--runs", type=Path, default=RUNS_FOLDER)
+    return parser
+
+
+if __name__ == "__main__":
+    main()
