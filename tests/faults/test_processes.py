@@ -72,9 +72,10 @@ async def test_the_host_is_killed_again_and_again_while_somebody_types() -> None
     await engine.close()
 
 
+@pytest.mark.slow
 async def test_a_stopped_host_is_replaced() -> None:
     """As by a debugger, or a machine that swaps."""
-    engine = engine_with(Patience(heartbeat_s=0.1, silent_beats=5, first_delay_s=0.01))
+    engine = engine_with(Patience(heartbeat_s=0.1, silent_beats=10, first_delay_s=0.01))
     before = await engine.wait_ready()
     assert before.process_id is not None
     os.kill(before.process_id, signal.SIGSTOP)
