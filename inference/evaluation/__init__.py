@@ -1,12 +1,15 @@
 """Measure a model package on real code, through the engine that editors use.
 
     cli         the command
+    measure     opens engines, shows progress
     sources     files from paths
     holes       which pieces of them are taken out
-    fill        what the engine writes there, and how it compares
+    fill        what the engine writes there
+    similarity  how alike that and the removed text are
     humaneval   a public benchmark whose fills are run
-    sandbox     runs them, under limits
-    figures     records -> figures, with intervals for differences
+    sandbox     runs programs, under limits
+    candidate   the sandbox's child process
+    figures     records to figures, two runs to differences
     report      tables and JSON
     plot        pictures
 
