@@ -63,11 +63,11 @@ def complete(  # noqa: PLR0913 - one parameter an option
         max_tokens=max_tokens,
         deadline_ms=60_000,
     )
-    status, completion = asyncio.run(_complete(model, request))
+    status, completion = asyncio.run(complete_once(model, request))
     if as_json:
         click.echo(msgspec.json.encode({"model": status.model, **_as_dict(completion)}))
     elif show:
-        _show(Console(), hole, completion, status)
+        show_completion(Console(), hole, completion, status)
     else:
         click.echo(completion.text)
 
@@ -120,9 +120,10 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-async def _complete(
+async def complete_once(
     model: Path | None, request: CompletionRequest
 ) -> tuple[EngineStatus, Completion]:
+    """Load a package, answer one request, and close. Raises EngineUnavailableError."""
     engine = LocalEngine.open(model)
     try:
         status = await engine.wait_ready()
@@ -147,7 +148,10 @@ def tokens_per_second(completion: Completion) -> float:
     return 1000 * num_decoded / completion.timings.decode_ms if num_decoded else 0.0
 
 
-def _show(console: Console, hole: Hole, completion: Completion, status: EngineStatus) -> None:
+def show_completion(
+    console: Console, hole: Hole, completion: Completion, status: EngineStatus
+) -> None:
+    """Print the file around the hole with the completion in place, and where the time went."""
     before = "\n".join(hole.prefix.split("\n")[-SHOWN_LINES:])
     after = "\n".join(hole.suffix.split("\n")[: SHOWN_LINES // 2])
     tokens, timings = completion.tokens, completion.timings
