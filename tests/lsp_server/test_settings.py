@@ -1,4 +1,5 @@
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,10 @@ def test_our_section_is_found_among_others() -> None:
     assert section_of({"python": 1, "inkling": {"enable": False}}) == {"enable": False}
     assert section_of({"python": {"enable": False}}) is None
     assert section_of(None) is None
+
+
+def test_the_manual_lists_every_setting_with_its_default() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+    for name, kind in NAMES.items():
+        default = str(getattr(DEFAULTS, kind.field)).lower()
+        assert f"| `{name}` | `{default}` |" in manual
