@@ -3,9 +3,12 @@
 Slow on purpose: no cache, no batch, no fused operator, one loop over layers and one over experts.
 It knows no model family, no graph and no file. Arithmetic follows the dtype asked for; the result
 is compared with graphs, and with transformers through the committed golden logits.
+
+Weights are asked for layer by layer and forgotten, so a mapping that reads them on demand lets a
+checkpoint pass through that does not fit in memory. An observer sees what each matrix is given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,19 +31,43 @@ Array = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
 
 
+Observer = Callable[[str, int | None, Array], None]
+"""Called with a slot, the expert where it has several, and the rows [num_tokens, in] it is given."""
+
+
+def ignore(slot: str, expert: int | None, x: Array) -> None:
+    """Take no notice."""
+
+
 class Slots:
     """The tensors under one prefix, converted to one dtype when they are asked for."""
 
-    def __init__(self, values: Mapping[str, Array], dtype: npt.DTypeLike, prefix: str = "") -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Array],
+        dtype: npt.DTypeLike,
+        prefix: str = "",
+        observe: Observer = ignore,
+    ) -> None:
         self._values = values
         self._dtype = dtype
         self._prefix = prefix
+        self._observe = observe
 
     def __getitem__(self, name: str) -> Array:
-        return self._values[self._prefix + name].astype(self._dtype)
+        return self._values[self._prefix + name].astype(self._dtype, copy=False)
 
     def under(self, prefix: str) -> "Slots":
-        return Slots(self._values, self._dtype, self._prefix + prefix)
+        return Slots(self._values, self._dtype, self._prefix + prefix, self._observe)
+
+    def product(self, name: str, x: Array) -> Array:
+        """Return x @ weight.T, [num_tokens, out]."""
+        self.saw(name, x)
+        return x @ self[name].T
+
+    def saw(self, name: str, x: Array, *, expert: int | None = None) -> None:
+        """Tell the observer what a matrix is given."""
+        self._observe(self._prefix + name, expert, x)
 
 
 def forward(
@@ -55,12 +82,31 @@ def forward(
     `weights` holds the spec's slots by name.
     """
     slots = Slots(weights, dtype)
-    embedding = slots["embedding"]
-    x = embedding[np.asarray(token_ids, np.int64)]  # [num_tokens, hidden_size]
-    for index, layer in enumerate(spec.layers):
-        x = _layer(layer, slots.under(f"layers.{index}."), x)
-    head = embedding if spec.tie_word_embeddings else slots["head"]
-    return _rms_norm(spec.norm, slots["norm"], x) @ head.T
+    x = embed(spec, slots, token_ids)
+    for index in range(len(spec.layers)):
+        x = run_layer(spec, slots, index, x)
+    return score(spec, slots, x)
+
+
+def embed(spec: DecoderSpec, slots: Slots, token_ids: Sequence[int]) -> Array:
+    """Return what the first layer is given, [num_tokens, hidden_size]."""
+    return slots["embedding"][np.asarray(token_ids, np.int64)]
+
+
+def run_layer(
+    spec: DecoderSpec, slots: Slots, index: int, x: Array, *, window: int | None = None
+) -> Array:
+    """Return what the next layer is given, [num_tokens, hidden_size].
+
+    Rows are one text, or texts of `window` tokens that see nothing of each other.
+    """
+    return _layer(spec.layers[index], slots.under(f"layers.{index}."), x, window or len(x))
+
+
+def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
+    """Return the logits after the last layer, [num_tokens, vocab_size]."""
+    normed = _rms_norm(spec.norm, slots["norm"], x)
+    return slots.product("embedding" if spec.tie_word_embeddings else "head", normed)
 
 
 def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, Array]:
@@ -75,9 +121,11 @@ def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, A
     return np.cos(angles.astype(np.float64)), np.sin(angles.astype(np.float64))
 
 
-def _layer(layer: Layer, slots: Slots, x: Array) -> Array:
+def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
     normed = _rms_norm(layer.norm, slots["attention_norm"], x)
-    x = x + _attention(layer.attention, slots.under("attention."), normed)
+    texts = np.split(normed, range(window, len(x), window))
+    attended = [_attention(layer.attention, slots.under("attention."), text) for text in texts]
+    x = x + np.concatenate(attended)
     normed = _rms_norm(layer.norm, slots["feed_forward_norm"], x)
     return x + _feed_forward(layer.feed_forward, slots, normed)
 
@@ -94,13 +142,13 @@ def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
     scores = query @ key.transpose(0, 2, 1) / np.sqrt(attention.head_dim).astype(x.dtype)
     is_future = np.triu(np.ones(scores.shape[1:], np.bool_), k=1)
     mixed = _softmax(np.where(is_future, -np.inf, scores)) @ value
-    return mixed.transpose(1, 0, 2).reshape(len(x), -1) @ slots["output"].T
+    return slots.product("output", mixed.transpose(1, 0, 2).reshape(len(x), -1))
 
 
 def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
-    query = _split_heads(x @ slots["query"].T, attention.head_dim)
-    key = _split_heads(x @ slots["key"].T, attention.head_dim)
-    value = _split_heads(x @ slots["value"].T, attention.head_dim)
+    query = _split_heads(slots.product("query", x), attention.head_dim)
+    key = _split_heads(slots.product("key", x), attention.head_dim)
+    value = _split_heads(slots.product("value", x), attention.head_dim)
     if attention.head_norm is not None:
         query = _rms_norm(attention.head_norm, slots["query_norm"], query)
         key = _rms_norm(attention.head_norm, slots["key_norm"], key)
@@ -124,19 +172,23 @@ def _rotate(x: Array, cosines: Array, sines: Array) -> Array:
 def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
     match feed_forward:
         case Dense():
-            return _gated(slots["mlp.gate"], slots["mlp.up"], slots["mlp.down"], x)
+            gated = _gated(slots.product("mlp.gate", x), slots.product("mlp.up", x))
+            return slots.product("mlp.down", gated)
         case SparseMoE():
             return _sparse_moe(feed_forward, slots.under("moe."), x)
 
 
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
-    expert_ids, expert_weights = _route(moe.router, x @ slots["router"].T)
+    expert_ids, expert_weights = _route(moe.router, slots.product("router", x))
     gate, up, down = slots["gate"], slots["up"], slots["down"]
     mixed = np.zeros_like(x)
     for expert in range(moe.num_experts):
         rows, choices = np.nonzero(expert_ids == expert)
-        out = _gated(gate[expert], up[expert], down[expert], x[rows])
-        mixed[rows] += expert_weights[rows, choices, None] * out
+        slots.saw("gate", x[rows], expert=expert)
+        slots.saw("up", x[rows], expert=expert)
+        gated = _gated(x[rows] @ gate[expert].T, x[rows] @ up[expert].T)
+        slots.saw("down", gated, expert=expert)
+        mixed[rows] += expert_weights[rows, choices, None] * (gated @ down[expert].T)
     return mixed
 
 
@@ -151,9 +203,8 @@ def _route(router: Router, logits: Array) -> tuple[Integers, Array]:
     return expert_ids, weights
 
 
-def _gated(gate: Array, up: Array, down: Array, x: Array) -> Array:
-    gated = x @ gate.T
-    return (gated / (1.0 + np.exp(-gated)) * (x @ up.T)) @ down.T
+def _gated(gate: Array, up: Array) -> Array:
+    return gate / (1.0 + np.exp(-gate)) * up
 
 
 def _softmax(x: Array) -> Array:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.reference import forward, rope_tables
+from export.reference import Slots, embed, forward, rope_tables, run_layer, score
 from export.spec import Rope
-from tests.support.exported import TOKEN_IDS, read_values
+from tests.support.exported import TOKEN_IDS, Array, read_values
 from tests.support.golden import ROWS, load_golden
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 
@@ -44,6 +44,36 @@ def test_a_later_token_changes_no_earlier_logits(tmp_path: Path) -> None:
     changed = forward(spec, values, (*TOKEN_IDS[:-1], (TOKEN_IDS[-1] + 1) % spec.vocab_size))
     np.testing.assert_array_equal(logits[:-1], changed[:-1])
     assert np.abs(logits[-1] - changed[-1]).max() > 0.1
+
+
+def test_texts_read_together_see_nothing_of_each_other(tmp_path: Path) -> None:
+    spec, values = read_values(write_tiny_checkpoint(tmp_path))
+    slots = Slots(values, np.float64)
+    x = embed(spec, slots, TOKEN_IDS)
+    for index in range(len(spec.layers)):
+        x = run_layer(spec, slots, index, x, window=10)
+    alone = [forward(spec, values, TOKEN_IDS[start : start + 10]) for start in (0, 10, 20)]
+    np.testing.assert_allclose(score(spec, slots, x), np.concatenate(alone), atol=1e-12)
+
+
+def test_the_observer_sees_what_each_expert_multiplies(tmp_path: Path) -> None:
+    spec, values = read_values(write_tiny_checkpoint(tmp_path))
+    seen: dict[tuple[str, int | None], int] = {}
+
+    def observe(slot: str, expert: int | None, x: Array) -> None:
+        assert x.shape[1] == values[slot].shape[-1]
+        seen[slot, expert] = len(x)
+
+    slots = Slots(values, np.float64, observe=observe)
+    run_layer(spec, slots, 0, embed(spec, slots, TOKEN_IDS))
+    names = ("query", "key", "value", "output")
+    assert {slot for slot, expert in seen if expert is None} == {
+        "layers.0.moe.router",
+        *(f"layers.0.attention.{name}" for name in names),
+    }
+    for name in ("gate", "up", "down"):  # each token goes to two experts
+        counts = [seen[f"layers.0.moe.{name}", expert] for expert in range(4)]
+        assert sum(counts) == 2 * len(TOKEN_IDS)
 
 
 def test_position_zero_is_not_rotated() -> None:
