@@ -78,21 +78,36 @@ class Corpus(msgspec.Struct, frozen=True):
         The last id of a window is only predicted, never read. What does not fill a window is lost.
         """
         chance = random.Random(f"{self.seed} {chunk}")  # noqa: S311
+        max_characters = sequence_length * CHARACTERS_PER_TOKEN
         token_ids: list[int] = []
-        for index in self.members(chunk):
+        for index in self._parts(chunk, max_characters, chance):
             document = self.documents[index]
             token_ids += arrange(
                 document,
                 self._others(document, index, chance),
                 self.mixture,
                 self._encode,
-                max_characters=sequence_length * CHARACTERS_PER_TOKEN,
+                max_characters=max_characters,
                 chance=chance,
             )
         width = sequence_length + 1
         num_windows = len(token_ids) // width
         windows = np.array(token_ids[: num_windows * width], np.uint16).reshape(-1, width)
         return windows[np.random.default_rng((self.seed, chunk)).permutation(num_windows)]
+
+    def _parts(self, chunk: int, max_characters: int, chance: random.Random) -> Sequence[int]:
+        """Return a chunk's documents, a long one once for every part that is to be shown of it."""
+        members = self.members(chunk)
+        if self.mixture.max_parts == 1:
+            return members
+        counts = (-(-len(self.documents[index].text) // max_characters) for index in members)
+        parts = [
+            index
+            for index, count in zip(members, counts, strict=True)
+            for _ in range(min(count, self.mixture.max_parts))
+        ]
+        chance.shuffle(parts)
+        return parts
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids

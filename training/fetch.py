@@ -68,14 +68,18 @@ def sha256_of(path: Path) -> str:
 
 
 def _command(kind: Kind, name: str, version: str, python: str) -> Sequence[str]:
-    if kind == "npm":
-        return ["npm", "pack", "--silent", f"{name}@{version}" if version else name]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     wanted = f"{name}=={version}" if version else name
-    if kind == "sdist":
-        return [*pip, "--no-binary", name, wanted]
     older = ["--python-version", python, "--implementation", "py", "--abi", "none"]
-    return [*pip, "--only-binary", ":all:", *(older if python else []), wanted]
+    match kind:
+        case "npm":
+            return ["npm", "pack", "--silent", f"{name}@{version}" if version else name]
+        case "sdist":
+            return [*pip, "--no-binary", name, wanted]
+        case "wheel":
+            return [*pip, "--only-binary", ":all:", *(older if python else []), wanted]
+        case _:
+            raise TrainingError(f"a package of kind {kind} is not fetched; use wheel, sdist or npm")
 
 
 def pin(kind: Kind, name: str) -> str:

@@ -23,9 +23,10 @@ _PSM: Final = fim_template("psm")
 
 
 class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often each thing happens; every value is a probability.
+    """How often each thing happens; all but `max_parts` are probabilities.
 
-    `syntax`, `line_tail`, `lines` and what they leave, a span at characters, add up to one.
+    `max_parts` is how many parts of a long document an epoch shows, each chosen anew. `syntax`,
+    `line_tail`, `lines` and what they leave, a span at characters, add up to one.
     """
 
     fim: float = 0.65
@@ -36,6 +37,7 @@ class Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     no_suffix: float = 0.12
     short_suffix: float = 0.2
     other_files: float = 0.15
+    max_parts: int = 1
 
 
 class Cut(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Pack the cleaned corpus into few small files that can be carried to another machine.
 
-    python -m training.pack [--max-megabytes 50]       writes corpus/shards/
+    python -m training.pack [--shards 3]       writes corpus/shards/{train,validation}/
 
 A shard is xz-compressed JSON lines of documents, package by package, so that what is alike stands
 close together. Text is carried and not token ids: it packs smaller (README.md has the figures),
@@ -8,6 +8,7 @@ any vocabulary can read it, and every pass over it can cut other holes.
 """
 
 import argparse
+import concurrent.futures
 import lzma
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,16 +74,21 @@ def _characters(documents: Sequence[Document]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="training.pack", description=__doc__)
-    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--shards", type=int, default=3)
+    parser.add_argument("--documents", type=Path, default=DOCUMENTS_FOLDER)
+    parser.add_argument("--output", type=Path, default=SHARDS_FOLDER)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(arguments)
-    documents = list(read_documents(DOCUMENTS_FOLDER / "train.jsonl"))
-    held_out = list(read_documents(DOCUMENTS_FOLDER / "validation.jsonl"))
+    documents = list(read_documents(options.documents / "train.jsonl"))
+    held_out = list(read_documents(options.documents / "validation.jsonl"))
     named = {f"train-{index}": part for index, part in enumerate(pack(documents, options.shards))}
-    for name, part in {**named, "validation": held_out}.items():
-        path = SHARDS_FOLDER / name.partition("-")[0] / f"{name}.jsonl.xz"
-        ratio = write_shard(path, part)
-        size = path.stat().st_size / 1e6
-        print(f"{path.name}: {len(part)} documents, {size:.1f} MB, {ratio:.2f} bytes of text each")
+    parts = {**named, "validation": held_out}
+    paths = [options.output / name.partition("-")[0] / f"{name}.jsonl.xz" for name in parts]
+    with concurrent.futures.ProcessPoolExecutor(options.processes) as executor:
+        ratios = executor.map(write_shard, paths, parts.values())
+        for path, ratio in zip(paths, ratios, strict=True):
+            size = path.stat().st_size / 1e6
+            print(f"{path.name}: {size:.1f} MB, {ratio:.2f} bytes of text in each byte", flush=True)
 
 
 if __name__ == "__main__":
