@@ -32,7 +32,7 @@ Integers = npt.NDArray[np.int64]
 
 
 Observer = Callable[[str, int | None, Array], None]
-"""Called with a slot, the expert where it has several, and the rows [num_tokens, in] it is given."""
+"""Called with a slot, the expert where it has some, and the rows [num_tokens, in] it is given."""
 
 
 def ignore(slot: str, expert: int | None, x: Array) -> None:
