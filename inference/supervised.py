@@ -110,6 +110,7 @@ class SupervisedEngine:
         self.start()
         child = self._child
         if child is None or self._status.state is not EngineState.READY or not child.is_listening:
+            await asyncio.sleep(0)  # who asks again and again must let us hear of the host
             return Completion.nothing(FinishReason.UNAVAILABLE)
         loop = asyncio.get_running_loop()
         overdue_at = loop.time() + request.deadline_ms / 1000 + self._patience.overdue_s

@@ -202,6 +202,16 @@ async def test_a_host_that_crashes_twice_and_then_works_is_kept(tmp_path: Path) 
         assert (text, engine.status().num_restarts) == ("X", 2)
 
 
+async def test_who_asks_for_ever_does_not_keep_the_host_from_being_replaced() -> None:
+    async with engine_on() as engine:
+        status = await engine.wait_ready()
+        assert status.process_id is not None
+        os.kill(status.process_id, signal.SIGKILL)
+        while engine.status().num_restarts == 0:
+            await ask(engine, "x")
+        assert (await engine.wait_ready()).state is EngineState.READY
+
+
 async def test_a_command_that_cannot_be_started_is_told() -> None:
     engine = SupervisedEngine(["no-such-program"], patience=Patience(max_restarts=0))
     status = await engine.wait_ready()
@@ -324,7 +334,8 @@ async def test_a_host_that_reads_nothing_is_sent_no_more_than_16_mib() -> None:
         assert status.process_id is not None
         os.kill(status.process_id, signal.SIGSTOP)
         tasks = [asyncio.create_task(ask(engine, "x" * 65_000)) for _ in range(300)]
-        await asyncio.sleep(0)
+        for _ in range(2):  # each is sent or refused; the refused are done
+            await asyncio.sleep(0)
         refused = [task for task in tasks if task.done()]
         assert 30 < len(refused) < 60  # 300 x 65 kB are 19.5 MB
         assert {task.result().finish_reason for task in refused} == {FinishReason.UNAVAILABLE}
