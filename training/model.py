@@ -102,7 +102,7 @@ class Layer(nn.Module):
         x = x + self._attention(normed, cosine, sine)
         normed = rms_norm(x, self.post_attention_layernorm, self.shape.rms_norm_eps)
         mixed, routing = self._mixture(normed.reshape(-1, x.shape[-1]))
-        return (x + mixed.reshape(x.shape), *routing)
+        return x + mixed.reshape(x.shape), routing.load_balance, routing.z_loss, routing.load
 
     def _attention(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, length, _ = x.shape
@@ -128,8 +128,10 @@ class Layer(nn.Module):
         probabilities = logits.softmax(dim=-1)
         weights, chosen = probabilities.topk(self.shape.num_experts_per_tok, dim=-1)
         weights = weights / weights.sum(dim=-1, keepdim=True)
-        matrices = tuple(
-            weight.to(x.dtype) for weight in (self.gate_proj, self.up_proj, self.down_proj)
+        matrices = (
+            self.gate_proj.to(x.dtype),
+            self.up_proj.to(x.dtype),
+            self.down_proj.to(x.dtype),
         )
         mixed = mixture_of_experts(x, chosen, weights, matrices, self.grouping)
         return mixed, routing_of(logits, probabilities, chosen)

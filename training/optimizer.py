@@ -51,7 +51,7 @@ class Optimizer:
                 self._shapes[parameter.shape[-2:]].append(name)
         self._orthogonal = orthogonal
         if any(parameter.is_cuda for parameter in parameters.values()):
-            self._orthogonal = torch.compile(orthogonal)
+            self._orthogonal = torch.compile(orthogonal, dynamic=False)
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

@@ -9,16 +9,16 @@ gradients are taken at the rounded weights and applied to the unrounded ones.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from export.quantization.blockwise import (  # pyright: ignore[reportPrivateUsage]
-    _NUM_REFINEMENTS,
-    _candidate_divisors,
+from export.quantization.blockwise import (
+    _NUM_REFINEMENTS,  # pyright: ignore[reportPrivateUsage]
+    _candidate_divisors,  # pyright: ignore[reportPrivateUsage]
 )
 from export.quantization.scheme import BITS
 from export.spec import SlotRole
@@ -55,7 +55,7 @@ class Rounding:
         self._num_uses = 0
 
     @contextmanager
-    def rounded_weights(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    def rounded_weights(self, parameters: Mapping[str, nn.Parameter]) -> Generator[None]:
         """Within it the parameters hold their rounded values; behind it, what they held before."""
         kept = {name: p.detach().clone() for name, p in parameters.items() if bits_of(name)}
         is_search = self._num_uses % self._search_every == 0 or not self._scales
@@ -94,7 +94,7 @@ class Rounding:
 
 @functools.cache
 def _compiled_search() -> Callable[[Tensor, int], Tensor]:
-    return torch.compile(search_scales)
+    return torch.compile(search_scales, dynamic=False)
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:

@@ -26,6 +26,7 @@ from training import plot
 from training.batches import Corpus, Position, Windows, batches
 from training.checkpoint import (
     Progress,
+    load_checkpoint,
     load_compact,
     load_state,
     save_checkpoint,
@@ -175,7 +176,9 @@ def _finish(decoder: Decoder, folder: Path, options: argparse.Namespace) -> None
     save_tokenizer(tokenizer, checkpoint, max_length=decoder.shape.max_position_embeddings)
     plot.plot_loss(folder / "metrics.jsonl", folder / "loss.png")
     held_out = list(read_shards(options.shards / "validation"))
-    bits = bits_per_byte(decoder, tokenizer, held_out, max_characters=_VALIDATION_CHARACTERS)
+    # as it was written, and not compiled for the many lengths of held-out text
+    written = load_checkpoint(checkpoint).to(decoder.embed_tokens.device)
+    bits = bits_per_byte(written, tokenizer, held_out, max_characters=_VALIDATION_CHARACTERS)
     (folder / "validation.json").write_text(json.dumps({"bits_per_byte": bits}) + "\n", "utf-8")
     print(f"held out: {bits:.4f} bits per byte; checkpoint in {checkpoint.name}/")
 
