@@ -30,21 +30,21 @@ MAX_PART_BYTES: Final = 63 << 20
 _SMALL_FILES: Final = "run.tar"
 
 
-def parcel(number: int, folder: Path = PARCEL_FOLDER) -> int:
+def parcel(number: int, folder: Path = PARCEL_FOLDER, *, shards: Path = SHARDS_FOLDER) -> int:
     """Make the parcel of a shard; the first one brings everything else. Return its bytes.
 
     Raises TrainingError where it is too large to be carried.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    shards = sorted((SHARDS_FOLDER / "train").glob("*.xz"))
-    if number >= len(shards):
+    packed = sorted((shards / "train").glob("*.xz"))
+    if number >= len(packed):
         raise TrainingError(
-            f"there is no shard {number}; python -m training.pack made {len(shards)}"
+            f"there is no shard {number}; python -m training.pack made {len(packed)}"
         )
     (folder / "train").mkdir(parents=True)
-    shutil.copy(shards[number], folder / "train")
+    shutil.copy(packed[number], folder / "train")
     if number == 0:
-        shutil.copytree(SHARDS_FOLDER / "validation", folder / "validation")
+        shutil.copytree(shards / "validation", folder / "validation")
         shutil.copytree(TOKENIZER_FOLDER, folder / "tokenizer")
         shutil.copytree(WHEELS_FOLDER, folder / "wheels")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

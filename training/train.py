@@ -51,11 +51,14 @@ Step = tuple[Progress, Mapping[str, Tensor], Notes]
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """When the run is over, by steps or by seconds, and when this process stops before that."""
+    """When the run is over, by steps or by seconds of training, and when this process stops.
+
+    `stop_at` is a reading of the monotonic clock: compiling counts for it, though not for the run.
+    """
 
     steps: int | None
     seconds: float | None
-    pause_seconds: float | None
+    stop_at: float | None
 
     def done_share(self, progress: Progress) -> float:
         if self.steps is not None:
@@ -96,7 +99,7 @@ def train(
             position=position,
         )
         yield progress, measured, {"rate_scale": round(scale, 4), "quantized": is_quantized}
-        if budget.pause_seconds is not None and time.monotonic() - began > budget.pause_seconds:
+        if budget.stop_at is not None and time.monotonic() > budget.stop_at:
             return
 
 
@@ -122,6 +125,7 @@ def _stream(
 
 def run(configuration: Configuration, options: argparse.Namespace) -> None:
     """Train one run in its folder, from where its state stands if there is one."""
+    stop_at = time.monotonic() + options.pause_after * 60 if options.pause_after else None
     folder: Path = options.runs / options.run
     corpus = _corpus(configuration, options)
     trainer = Trainer(configuration, torch.device(options.device))
@@ -129,7 +133,7 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
     budget = Budget(
         steps=options.steps,
         seconds=options.minutes * 60 if options.minutes else None,
-        pause_seconds=options.pause_after * 60 if options.pause_after else None,
+        stop_at=stop_at,
     )
     progress = start
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -204,7 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", required=True, help="the run's name")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float, help="of training, over all processes of the run")
-    parser.add_argument("--pause-after", type=float, help="minutes, then save and stop")
+    parser.add_argument(
+        "--pause-after", type=float, help="minutes of this process, then save and stop"
+    )
     parser.add_argument(
         "--compact", type=Path, help="folder of 8-bit weights: to start from, and to leave behind"
     )
