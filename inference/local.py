@@ -118,6 +118,7 @@ class LocalEngine:
         self._completer = None
 
     def _prepare(self) -> None:
+        status = EngineStatus(state=EngineState.FAILED, message="loading the model was broken off")
         try:
             status = self._loaded_status()
         except InklingError as error:
@@ -126,9 +127,10 @@ class LocalEngine:
             _log_without_text(error)
             message = f"loading the model failed with {type(error).__name__}; see the log"
             status = EngineStatus(state=EngineState.FAILED, message=message)
-        if self._status.state is EngineState.LOADING:
-            self._status = status
-        self._prepared.set_result(None)
+        finally:  # whatever was raised: nobody waits for ever
+            if self._status.state is EngineState.LOADING:
+                self._status = status
+            self._prepared.set_result(None)
 
     def _loaded_status(self) -> EngineStatus:
         loaded = self._load()

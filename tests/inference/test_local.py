@@ -119,6 +119,20 @@ async def test_a_bad_model_is_a_status_not_an_exception() -> None:
     await engine.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_library_that_panics_while_loading_is_a_status_too() -> None:
+    class Panic(BaseException):
+        pass
+
+    def load() -> LoadedModel:
+        raise Panic
+
+    engine = await opened(load)
+    assert engine.status().state is EngineState.FAILED
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)
+    await engine.close()
+
+
 async def test_a_bug_costs_one_answer_and_shows_no_text(caplog: pytest.LogCaptureFixture) -> None:
     document = "private"
 
