@@ -15,7 +15,7 @@ from export.graph import GraphBuilder, Value
 from export.layers.attention import AttentionInputs, AttentionOutputs, attention
 from export.layers.embedding import embedding, wanted_rows
 from export.layers.linear import linear
-from export.layers.mlp import mlp
+from export.layers.mlp import mlp, shared_expert
 from export.layers.moe import moe
 from export.layers.residual import Residual, normalized
 from export.layers.rope import RopeValues, rope_values
@@ -107,8 +107,12 @@ def _feed_forward(
     match feed_forward:
         case Dense():
             return mlp(graph, under(weights, "mlp."), x)
-        case SparseMoE():
-            return moe(graph, feed_forward, under(weights, "moe."), x)
+        case SparseMoE(shared=shared):
+            chosen = moe(graph, feed_forward, under(weights, "moe."), x)
+            if shared is None:
+                return chosen
+            always = shared_expert(graph, shared, under(weights, "moe.shared."), x)
+            return graph.op("Add", chosen, always)
 
 
 def _declare_outputs(

@@ -21,9 +21,14 @@ from export.spec import (
     FeedForward,
     GroupedQuery,
     Layer,
+    LinearScaling,
+    Llama3Scaling,
+    QueryKeyNorm,
     RmsNorm,
     Rope,
+    RopeScaling,
     Router,
+    SharedExpert,
     SparseMoE,
 )
 
@@ -116,9 +121,22 @@ def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, A
     precision the angle at position 2,000 differs by 1e-4.
     """
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = (1.0 / np.power(rope.theta, exponents.astype(np.float64))).astype(np.float32)
+    unscaled = 1.0 / np.power(rope.theta, exponents.astype(np.float64))
+    frequencies = _scaled(rope.scaling, unscaled).astype(np.float32)
     angles = np.arange(num_positions, dtype=np.float32)[:, None] * frequencies
     return np.cos(angles.astype(np.float64)), np.sin(angles.astype(np.float64))
+
+
+def _scaled(scaling: RopeScaling | None, frequencies: Array) -> Array:
+    match scaling:
+        case None:
+            return frequencies
+        case LinearScaling(factor=factor):
+            return frequencies / factor
+        case Llama3Scaling(factor=factor, low_freq_factor=low, high_freq_factor=high):
+            turns = frequencies * scaling.original_context_length / (2 * np.pi)
+            kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
+            return (1 - kept) * frequencies / factor + kept * frequencies
 
 
 def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
@@ -142,20 +160,38 @@ def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
     scores = query @ key.transpose(0, 2, 1) / np.sqrt(attention.head_dim).astype(x.dtype)
     is_future = np.triu(np.ones(scores.shape[1:], np.bool_), k=1)
     mixed = _softmax(np.where(is_future, -np.inf, scores)) @ value
-    return slots.product("output", mixed.transpose(1, 0, 2).reshape(len(x), -1))
+    joined = mixed.transpose(1, 0, 2).reshape(len(x), -1)
+    return _project(slots, "output", joined, bias=attention.output_bias)
 
 
 def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
-    query = _split_heads(slots.product("query", x), attention.head_dim)
-    key = _split_heads(slots.product("key", x), attention.head_dim)
-    value = _split_heads(slots.product("value", x), attention.head_dim)
-    if attention.head_norm is not None:
-        query = _rms_norm(attention.head_norm, slots["query_norm"], query)
-        key = _rms_norm(attention.head_norm, slots["key_norm"], key)
+    query, key, value = (
+        _project(slots, name, x, bias=attention.input_bias) for name in ("query", "key", "value")
+    )
+    query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
+    key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
+    value = _split_heads(value, attention.head_dim)
     cosines, sines = (
         table.astype(x.dtype) for table in rope_tables(attention.rope, attention.head_dim, len(x))
     )
     return _rotate(query, cosines, sines), _rotate(key, cosines, sines), value
+
+
+def _project(slots: Slots, name: str, x: Array, *, bias: bool) -> Array:
+    projected = slots.product(name, x)
+    return projected + slots[f"{name}_bias"] if bias else projected
+
+
+def _norm_heads(
+    norm: QueryKeyNorm | None, slots: Slots, name: str, x: Array, head_dim: int
+) -> Array:
+    match norm:
+        case None:
+            return _split_heads(x, head_dim)
+        case QueryKeyNorm(over="head"):
+            return _rms_norm(norm.norm, slots[name], _split_heads(x, head_dim))
+        case QueryKeyNorm():
+            return _split_heads(_rms_norm(norm.norm, slots[name], x), head_dim)
 
 
 def _split_heads(x: Array, head_dim: int) -> Array:
@@ -172,10 +208,14 @@ def _rotate(x: Array, cosines: Array, sines: Array) -> Array:
 def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
     match feed_forward:
         case Dense():
-            gated = _gated(slots.product("mlp.gate", x), slots.product("mlp.up", x))
-            return slots.product("mlp.down", gated)
+            return _dense(slots.under("mlp."), x)
         case SparseMoE():
             return _sparse_moe(feed_forward, slots.under("moe."), x)
+
+
+def _dense(slots: Slots, x: Array) -> Array:
+    gated = _gated(slots.product("gate", x), slots.product("up", x))
+    return slots.product("down", gated)
 
 
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
@@ -189,7 +229,14 @@ def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
         gated = _gated(x[rows] @ gate[expert].T, x[rows] @ up[expert].T)
         slots.saw("down", gated, expert=expert)
         mixed[rows] += expert_weights[rows, choices, None] * (gated @ down[expert].T)
-    return mixed
+    return mixed if moe.shared is None else mixed + _shared(moe.shared, slots.under("shared."), x)
+
+
+def _shared(shared: SharedExpert, slots: Slots, x: Array) -> Array:
+    out = _dense(slots, x)
+    if shared.gate == "none":
+        return out
+    return out / (1.0 + np.exp(-slots.product("router", x)))
 
 
 def _route(router: Router, logits: Array) -> tuple[Integers, Array]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm"]
+SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm", "bias"]
 
 
 class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,23 +20,55 @@ class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
     epsilon: float
 
 
+class LinearScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """Every frequency divided by `factor` (arXiv:2306.15595)."""
+
+    factor: float
+
+
+class Llama3Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """Low frequencies divided by `factor`, high ones kept, those between blended.
+
+    Low and high are counted in turns over `original_context_length` tokens (Llama 3.1,
+    https://github.com/meta-llama/llama-models, `apply_scaling`).
+    """
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_context_length: int
+
+
+RopeScaling = LinearScaling | Llama3Scaling
+
+
 class Rope(msgspec.Struct, frozen=True, kw_only=True):
     """Rotate the halves of each head by position * theta^(-2i/head_dim) (arXiv:2104.09864)."""
 
     theta: float
+    scaling: RopeScaling | None = None
+
+
+class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
+    """Normalize queries and keys before rotation: each head alone, or all heads as one vector."""
+
+    norm: RmsNorm
+    over: Literal["head", "projection"]
 
 
 class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Causal attention whose query heads share key and value heads in equal groups.
 
-    `head_norm` normalizes each query and key head before rotation, where the family does so.
+    `input_bias` is that of the query, key and value projections.
     """
 
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
     rope: Rope
-    head_norm: RmsNorm | None
+    query_key_norm: QueryKeyNorm | None = None
+    input_bias: bool = False
+    output_bias: bool = False
 
 
 class Dense(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +87,23 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     renormalize: bool
 
 
+class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
+    """A Dense that every token passes, scaled by sigmoid(x @ gate) where it has a gate."""
+
+    intermediate_size: int
+    gate: Literal["sigmoid", "none"]
+
+
 class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
-    """The router's weighted sum over the chosen experts, each a Dense of its own."""
+    """The router's weighted sum over the chosen experts, each a Dense of its own.
+
+    The shared expert is added to it.
+    """
 
     num_experts: int
     moe_intermediate_size: int
     router: Router
+    shared: SharedExpert | None = None
 
 
 Attention = GroupedQuery
@@ -147,27 +190,46 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
         "attention.value": _slot("projection", key_value, hidden),
         "attention.output": _slot("projection", hidden, query),
     }
-    if attention.head_norm is not None:
-        found["attention.query_norm"] = _slot("norm", attention.head_dim)
-        found["attention.key_norm"] = _slot("norm", attention.head_dim)
+    if attention.input_bias:
+        sizes = {"query": query, "key": key_value, "value": key_value}
+        found |= {f"attention.{name}_bias": _slot("bias", size) for name, size in sizes.items()}
+    if attention.output_bias:
+        found["attention.output_bias"] = _slot("bias", hidden)
+    if attention.query_key_norm is not None:
+        is_per_head = attention.query_key_norm.over == "head"
+        head_dim = attention.head_dim
+        found["attention.query_norm"] = _slot("norm", head_dim if is_per_head else query)
+        found["attention.key_norm"] = _slot("norm", head_dim if is_per_head else key_value)
     return found
 
 
 def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slot]:
     match feed_forward:
         case Dense(intermediate_size=size):
-            return {
-                "mlp.gate": _slot("projection", size, hidden),
-                "mlp.up": _slot("projection", size, hidden),
-                "mlp.down": _slot("projection", hidden, size),
-            }
-        case SparseMoE(num_experts=experts, moe_intermediate_size=size):
+            return _dense_slots("mlp", size, hidden)
+        case SparseMoE(num_experts=experts, moe_intermediate_size=size, shared=shared):
             return {
                 "moe.router": _slot("router", experts, hidden),
                 "moe.gate": _slot("expert", experts, size, hidden),
                 "moe.up": _slot("expert", experts, size, hidden),
                 "moe.down": _slot("expert", experts, hidden, size),
+                **({} if shared is None else _shared_slots(shared, hidden)),
             }
+
+
+def _dense_slots(prefix: str, size: int, hidden: int) -> dict[str, Slot]:
+    return {
+        f"{prefix}.gate": _slot("projection", size, hidden),
+        f"{prefix}.up": _slot("projection", size, hidden),
+        f"{prefix}.down": _slot("projection", hidden, size),
+    }
+
+
+def _shared_slots(shared: SharedExpert, hidden: int) -> dict[str, Slot]:
+    found = _dense_slots("moe.shared", shared.intermediate_size, hidden)
+    if shared.gate == "sigmoid":
+        found["moe.shared.router"] = _slot("router", 1, hidden)
+    return found
 
 
 def _slot(role: SlotRole, *shape: int) -> Slot:

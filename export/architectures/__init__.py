@@ -8,14 +8,32 @@ from typing import Final
 
 import msgspec
 
-from export.architectures import qwen3_moe
+from export.architectures import (
+    llama,
+    mistral,
+    mixtral,
+    olmoe,
+    qwen2,
+    qwen2_moe,
+    qwen3,
+    qwen3_moe,
+)
 from export.architectures.family import Family
 from export.architectures.shared import HARMLESS_KEYS
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
 from export.spec import DecoderSpec, GroupedQuery, SparseMoE
 
-FAMILIES: Final[tuple[Family, ...]] = (qwen3_moe.FAMILY,)
+FAMILIES: Final[tuple[Family, ...]] = (
+    qwen3_moe.FAMILY,
+    mixtral.FAMILY,
+    olmoe.FAMILY,
+    qwen2_moe.FAMILY,
+    qwen3.FAMILY,
+    qwen2.FAMILY,
+    llama.FAMILY,
+    mistral.FAMILY,
+)
 
 MAX_LAYERS: Final = 1024
 

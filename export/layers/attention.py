@@ -1,8 +1,8 @@
 """Grouped-query attention over keys and values that stay in the caller's buffers.
 
-            ┌─► Split ─► q ─► norm per head ─┐
-    x ─► q|k|v ──────► k ─► norm per head ─┼─► GroupQueryAttention ─► output projection
-            └────────► v ──────────────────┘     rotates, appends to the cache, mixes
+            ┌─► Split ─► q ─► norm ─┐
+    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► output projection
+            └────────► v ─────────┘     rotates, appends to the cache, mixes
 
 The norms stand before the operator because its own are refused on CPU (onnxruntime 1.31).
 """
@@ -16,8 +16,8 @@ from export.graph import MICROSOFT, GraphBuilder, Value
 from export.layers.linear import linear, stacked_rows
 from export.layers.norm import rms_norm
 from export.layers.rope import RopeValues
-from export.quantization.blockwise import Weight
-from export.spec import Attention, GroupedQuery, RmsNorm
+from export.quantization.blockwise import Float, Weight
+from export.spec import Attention, GroupedQuery, QueryKeyNorm
 
 
 class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ def attention(
         },
     )
     return AttentionOutputs(
-        x=linear(graph, weights["output"], mixed),
+        x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
         present_key=present_key,
         present_value=present_value,
     )
@@ -84,18 +84,26 @@ def _query_key_value(
     packed = stacked_rows([weights["query"], weights["key"], weights["value"]])
     heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
     sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
-    query, key, value = graph.ops(
-        "Split", [linear(graph, packed, x), sizes], num_outputs=3, attributes={"axis": -1}
-    )
-    if spec.head_norm is not None:
-        query = _norm_heads(graph, spec, spec.head_norm, weights["query_norm"], query)
-        key = _norm_heads(graph, spec, spec.head_norm, weights["key_norm"], key)
+    joined = linear(graph, packed, x, _packed_bias(spec, weights))
+    query, key, value = graph.ops("Split", [joined, sizes], num_outputs=3, attributes={"axis": -1})
+    if spec.query_key_norm is not None:
+        query = _norm_heads(graph, spec, spec.query_key_norm, weights["query_norm"], query)
+        key = _norm_heads(graph, spec, spec.query_key_norm, weights["key_norm"], key)
     return query, key, value
 
 
+def _packed_bias(spec: GroupedQuery, weights: Mapping[str, Weight]) -> Weight | None:
+    if not spec.input_bias:
+        return None
+    parts = [weights[f"{name}_bias"] for name in ("query", "key", "value")]
+    return Float(np.concatenate([part.values for part in parts if isinstance(part, Float)]))
+
+
 def _norm_heads(
-    graph: GraphBuilder, spec: GroupedQuery, norm: RmsNorm, weight: Weight, x: Value
+    graph: GraphBuilder, spec: GroupedQuery, norm: QueryKeyNorm, weight: Weight, x: Value
 ) -> Value:
+    if norm.over == "projection":
+        return rms_norm(graph, norm.norm, weight, x)
     split = graph.op("Reshape", x, graph.constant(np.array([0, 0, -1, spec.head_dim], np.int64)))
-    normed = rms_norm(graph, norm, weight, split)
+    normed = rms_norm(graph, norm.norm, weight, split)
     return graph.op("Reshape", normed, graph.constant(np.array([0, 0, -1], np.int64)))

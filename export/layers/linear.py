@@ -13,8 +13,16 @@ INT8_ACTIVATIONS: Final = 4
 float32 ones on CPU (measured)."""
 
 
-def linear(graph: GraphBuilder, weight: Weight, x: Value) -> Value:
-    """Return x @ weight.T, [..., out]."""
+def linear(graph: GraphBuilder, weight: Weight, x: Value, bias: Weight | None = None) -> Value:
+    """Return x @ weight.T + bias, [..., out]."""
+    product = _product(graph, weight, x)
+    if bias is None:
+        return product
+    assert isinstance(bias, Float)
+    return graph.op("Add", product, graph.weight(bias.values))
+
+
+def _product(graph: GraphBuilder, weight: Weight, x: Value) -> Value:
     match weight:
         case Float(values):
             return float_matmul(graph, graph.weight(values), x)

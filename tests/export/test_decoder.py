@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 from export.reference import forward
 from export.verify import relative_error
 from inference.manifest import MODEL_FILE, Precision
-from tests.support.exported import TOKEN_IDS, Exported, export_tiny, read_tokens
+from tests.support.exported import (
+    TOKEN_IDS,
+    Exported,
+    compute_with_float_activations,
+    export_tiny,
+    read_tokens,
+)
 from tests.support.golden import ROWS, load_golden
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel
 
@@ -69,14 +75,6 @@ def test_with_float_activations_a_rounded_graph_equals_the_oracle_on_its_weights
     if precision == "int8":  # whose experts have no such kernel, only a slow path that widens
         monkeypatch.setenv("ORT_QMOE_CPU_QNBIT_GEMM", "0")
     check(exported, relative=EXACT)
-
-
-def compute_with_float_activations(path: Path) -> None:
-    graph = ir.load(path)
-    for node in graph.graph:
-        if "accuracy_level" in node.attributes:
-            node.attributes["accuracy_level"] = ir.AttrInt64("accuracy_level", 1)
-    ir.save(graph, path)
 
 
 @pytest.mark.parametrize("block_size", [32, 64])

@@ -3,41 +3,53 @@
 Needs torch and transformers: `make parity`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from export.pipeline import ExportOptions, export_checkpoint
-from inference.cancellation import CancelToken
 from inference.manifest import TOKENIZER_FILE
 from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
-from tests.support.exported import TOKEN_IDS, export_tiny, no_progress, read_tokens
-from tests.support.golden import ROWS, load_golden, load_original, transformers_logits
-from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel
+from tests.support.exported import (
+    TOKEN_IDS,
+    export_tiny,
+    greedy_tokens,
+    no_progress,
+    read_tokens,
+)
+from tests.support.golden import (
+    ALL_MODELS,
+    ROWS,
+    load_golden,
+    load_greedy,
+    load_original,
+    original_greedy_tokens,
+    original_logits,
+)
+from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 BOOTSTRAP = ROOT / "training" / "checkpoints" / "bootstrap"
 NUM_PROMPTS = 20
-NUM_NEW_TOKENS = 32
 PROMPT_CHARACTERS = 600
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
 
-@pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.name)
 def test_transformers_equals_the_golden_logits_and_the_f32_graph(
     model: TinyModel, tmp_path: Path
 ) -> None:
-    original = transformers_logits(model, tmp_path / "original")
-    np.testing.assert_allclose(original, load_golden(model), rtol=0, atol=1e-4)
-    exported = export_tiny(tmp_path, model)
-    loaded = exported.load()
+    original = load_original(write_tiny_checkpoint(tmp_path / "original", model))
+    expected = original_logits(original, TOKEN_IDS)
+    np.testing.assert_allclose(expected[ROWS], load_golden(model), rtol=0, atol=1e-4)
+    assert original_greedy_tokens(original, TOKEN_IDS) == load_greedy(model)
+    loaded = export_tiny(tmp_path, model).load()
     found = read_tokens(loaded, loaded.create_cache(), TOKEN_IDS)
-    np.testing.assert_allclose(found[ROWS], original, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -51,7 +63,7 @@ def test_the_trained_model_writes_the_same_tokens(tmp_path: Path) -> None:
     prompts = [tokenizer.encode(text) for text in prompt_texts()]
     assert len(prompts) == NUM_PROMPTS
     for prompt in prompts:
-        assert our_greedy_tokens(model, prompt) == original_greedy_tokens(original, prompt)
+        assert greedy_tokens(model, prompt) == original_greedy_tokens(original, prompt)
 
 
 def prompt_texts() -> Iterator[str]:
@@ -61,28 +73,3 @@ def prompt_texts() -> Iterator[str]:
     for index, path in enumerate(long_files[:NUM_PROMPTS]):
         end = PROMPT_CHARACTERS + 17 * index
         yield path.read_text(encoding="utf-8")[end - PROMPT_CHARACTERS : end]
-
-
-def our_greedy_tokens(model: OnnxModel, prompt: Sequence[int]) -> list[int]:
-    cache, cancel = model.create_cache(), CancelToken()
-    written: list[int] = []
-    unread = list(prompt)
-    for _ in range(NUM_NEW_TOKENS):
-        logits = model.forward(unread, cache, num_logits=1, cancel=cancel)
-        unread = [int(logits[-1].argmax())]
-        written += unread
-    return written
-
-
-def original_greedy_tokens(original: Any, prompt: Sequence[int]) -> list[int]:
-    import torch
-
-    written: list[int] = []
-    unread, cache = torch.tensor([list(prompt)]), None
-    with torch.no_grad():
-        for _ in range(NUM_NEW_TOKENS):
-            result = original(unread, past_key_values=cache, use_cache=True)
-            cache = result.past_key_values
-            unread = result.logits[:, -1:].argmax(dim=-1)
-            written.append(int(unread))
-    return written

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
 from export.architectures import read_architecture
 from export.checkpoint import open_checkpoint
@@ -64,6 +65,27 @@ def read_tokens(model: OnnxModel, cache: OnnxCache, token_ids: Sequence[int]) ->
     """Append tokens to the cache and return the logits of each."""
     cancel = CancelToken()
     return model.forward(token_ids, cache, num_logits=len(token_ids), cancel=cancel).copy()
+
+
+def greedy_tokens(model: OnnxModel, prompt: Sequence[int], num_tokens: int = 32) -> list[int]:
+    """Write tokens one at a time, each read from the cache's logits."""
+    cache, cancel = model.create_cache(), CancelToken()
+    written: list[int] = []
+    unread = list(prompt)
+    for _ in range(num_tokens):
+        logits = model.forward(unread, cache, num_logits=1, cancel=cancel)
+        unread = [int(logits[-1].argmax())]
+        written += unread
+    return written
+
+
+def compute_with_float_activations(path: Path) -> None:
+    """Have a rounded graph multiply floats, so that its packing alone is judged."""
+    graph = ir.load(path)
+    for node in graph.graph:
+        if "accuracy_level" in node.attributes:
+            node.attributes["accuracy_level"] = ir.AttrInt64("accuracy_level", 1)
+    ir.save(graph, path)
 
 
 def no_progress(done: int, total: int) -> None:

@@ -1,8 +1,10 @@
 """Logits of the tiny checkpoints as transformers computes them, committed beside the tests.
 
-`python -m tests.support.golden` makes them again; it needs torch and transformers.
+`python -m tests.support.golden [NAME ...]` makes them again, all or those named; it needs torch
+and transformers.
 """
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +15,14 @@ import numpy.typing as npt
 
 from tests.support.exported import TOKEN_IDS
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+from tests.support.tiny_families import FAMILY_MODELS
 
 GOLDEN = Path(__file__).parent.parent / "export" / "golden"
 ROWS = np.arange(2, len(TOKEN_IDS), 3)
 """A third of the positions, the last among them: enough, and a third of the bytes."""
+
+NUM_GREEDY_TOKENS = 32
+ALL_MODELS = (*TINY_MODELS, *FAMILY_MODELS)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -26,10 +32,9 @@ def load_golden(model: TinyModel) -> Float32:
     return np.load(GOLDEN / f"{model.name}.npy")
 
 
-def transformers_logits(model: TinyModel, folder: Path) -> Float32:
-    """Compute what `load_golden` returns, afresh."""
-    checkpoint = write_tiny_checkpoint(folder, model)
-    return original_logits(load_original(checkpoint), TOKEN_IDS)[ROWS]
+def load_greedy(model: TinyModel) -> list[int]:
+    """Return the tokens that a greedy reader writes after TOKEN_IDS."""
+    return np.load(GOLDEN / f"{model.name}.greedy.npy").tolist()
 
 
 def load_original(checkpoint: Path) -> Any:
@@ -39,9 +44,15 @@ def load_original(checkpoint: Path) -> Any:
     transformers.logging.disable_progress_bar()
     # One thread and the plain attention: the fewest reorderings of sums.
     torch.set_num_threads(1)
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        checkpoint, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    original, report = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        output_loading_info=True,
+    )
+    # A tensor that it did not find would be random.
+    assert not any(report.values()), report
+    return original.eval()
 
 
 def original_logits(original: Any, token_ids: Sequence[int]) -> Float32:
@@ -51,10 +62,31 @@ def original_logits(original: Any, token_ids: Sequence[int]) -> Float32:
         return original(torch.tensor([list(token_ids)])).logits[0].numpy()
 
 
+def original_greedy_tokens(
+    original: Any, prompt: Sequence[int], num_tokens: int = NUM_GREEDY_TOKENS
+) -> list[int]:
+    import torch
+
+    written: list[int] = []
+    unread, cache = torch.tensor([list(prompt)]), None
+    with torch.no_grad():
+        for _ in range(num_tokens):
+            result = original(unread, past_key_values=cache, use_cache=True)
+            cache = result.past_key_values
+            unread = result.logits[:, -1:].argmax(dim=-1)
+            written.append(int(unread))
+    return written
+
+
 def main() -> None:
-    for model in TINY_MODELS:
+    for model in ALL_MODELS:
+        if len(sys.argv) > 1 and model.name not in sys.argv[1:]:
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            np.save(GOLDEN / f"{model.name}.npy", transformers_logits(model, Path(folder)))
+            original = load_original(write_tiny_checkpoint(Path(folder), model))
+        np.save(GOLDEN / f"{model.name}.npy", original_logits(original, TOKEN_IDS)[ROWS])
+        greedy = original_greedy_tokens(original, TOKEN_IDS)
+        np.save(GOLDEN / f"{model.name}.greedy.npy", np.array(greedy, np.int16))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""Llama and the many code models made like it: dense layers, a rotation that may be scaled.
+
+Source: Llama 2 (arXiv:2307.09288), Llama 3 (arXiv:2407.21783) and the model type `llama` of
+transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    GATED_MLP_RULES,
+    INPUT_BIAS_RULES,
+    OUTPUT_BIAS_RULES,
+    read_attention,
+    read_dense_decoder,
+)
+from export.config import Config
+from export.spec import DecoderSpec
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("mlp_bias", False)
+    has_bias = config.boolean("attention_bias", default=False)
+    attention = msgspec.structs.replace(
+        read_attention(config, default_theta=10_000.0),
+        input_bias=has_bias,
+        output_bias=has_bias,
+    )
+    return read_dense_decoder(config, attention)
+
+
+FAMILY: Final = Family(
+    model_type="llama",
+    class_name="LlamaForCausalLM",
+    read_spec=read_spec,
+    rules=(*DECODER_RULES, *INPUT_BIAS_RULES, *OUTPUT_BIAS_RULES, *GATED_MLP_RULES),
+    # How the weights were cut for training on several machines.
+    ignored=frozenset({"pretraining_tp"}),
+)

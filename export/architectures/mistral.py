@@ -1,0 +1,29 @@
+"""Mistral and Codestral: grouped-query attention over dense layers.
+
+Source: Mistral 7B (arXiv:2310.06825) and the model type `mistral` of transformers.
+"""
+
+from typing import Final
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    GATED_MLP_RULES,
+    read_attention,
+    read_dense_decoder,
+)
+from export.config import Config
+from export.spec import DecoderSpec
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    return read_dense_decoder(config, read_attention(config))
+
+
+FAMILY: Final = Family(
+    model_type="mistral",
+    class_name="MistralForCausalLM",
+    read_spec=read_spec,
+    rules=(*DECODER_RULES, *GATED_MLP_RULES),
+    ignored=frozenset(),
+)

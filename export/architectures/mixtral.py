@@ -1,0 +1,43 @@
+"""Mixtral: grouped-query attention, renormalized top-k experts in every layer.
+
+Source: Mixtral of Experts (arXiv:2401.04088) and the model type `mixtral` of transformers.
+"""
+
+from typing import Final
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    UNNAMED_EXPERT_RULES,
+    read_attention,
+    read_decoder,
+    read_norm,
+)
+from export.config import Config
+from export.spec import DecoderSpec, Layer, Router, SparseMoE
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("hidden_act", "silu")
+    layer = Layer(
+        attention=read_attention(config),
+        feed_forward=SparseMoE(
+            num_experts=config.integer("num_local_experts"),
+            moe_intermediate_size=config.integer("intermediate_size"),
+            router=Router(
+                num_experts_per_tok=config.integer("num_experts_per_tok"), renormalize=True
+            ),
+        ),
+        norm=read_norm(config, default_epsilon=1e-5),
+    )
+    return read_decoder(config, [layer] * config.integer("num_hidden_layers"))
+
+
+FAMILY: Final = Family(
+    model_type="mixtral",
+    class_name="MixtralForCausalLM",
+    read_spec=read_spec,
+    rules=(*DECODER_RULES, *UNNAMED_EXPERT_RULES),
+    # Noise and balance in training.
+    ignored=frozenset({"router_aux_loss_coef", "router_jitter_noise"}),
+)

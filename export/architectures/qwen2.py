@@ -1,0 +1,37 @@
+"""Qwen2 and Qwen2.5, the coder models among them: biased attention inputs, dense layers.
+
+Source: Qwen2 technical report (arXiv:2407.10671) and the model type `qwen2` of transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    GATED_MLP_RULES,
+    INPUT_BIAS_RULES,
+    UNUSED_WINDOW_KEYS,
+    read_attention,
+    read_dense_decoder,
+    read_full_attention_only,
+)
+from export.config import Config
+from export.spec import DecoderSpec
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("use_sliding_window", False)
+    read_full_attention_only(config)
+    attention = msgspec.structs.replace(read_attention(config), input_bias=True)
+    return read_dense_decoder(config, attention)
+
+
+FAMILY: Final = Family(
+    model_type="qwen2",
+    class_name="Qwen2ForCausalLM",
+    read_spec=read_spec,
+    rules=(*DECODER_RULES, *INPUT_BIAS_RULES, *GATED_MLP_RULES),
+    ignored=UNUSED_WINDOW_KEYS,
+)

@@ -1,0 +1,52 @@
+"""Qwen3: the dense sibling of Qwen3-MoE, with normalized heads.
+
+Source: Qwen3 technical report (arXiv:2505.09388) and the model type `qwen3` of transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    GATED_MLP_RULES,
+    HEAD_NORM_RULES,
+    INPUT_BIAS_RULES,
+    OUTPUT_BIAS_RULES,
+    UNUSED_WINDOW_KEYS,
+    read_attention,
+    read_dense_decoder,
+    read_full_attention_only,
+    read_norm,
+)
+from export.config import Config
+from export.spec import DecoderSpec, QueryKeyNorm
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("use_sliding_window", False)
+    read_full_attention_only(config)
+    has_bias = config.boolean("attention_bias", default=False)
+    attention = msgspec.structs.replace(
+        read_attention(config, default_head_dim=128),
+        query_key_norm=QueryKeyNorm(norm=read_norm(config), over="head"),
+        input_bias=has_bias,
+        output_bias=has_bias,
+    )
+    return read_dense_decoder(config, attention)
+
+
+FAMILY: Final = Family(
+    model_type="qwen3",
+    class_name="Qwen3ForCausalLM",
+    read_spec=read_spec,
+    rules=(
+        *DECODER_RULES,
+        *INPUT_BIAS_RULES,
+        *OUTPUT_BIAS_RULES,
+        *HEAD_NORM_RULES,
+        *GATED_MLP_RULES,
+    ),
+    ignored=UNUSED_WINDOW_KEYS,
+)

@@ -1,0 +1,128 @@
+"""Every family: graph, oracle and transformers agree, and what is not implemented is refused.
+
+Tolerances as in test_decoder. Greedy tokens are read through the cache, one at a time.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.architectures import FAMILIES, read_architecture
+from export.config import Config
+from export.errors import UnsupportedError
+from export.reference import forward
+from export.verify import relative_error
+from inference.manifest import MODEL_FILE, Precision
+from tests.support.exported import (
+    TOKEN_IDS,
+    Exported,
+    compute_with_float_activations,
+    export_tiny,
+    greedy_tokens,
+    read_tokens,
+    read_values,
+)
+from tests.support.golden import ROWS, load_golden, load_greedy
+from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+from tests.support.tiny_families import FAMILY_MODELS
+
+EXACT = 1e-4
+INT8_ACTIVATIONS = 0.2
+
+every_model = pytest.mark.parametrize("model", FAMILY_MODELS, ids=lambda model: model.name)
+every_rounding = pytest.mark.parametrize("precision", ["int8", "int4"])
+
+
+def check_rounded(exported: Exported, *, relative: float) -> None:
+    model = exported.load()
+    found = read_tokens(model, model.create_cache(), TOKEN_IDS)
+    expected = forward(exported.spec, exported.weights, TOKEN_IDS)
+    assert relative_error(found, expected) <= relative
+
+
+def check_refused(name: str, because: str, **changes: Any) -> None:
+    model = next(model for model in FAMILY_MODELS if model.name == name)
+    with pytest.raises(UnsupportedError, match=because):
+        read_architecture(Config(model.full_config | changes, "config.json"))
+
+
+def test_every_family_has_a_tiny_model() -> None:
+    covered = {model.full_config["model_type"] for model in (*TINY_MODELS, *FAMILY_MODELS)}
+    assert covered == {family.model_type for family in FAMILIES}
+
+
+@every_model
+def test_the_oracle_equals_the_original(model: TinyModel, tmp_path: Path) -> None:
+    spec, values = read_values(write_tiny_checkpoint(tmp_path, model))
+    logits = forward(spec, values, TOKEN_IDS)
+    np.testing.assert_allclose(logits[ROWS], load_golden(model), rtol=0, atol=EXACT)
+
+
+@every_model
+def test_the_f32_graph_equals_the_oracle_and_writes_the_same_tokens(
+    model: TinyModel, tmp_path: Path
+) -> None:
+    exported = export_tiny(tmp_path, model)
+    loaded = exported.load()
+    found = read_tokens(loaded, loaded.create_cache(), TOKEN_IDS)
+    expected = forward(exported.spec, exported.weights, TOKEN_IDS)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
+    assert greedy_tokens(loaded, TOKEN_IDS) == load_greedy(model)
+
+
+@every_model
+@every_rounding
+def test_rounded_graphs_compute_with_the_weights_that_they_hold(
+    model: TinyModel, precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = export_tiny(tmp_path, model, precision)
+    check_rounded(exported, relative=INT8_ACTIVATIONS)
+    compute_with_float_activations(exported.folder / MODEL_FILE)
+    if precision == "int8":  # whose experts have no such kernel, only a slow path that widens
+        monkeypatch.setenv("ORT_QMOE_CPU_QNBIT_GEMM", "0")
+    check_rounded(exported, relative=EXACT)
+
+
+def test_a_window_of_mistral() -> None:
+    check_refused("mistral", "sliding_window = 4096", sliding_window=4096)
+
+
+def test_a_window_of_mixtral() -> None:
+    check_refused("mixtral", "sliding_window = 4096", sliding_window=4096)
+
+
+def test_a_window_of_qwen2() -> None:
+    check_refused("qwen2", "use_sliding_window = True", use_sliding_window=True)
+
+
+def test_layers_of_another_kind() -> None:
+    kinds = ["full_attention", "sliding_attention"]
+    check_refused("qwen3", "layer_types = .*'sliding_attention'", layer_types=kinds)
+
+
+def test_clipped_queries_of_olmoe() -> None:
+    check_refused("olmoe", "clip_qkv = 8.0", clip_qkv=8.0)
+
+
+def test_biased_queries_of_olmoe() -> None:
+    check_refused("olmoe", "attention_bias = True", attention_bias=True)
+
+
+def test_a_biased_feed_forward_of_llama() -> None:
+    check_refused("llama", "mlp_bias = True", mlp_bias=True)
+
+
+def test_another_activation() -> None:
+    check_refused("mistral", "hidden_act = 'relu'", hidden_act="relu")
+
+
+def test_a_rotation_that_depends_on_the_length() -> None:
+    scaling = {"rope_type": "dynamic", "factor": 2.0}
+    check_refused("llama", "rope_scaling says rope_type = 'dynamic'", rope_scaling=scaling)
+
+
+def test_a_key_of_a_scaling_that_nobody_knows() -> None:
+    scaling = {"rope_type": "linear", "factor": 2.0, "beta_fast": 32}
+    check_refused("llama", "beta_fast = 32", rope_scaling=scaling)

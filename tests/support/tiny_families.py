@@ -1,0 +1,64 @@
+"""Tiny models of the other families: what the config of a real one says, made small."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel
+
+# What the configs of nearly all families say.
+COMMON: Mapping[str, Any] = {
+    "vocab_size": VOCAB_SIZE,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float32",
+    "eos_token_id": 0,
+}
+
+
+def tiny(name: str, class_name: str, **config: Any) -> TinyModel:
+    """Describe a model named by its model_type, or by that and a word after a dash."""
+    kind = {"architectures": [class_name], "model_type": name.partition("-")[0]}
+    return TinyModel(name, sum(name.encode()), config, base={**COMMON, **kind})
+
+
+FAMILY_MODELS = (
+    tiny("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
+    tiny("olmoe", "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=3, norm_topk_prob=False),
+    tiny(
+        "qwen2_moe",
+        "Qwen2MoeForCausalLM",
+        num_experts=4,
+        num_experts_per_tok=2,
+        norm_topk_prob=False,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=64,
+        num_hidden_layers=3,
+        mlp_only_layers=[0],
+        qkv_bias=True,
+    ),
+    tiny("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True),
+    tiny("qwen3-biased", "Qwen3ForCausalLM", head_dim=16, attention_bias=True),
+    tiny("qwen2", "Qwen2ForCausalLM", rope_theta=1e6, tie_word_embeddings=True),
+    tiny(
+        "llama",
+        "LlamaForCausalLM",
+        rope_scaling={
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    ),
+    tiny("llama-biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
+    tiny("llama-stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
+    tiny("mistral", "MistralForCausalLM", head_dim=32, sliding_window=None),
+)
