@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A hole in one of our own source files, which the model that ships has never seen.
-DEMO := inference/cancellation.py:17:18 --until 17:32 --scope line
+DEMO := inference/cancellation.py:17:13 --until 17:32 --scope line
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test parity bench clean

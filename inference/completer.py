@@ -14,12 +14,13 @@ from inference.completion import Completion, CompletionRequest, FinishReason, To
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.fim import FimTemplate
 from inference.generate import generate
+from inference.healing import Healing, Vocabulary
 from inference.languages import language_for
 from inference.model import LanguageModel, Logits
-from inference.prompt import build_prompt
+from inference.prompt import Prompt, open_prompt, whole_prompt
 from inference.scoring import Score, score_tokens
 from inference.session import Session, SessionPool
-from inference.stopping import stop_rule
+from inference.stopping import repetition, stop_rule
 from inference.timing import Timings, now_ms, stopwatch
 from inference.tokenizer import Tokenizer
 
@@ -47,6 +48,7 @@ class LoadedModel(msgspec.Struct, frozen=True):
 class Completer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
+        self._vocabulary = Vocabulary(loaded.tokenizer.pieces())
         num_affordable = MAX_CACHE_BYTES // max(1, loaded.model.num_cache_bytes)
         max_sessions = max(1, min(MAX_SESSIONS, num_affordable))
         self._pool = SessionPool(loaded.model, max_sessions=max_sessions)
@@ -60,13 +62,13 @@ class Completer:
         """
         timings, started = Timings(), now_ms()
         with stopwatch(timings, "prompt_ms"):
-            prompt = self._prompt(request, num_following=request.max_tokens)
-        if not prompt:
+            prompt = self._open_prompt(request)
+        if not prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
-        session = self._pool.session_for(prompt)
+        session = self._pool.session_for(prompt.token_ids)
         with stopwatch(timings, "prefill_ms"):
-            logits, num_reused = session.prefill(prompt, cancel)
-        writer = _Writer(self._loaded, request, timings, started)
+            logits, num_reused = session.prefill(prompt.token_ids, cancel)
+        writer = _Writer(self._loaded, request, self._healing(prompt), timings, started)
         with stopwatch(timings, "decode_ms"):
             try:
                 reason = writer.write(session, logits, cancel)
@@ -80,7 +82,7 @@ class Completer:
             text=text,
             finish_reason=reason if text else FinishReason.EMPTY,
             tokens=TokenCounts(
-                prompt=len(prompt), reused=num_reused, generated=writer.num_generated
+                prompt=len(prompt.token_ids), reused=num_reused, generated=writer.num_generated
             ),
             timings=timings,
         )
@@ -93,7 +95,7 @@ class Completer:
         """
         token_ids = self._loaded.tokenizer.encode(middle)
         num_following = max(request.max_tokens, len(token_ids))
-        prompt = self._prompt(request, num_following=num_following)
+        prompt = self._whole_prompt(request, num_following=num_following)
         context_length = self._loaded.model.context_length
         if not prompt or not token_ids or len(prompt) + len(token_ids) > context_length:
             raise InvalidRequestError(
@@ -109,26 +111,53 @@ class Completer:
             is_first_likeliest=is_first_likeliest,
         )
 
-    def _prompt(self, request: CompletionRequest, *, num_following: int) -> list[int]:
-        context_length = self._loaded.model.context_length
-        max_tokens = max(1, min(MAX_PROMPT_TOKENS, context_length - num_following))
-        encode = self._loaded.tokenizer.encode
-        return build_prompt(
-            request.prefix, request.suffix, self._loaded.fim, encode, max_tokens=max_tokens
+    def _whole_prompt(self, request: CompletionRequest, *, num_following: int) -> list[int]:
+        return whole_prompt(
+            request.prefix,
+            request.suffix,
+            self._loaded.fim,
+            self._loaded.tokenizer.encode,
+            max_tokens=self._max_tokens(num_following),
         )
+
+    def _open_prompt(self, request: CompletionRequest) -> Prompt:
+        return open_prompt(
+            request.prefix,
+            request.suffix,
+            self._loaded.fim,
+            self._loaded.tokenizer.encode,
+            max_tokens=self._max_tokens(request.max_tokens),
+            can_heal=self._vocabulary.can_heal,
+        )
+
+    def _healing(self, prompt: Prompt) -> Healing:
+        held_back = prompt.held_back
+        wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
+        return Healing(self._vocabulary, wanted)
+
+    def _max_tokens(self, num_following: int) -> int:
+        context_length = self._loaded.model.context_length
+        return max(1, min(MAX_PROMPT_TOKENS, context_length - num_following))
 
 
 class _Writer:
     """The text of one completion as it grows; valid at every moment, so it may be cut short."""
 
     def __init__(
-        self, loaded: LoadedModel, request: CompletionRequest, timings: Timings, started: float
+        self,
+        loaded: LoadedModel,
+        request: CompletionRequest,
+        healing: Healing,
+        timings: Timings,
+        started: float,
     ) -> None:
         self.text = ""
         self.num_generated = 0
         self._end_token_ids = loaded.end_token_ids
         self._decode = loaded.tokenizer.stream()
-        self._max_tokens = request.max_tokens
+        self._healing = healing
+        self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
+        self._max_tokens = request.max_tokens + bool(healing.wanted)
         self._stop, self._stop_reason = stop_rule(
             request.scope, language_for(request.language), request.prefix
         )
@@ -136,16 +165,26 @@ class _Writer:
         self._started = started
 
     def write(self, session: Session, logits: Logits, cancel: CancelToken) -> FinishReason:
-        for token_id in generate(session, logits, self._end_token_ids, cancel):
+        for token_id in generate(
+            session, logits, self._healing.choose, self._end_token_ids, cancel
+        ):
             self.num_generated += 1
-            if self.num_generated == 1:
+            self._add(self._decode(token_id))
+            if self.text and not self._timings.first_token_ms:
                 self._timings.first_token_ms = now_ms() - self._started
-            self.text += self._decode(token_id)
             num_kept = self._stop(self.text)
             if num_kept is not None:
                 self.text = self.text[:num_kept]
                 return self._stop_reason
+            num_kept = repetition(self.text)
+            if num_kept is not None:
+                self.text = self.text[:num_kept]
+                return FinishReason.REPETITION
             if self.num_generated == self._max_tokens:
                 return FinishReason.LENGTH
         is_full = session.cache_length == session.capacity
         return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN
+
+    def _add(self, text: str) -> None:
+        self.text += text[self._num_held_back :]
+        self._num_held_back = max(0, self._num_held_back - len(text))

@@ -28,6 +28,7 @@ class FinishReason(StrEnum):
     END_TOKEN = "end_token"  # noqa: S105 - a kind of ending, no secret
     LINE = "line"
     BLOCK = "block"
+    REPETITION = "repetition"
     LENGTH = "length"
     DEADLINE = "deadline"
     EMPTY = "empty"

@@ -23,6 +23,10 @@ from inference.languages import Language
 
 CLOSING: Final = (")", "]", "}")
 
+MIN_REPEATS: Final = 3
+MIN_REPEATED: Final = 3
+"""Characters: shorter runs are numbers, ornaments and indentation."""
+
 Stop = Callable[[str], int | None]
 """From the text written so far to how much of it to keep, or None to go on."""
 
@@ -73,6 +77,18 @@ def block_end(text: str, cursor_line: str) -> int | None:
         else:
             after_blank = False
         start = end
+    return None
+
+
+def repetition(text: str) -> int | None:
+    """Stop when the end says the same thing MIN_REPEATS times over; keep it once.
+
+    A model that has nothing to say falls into such loops and does not leave them by itself.
+    """
+    for length in range(MIN_REPEATED, len(text) // MIN_REPEATS + 1):
+        unit = text[-length:]
+        if text.endswith(unit * MIN_REPEATS) and any(map(str.isalnum, unit)):
+            return len(text) - length * (MIN_REPEATS - 1)
     return None
 
 

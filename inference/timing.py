@@ -10,8 +10,8 @@ import msgspec
 class Timings(msgspec.Struct, kw_only=True):
     """Milliseconds; zero where a stage was not reached.
 
-    `first_token_ms` counts from the start of work on the request, so it contains `prefill_ms`
-    and not `queue_ms`.
+    `first_token_ms` counts from the start of work on the request to the first new text, so it
+    contains `prefill_ms` and not `queue_ms`.
     """
 
     queue_ms: float = 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import tokenizers
-from tokenizers.decoders import DecodeStream
+from tokenizers.decoders import ByteLevel, DecodeStream
 
 from inference.errors import InvalidModelError
 
@@ -46,6 +46,24 @@ class Tokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         return frozenset(token_id for token_id, token in added.items() if token.special)
 
+    def pieces(self) -> dict[int, bytes]:
+        """Return the bytes of every token but the special ones.
+
+        Empty for tokenizers that are not byte-level, whose pieces depend on where they stand.
+        """
+        if not isinstance(self._tokenizer.decoder, ByteLevel):
+            return {}
+        byte_of = _byte_level_alphabet()
+        vocab = self._tokenizer.get_vocab(with_added_tokens=False)
+        spelled = {token_id: token for token, token_id in vocab.items()}
+        for token_id in self.special_token_ids:
+            spelled.pop(token_id, None)
+        return {
+            token_id: bytes(byte_of[character] for character in token)
+            for token_id, token in spelled.items()
+            if byte_of.keys() >= set(token)
+        }
+
     def encode(self, text: str) -> list[int]:
         return _guarded(lambda: self._tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -59,6 +77,18 @@ class Tokenizer:
         """
         decoder = DecodeStream(skip_special_tokens=True)
         return lambda token_id: _guarded(lambda: decoder.step(self._tokenizer, token_id)) or ""
+
+
+def _byte_level_alphabet() -> dict[str, int]:
+    """Return the byte that each character of a byte-level vocabulary stands for.
+
+    Printable bytes of Latin-1 stand for themselves, the others follow from U+0100 on (GPT-2).
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + index): byte for index, byte in enumerate(others)
+    }
 
 
 def _guarded(call: Callable[[], T]) -> T:

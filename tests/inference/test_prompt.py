@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inference.context import MAX_CHARACTERS_PER_TOKEN, nearby_prefix, nearby_suffix
 from inference.fim import FimOrder, FimTemplate
-from inference.prompt import build_prompt
+from inference.prompt import open_prompt, whole_prompt
 
 P, S, M = 1000, 1001, 1002
 
@@ -29,7 +29,7 @@ def check(
         for part in gives
         for token_id in (encode(part) if isinstance(part, str) else [part])
     ]
-    found = build_prompt(
+    found = whole_prompt(
         prefix, suffix, template(fim) if fim else None, encode, max_tokens=max_tokens
     )
     assert found == expected
@@ -64,15 +64,50 @@ def test_a_long_prefix_loses_its_beginning_in_strides() -> None:
 def test_a_prompt_never_exceeds_its_budget(
     order: FimOrder, prefix: str, suffix: str, max_tokens: int
 ) -> None:
-    found = build_prompt(prefix, suffix, template(order), encode, max_tokens=max_tokens)
+    found = whole_prompt(prefix, suffix, template(order), encode, max_tokens=max_tokens)
     assert 3 <= len(found) <= max_tokens
     assert sorted(found)[-3:] == [P, S, M] or max(map(ord, prefix + suffix), default=0) >= P
+
+
+def check_open(prefix: str, *, fim: FimOrder | None, shows: str, holds: str | None) -> None:
+    """Every token but a digit can be healed."""
+    found = open_prompt(
+        prefix,
+        "",
+        template(fim) if fim else None,
+        encode,
+        max_tokens=99,
+        can_heal=lambda token_id: not chr(token_id).isdigit(),
+    )
+    layout = {P, S, M}
+    assert [token_id for token_id in found.token_ids if token_id not in layout] == encode(shows)
+    assert found.held_back == (ord(holds) if holds else None)
+
+
+def test_the_last_token_is_held_back() -> None:
+    check_open("abc", fim="spm", shows="ab", holds="c")
+
+
+def test_a_token_that_cannot_be_healed_is_shown() -> None:
+    check_open("ab1", fim="psm", shows="ab1", holds=None)
+
+
+def test_nothing_is_held_back_of_an_empty_prefix() -> None:
+    check_open("", fim="spm", shows="", holds=None)
+
+
+def test_one_token_may_be_held_back_where_a_layout_remains() -> None:
+    check_open("a", fim="spm", shows="", holds="a")
+
+
+def test_the_only_token_is_shown_where_no_layout_remains() -> None:
+    check_open("a", fim=None, shows="a", holds=None)
 
 
 def test_typing_moves_the_beginning_of_a_long_prompt_seldom() -> None:
     text = "".join(f"line {number} = {number * 7919 % 1000}\n" for number in range(400))
     typed = [text[:length] for length in range(3000, 4000)]
-    prompts = [build_prompt(t, "", template("spm"), encode, max_tokens=400) for t in typed]
+    prompts = [whole_prompt(t, "", template("spm"), encode, max_tokens=400) for t in typed]
     kept = sum(new[: len(old)] == old for old, new in itertools.pairwise(prompts))
     assert kept >= 985  # of 999 keystrokes; each of the others reads the prompt afresh
 

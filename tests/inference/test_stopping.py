@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from inference.completion import Scope
 from inference.languages import language_for
-from inference.stopping import stop_rule
+from inference.stopping import repetition, stop_rule
 
 
 def check(
@@ -110,3 +110,34 @@ def test_an_end_lies_inside_the_text(scope: Scope, text: str) -> None:
     stop, _ = stop_rule(scope, language_for("python"), "  a")
     end = stop(text)
     assert end is None or (0 <= end <= len(text) and text[end : end + 1] == "\n")
+
+
+def check_repetition(writes: str, *, keeps: str | None) -> None:
+    num_kept = repetition(writes)
+    assert (None if num_kept is None else writes[:num_kept]) == keeps
+
+
+def test_a_value_said_three_times_is_kept_once() -> None:
+    check_repetition("f(1, 1, 1, ", keeps="f(1, ")
+
+
+def test_a_line_said_three_times_is_kept_once() -> None:
+    check_repetition("a\n    return x\n    return x\n    return x", keeps="a\n    return x")
+
+
+def test_twice_is_no_repetition() -> None:
+    check_repetition("return x\nreturn x\n", keeps=None)
+
+
+def test_ornaments_and_blanks_may_be_long() -> None:
+    check_repetition("# ---------\n            ", keeps=None)
+
+
+def test_digits_of_a_number_may_be_equal() -> None:
+    check_repetition("x = 0000000", keeps=None)
+
+
+@given(st.text(alphabet="ab ", max_size=30))
+def test_what_is_dropped_was_kept_before(text: str) -> None:
+    num_kept = repetition(text)
+    assert num_kept is None or text[:num_kept].endswith(text[(num_kept + len(text)) // 2 :])
