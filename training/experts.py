@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 
@@ -41,39 +42,58 @@ def mixture_of_experts(
     `x` is [num_tokens, hidden], `chosen` and `weights` [num_tokens, num_experts_per_tok],
     `matrices` gate and up [num_experts, size, hidden] and down [num_experts, hidden, size].
     """
-    num_tokens, num_experts_per_tok = chosen.shape
+    num_tokens, num_choices = chosen.shape
     gate, up, down = matrices
-    order, places, ends = sort_by_expert(chosen, len(gate), grouping.alignment)
-    length = num_tokens * num_experts_per_tok + len(gate) * (grouping.alignment - 1)
-    tokens = order // num_experts_per_tok
-    rows = x.new_zeros(length, x.shape[1]).index_copy(0, places, x[tokens])
+    places, ends = places_by_expert(chosen, len(gate), grouping.alignment)
+    length = num_tokens * num_choices + len(gate) * (grouping.alignment - 1)
+    copies = x[:, None].expand(-1, num_choices, -1).reshape(-1, x.shape[1])
+    rows = x.new_zeros(length, x.shape[1]).index_copy(0, places, copies)
     product = grouping.product
     hidden = functional.silu(product(rows, gate, ends)) * product(rows, up, ends)
-    output = product(hidden, down, ends)[places]
-    scaled = output * weights.reshape(-1)[order, None].to(output.dtype)
-    return torch.zeros_like(x).index_add(0, tokens, scaled)
+    output = _rows_at(product(hidden, down, ends), places).view(num_tokens, num_choices, -1)
+    return (output * weights[..., None].to(output.dtype)).sum(dim=1)
 
 
-def sort_by_expert(
-    chosen: Tensor, num_experts: int, alignment: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return how to lay out the choices by expert.
+def places_by_expert(chosen: Tensor, num_experts: int, alignment: int) -> tuple[Tensor, Tensor]:
+    """Lay the choices out expert by expert.
 
-    `order` [num_choices] lists choices expert by expert, `places` [num_choices] the row of each in
-    the buffer, `ends` [num_experts] the row behind each expert's last, the end of the buffer for
-    the last one.
+    Returns the row of each choice in the buffer, [num_tokens * num_experts_per_tok], and the row
+    behind each expert's last, [num_experts]; for the last expert the end of the buffer.
     """
     experts = chosen.reshape(-1)
-    order = torch.argsort(experts, stable=True)
     numbers = torch.arange(num_experts, device=experts.device)
     counts = (experts[:, None] == numbers).sum(0)
     padded = (counts + alignment - 1) // alignment * alignment
     padding_before = padded.cumsum(0) - padded - (counts.cumsum(0) - counts)
-    index = torch.arange(len(experts), device=experts.device)
-    places = index + padding_before[experts[order]]
+    order = torch.argsort(experts, stable=True)
+    ranks = torch.arange(len(experts), device=experts.device)
+    places = torch.empty_like(order).index_copy(0, order, ranks + padding_before[experts[order]])
     ends = padded.cumsum(0)
     ends[-1] = len(experts) + num_experts * (alignment - 1)
-    return order, places, ends.to(torch.int32)
+    return places, ends.to(torch.int32)
+
+
+class _RowsAt(torch.autograd.Function):
+    """Rows at places that are all different: their gradients are copied, not added up.
+
+    Adding up takes atomic operations on a GPU, which cost time and give other sums every time.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, rows: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.length = len(rows)
+        return rows[places]
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        zeros = gradient.new_zeros(ctx.length, gradient.shape[1])
+        return zeros.index_copy(0, places, gradient), None
+
+
+def _rows_at(rows: Tensor, places: Tensor) -> Tensor:
+    return _RowsAt.apply(rows, places)
 
 
 def _grouped(rows: Tensor, matrices: Tensor, ends: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ gradients are taken at the rounded weights and applied to the unrounded ones.
 """
 
 import functools
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -83,18 +83,12 @@ class Rounding:
     def _round(self, parameters: Sequence[nn.Parameter], bits: int, *, is_search: bool) -> None:
         # all blocks together: some operations on one tensor, not on a hundred
         blocks = torch.cat([parameter.data.reshape(-1, BLOCK_SIZE) for parameter in parameters])
-        search = _compiled_search() if blocks.is_cuda else search_scales
-        scale = search(blocks, bits) if is_search else self._scales[bits]
+        scale = search_scales(blocks, bits) if is_search else self._scales[bits]
         self._scales[bits] = scale
         values = _to_integers(blocks, scale, bits) * scale[:, None]
         parts = values.split([parameter.numel() // BLOCK_SIZE for parameter in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.data.copy_(part.reshape(parameter.shape))
-
-
-@functools.cache
-def _compiled_search() -> Callable[[Tensor, int], Tensor]:
-    return torch.compile(search_scales, dynamic=False)
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:

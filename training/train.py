@@ -128,7 +128,7 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
     stop_at = time.monotonic() + options.pause_after * 60 if options.pause_after else None
     folder: Path = options.runs / options.run
     corpus = _corpus(configuration, options)
-    trainer = Trainer(configuration, torch.device(options.device))
+    trainer = Trainer(configuration, torch.device(options.device), plain=options.plain)
     start = _resume(trainer, folder, options.compact)
     budget = Budget(
         steps=options.steps,
@@ -216,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--save-every", type=float, default=5, help="minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--plain", action="store_true", help="no compiling, no grouped experts")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     parser.add_argument("--shard-megabytes", type=int, default=50, help="of a checkpoint's file")
     parser.add_argument("--shards", type=Path, default=SHARDS_FOLDER)
