@@ -28,6 +28,7 @@ from training.documents import (
     read_package,
     write_documents,
 )
+from training.errors import tell
 from training.fetch import archive_name
 from training.sources import CORPUS_FOLDER, Package, Role, read_corpus
 from training.syntax import find_holes
@@ -132,4 +133,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

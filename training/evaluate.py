@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from training.checkpoint import load_checkpoint
 from training.documents import Document
+from training.errors import tell
 from training.model import Decoder
 from training.pack import SHARDS_FOLDER, read_shards
 from training.quantization import Rounding
@@ -105,4 +106,4 @@ def _score(
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.sources import CORPUS_FOLDER, Kind, Package, read_corpus
 
 
@@ -119,4 +119,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.pack import SHARDS_FOLDER
 from training.sources import CORPUS_FOLDER
 from training.tokenizer import TOKENIZER_FOLDER
@@ -139,4 +139,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from training.documents import DOCUMENTS_FOLDER, Document, read_documents
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.sources import CORPUS_FOLDER
 
 SHARDS_FOLDER: Final = CORPUS_FOLDER / "shards"
@@ -92,4 +92,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -18,6 +18,7 @@ from typing import Final
 
 from training import machine, pack
 from training.documents import DOCUMENTS_FOLDER, Document, read_documents, write_documents
+from training.errors import tell
 
 PACKAGES: Final = frozenset(
     {"flask", "click", "requests", "jinja2", "zod", "pygls", "onnx-ir", "rich"}
@@ -89,4 +90,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -17,7 +17,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from inference.fim import FimOrder, FimTemplate
 from training.documents import DOCUMENTS_FOLDER, Document, read_documents
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.sources import CORPUS_FOLDER
 
 VOCAB_SIZE: Final = 16_384
@@ -125,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

@@ -34,7 +34,7 @@ from training.checkpoint import (
     save_state,
 )
 from training.configuration import CONFIGURATIONS, Configuration, read_configuration
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.evaluate import bits_per_byte
 from training.metrics import Notes, Reporter
 from training.model import Decoder
@@ -226,4 +226,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)

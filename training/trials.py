@@ -24,7 +24,7 @@ import msgspec
 
 from training import train
 from training.configuration import Configuration, read_configuration
-from training.errors import TrainingError
+from training.errors import TrainingError, tell
 from training.speed import flops_per_token
 
 _HEAD = """\
@@ -93,4 +93,4 @@ def _row(name: str, configuration: Configuration, steps: int, bits_per_byte: flo
 
 
 if __name__ == "__main__":
-    main()
+    tell(main)
