@@ -7,11 +7,13 @@ Nothing is mapped before dtype, shape, range and file size agree.
 Invariant 19: no torch, and no code of the checkpoint is run; pickled files are refused.
 """
 
+import json
+import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import ml_dtypes
 import msgspec
@@ -25,6 +27,9 @@ SINGLE_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
 MAX_HEADER_BYTES: Final = 100_000_000
 """The format's own limit."""
+
+MAX_DIMENSIONS: Final = 8
+PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "F32": np.dtype("<f4"),
@@ -77,7 +82,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(folder=folder, tensors=_read_index(folder))
     if (folder / SINGLE_FILE).is_file():
         return Checkpoint(folder=folder, tensors=_read_header(folder / SINGLE_FILE))
-    pickled = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
+    pickled = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         raise UnsupportedError(
             f"{pickled[0]} is a pickle, which can run code when it is read; "
@@ -111,7 +116,10 @@ def _read_index(folder: Path) -> dict[str, TensorEntry]:
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise CheckpointError(f"{path} is not a regular file; download it again")
+        size = status.st_size
         with path.open("rb") as file:
             length_bytes = file.read(8)
             length = struct.unpack("<Q", length_bytes)[0] if len(length_bytes) == 8 else size
@@ -130,17 +138,28 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
 
 class _HeaderEntry(msgspec.Struct):
     dtype: str
-    shape: list[int]
+    shape: Annotated[list[int], msgspec.Meta(max_length=MAX_DIMENSIONS)]
     data_offsets: tuple[int, int]
 
 
 def _decode(path: Path, header: bytes) -> dict[str, _HeaderEntry]:
     try:
+        json.loads(header, object_pairs_hook=_without_duplicates)
         raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
         return {name: msgspec.json.decode(value, type=_HeaderEntry) for name, value in raw.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # decoding errors of both parsers are ValueErrors
         raise _damaged(path, f"its header is not valid: {error}") from error
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+    """Parsers differ in which of two equal keys they take, so neither is taken."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice")
+    return found
 
 
 def _entry(path: Path, name: str, fields: _HeaderEntry, *, data_start: int) -> TensorEntry:

@@ -4,6 +4,7 @@ A key that no one asked for may change what the model computes, so unknown means
 the family's file reads it or lists it as harmless. `null` counts as absent, as in transformers.
 """
 
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -111,9 +112,11 @@ class Config:
 def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES) -> Kind:
     """Read JSON of one shape. Raises CheckpointError where it is missing or something else."""
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise CheckpointError(f"{path} has {size} bytes, more than {max_bytes}")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
+            raise CheckpointError(f"{path} is not a regular file; download it again")
+        if status.st_size > max_bytes:
+            raise CheckpointError(f"{path} has {status.st_size} bytes, more than {max_bytes}")
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error

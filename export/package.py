@@ -1,27 +1,17 @@
-"""Put a package in its place, whole or not at all.
+"""Complete a folder that holds a graph to a package: tokenizer, manifest."""
 
-Everything is written to a folder beside the target, which takes its name at the very end. Whatever
-interrupts before that, the target is as it was and the folder beside it is removed.
-A target that is not a package is never touched.
-"""
-
-import contextlib
 import shutil
-import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from export.errors import PackageError
 from export.graph import DATA_FILE
 from export.quantization.scheme import Scheme
 from export.spec import DecoderSpec, GroupedQuery, SparseMoE, num_active_parameters, num_parameters
-from inference.errors import InklingError
 from inference.fim import FimTemplate
 from inference.manifest import (
-    MANIFEST_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     Architecture,
@@ -29,11 +19,10 @@ from inference.manifest import (
     Parameters,
     Source,
     file_entry,
-    read_manifest,
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "1"
+EXPORTER_VERSION: Final = "2"
 """Raised whenever the same checkpoint would give other bytes."""
 
 
@@ -46,50 +35,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int
     eos_token_ids: tuple[int, ...]
     fim: FimTemplate | None
-
-
-@contextlib.contextmanager
-def replacing(output: Path) -> Generator[Path]:
-    """Yield an empty folder that becomes `output` when the block ends without an exception.
-
-    Raises PackageError where `output` cannot be written or is something else than a package.
-    """
-    check_output(output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
-    except OSError as error:
-        raise PackageError(f"cannot write to {output.parent}: {error.strerror}") from error
-    try:
-        yield folder
-        folder.chmod(0o755)  # a temporary folder is private; a package is read by whoever may
-        _swap(folder, output)
-    except OSError as error:
-        raise PackageError(f"cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def check_output(output: Path) -> None:
-    """Raise PackageError unless `output` is absent, an empty folder, or a package and no more."""
-    if not output.exists() and not output.is_symlink():
-        return
-    if output.is_symlink() or not output.is_dir():
-        raise PackageError(f"{output} is not a folder; choose another --output")
-    present = {path.name for path in output.iterdir()}
-    if not present:
-        return
-    try:
-        known = {MANIFEST_FILE, *read_manifest(output).files}
-    except InklingError as error:
-        raise PackageError(
-            f"{output} is not empty and not a package ({error}); choose another --output"
-        ) from error
-    if present - known:
-        raise PackageError(
-            f"{output} holds {min(present - known)}, which is no part of its package; "
-            "move it away or choose another --output"
-        )
 
 
 def complete_package(
@@ -136,19 +81,3 @@ def _architecture(model_type: str, spec: DecoderSpec) -> Architecture:
         num_experts=max((part.num_experts for part in experts), default=0),
         num_experts_per_tok=max((part.router.num_experts_per_tok for part in experts), default=0),
     )
-
-
-def _swap(folder: Path, output: Path) -> None:
-    """Give `folder` the name `output`; the package that had it goes away afterwards."""
-    check_output(output)  # again: an export takes minutes
-    if not output.exists():
-        folder.rename(output)
-        return
-    retired = folder.with_name(f"{folder.name}-old")
-    output.rename(retired)
-    try:
-        folder.rename(output)
-    except BaseException:
-        retired.rename(output)
-        raise
-    shutil.rmtree(retired)

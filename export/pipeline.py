@@ -17,7 +17,8 @@ from export.conventions import find_fim_template, read_eos_token_ids, read_speci
 from export.decoder import build_decoder
 from export.errors import UnsupportedError
 from export.graph import DATA_FILE, GraphBuilder
-from export.package import Identity, check_output, complete_package, replacing
+from export.package import Identity, complete_package
+from export.placing import check_output, replacing
 from export.quantization.blockwise import Weight
 from export.quantization.scheme import check_scheme, find_scheme
 from export.source import CheckpointSource, find_source

@@ -8,6 +8,9 @@ A package is a folder:
     tokenizer.json    Hugging Face tokenizers' own format
 
 Invariant 2: all the engine must know of a model stands here; no family name decides anything.
+The manifest's last field is the hash of its own text, so that a bit that flipped on a disk is found
+in it too. It proves nothing of who wrote it.
+
 Invariant 20: loading reads this file and the files it names, with their hashes, nothing else.
 A hash is necessary: 481 of 500 bit flips in an ONNX file loaded and ran without any error.
 """
@@ -29,6 +32,9 @@ MODEL_FILE: Final = "model.onnx"
 TOKENIZER_FILE: Final = "tokenizer.json"
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 1 << 20
+
+_NO_DIGEST: Final = "0" * 64
+_DIGEST: Final = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n')
 
 # Nothing that a file system reads as more than a name: no folder, no drive, no stream, no NUL.
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", re.ASCII)
@@ -85,6 +91,8 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fim: FimTemplate | None
     files: dict[str, FileEntry]
     quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    sha256: str = _NO_DIGEST
+    """Of the manifest's own text with 64 zeros in this place; known to reading and writing only."""
 
 
 def file_entry(path: Path) -> FileEntry:
@@ -95,8 +103,10 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def write_manifest(manifest: ModelManifest, folder: Path) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    (folder / MANIFEST_FILE).write_bytes(encoded + b"\n")
+    assert manifest.sha256 == _NO_DIGEST
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    digest = hashlib.sha256(text).hexdigest().encode()
+    (folder / MANIFEST_FILE).write_bytes(_DIGEST.sub(b'"sha256": "' + digest + b'"\n}\n', text))
 
 
 def read_manifest(folder: Path) -> ModelManifest:
@@ -110,14 +120,16 @@ def read_manifest(folder: Path) -> ModelManifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise InvalidModelError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes; export again")
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=ModelManifest)
+        text = path.read_bytes()
+        manifest = msgspec.json.decode(text, type=ModelManifest)
     except OSError as error:
         raise InvalidModelError(f"{path} cannot be read: {error.strerror}") from error
     # A ValidationError is a DecodeError too; the other two are not.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidModelError(f"{path} is not a valid manifest: {error}; export again") from error
     _check_names(manifest.files, path)
-    return manifest
+    _check_digest(text, path)
+    return msgspec.structs.replace(manifest, sha256=_NO_DIGEST)
 
 
 def verify_files(manifest: ModelManifest, folder: Path) -> None:
@@ -150,6 +162,16 @@ def _verify_file(path: Path, expected: FileEntry) -> None:
         )
     if file_entry(path).sha256 != expected.sha256:
         raise InvalidModelError(f"{path} does not match its hash; export or install again")
+
+
+def _check_digest(text: bytes, path: Path) -> None:
+    place = _DIGEST.search(text)
+    if place is not None and place.end() == len(text):
+        digest = place[1].decode()
+        unsigned = text[: place.start(1)] + _NO_DIGEST.encode() + text[place.end(1) :]
+        if hashlib.sha256(unsigned).hexdigest() == digest:
+            return
+    raise InvalidModelError(f"{path} was changed since it was written; export or install again")
 
 
 def _check_names(files: Mapping[str, FileEntry], manifest_path: Path) -> None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from inference.cancellation import CancelToken
 from inference.errors import InvalidModelError, RequestCancelledError
+from inference.external_data import check_external_data
 from inference.manifest import MODEL_FILE, ModelManifest
 from inference.model import KvCache, Logits
 
@@ -88,8 +89,10 @@ class OnnxModel:
     ) -> "OnnxModel":
         """Load the graph of a package whose files were verified.
 
-        Raises InvalidModelError where onnxruntime refuses the graph or its inputs are not ours.
+        Raises InvalidModelError where the graph reads files that the manifest does not name, where
+        onnxruntime refuses it, or where its inputs are not ours.
         """
+        check_external_data(folder / MODEL_FILE, manifest.files)
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads or num_physical_cores()
         options.inter_op_num_threads = 1

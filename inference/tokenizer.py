@@ -12,6 +12,7 @@ import tokenizers
 from tokenizers.decoders import ByteLevel, DecodeStream
 
 from inference.errors import InvalidModelError
+from inference.tokenizer_check import check_tokenizer
 
 MAX_TOKENIZER_BYTES: Final = 32 << 20
 
@@ -27,11 +28,13 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Read tokenizer.json. Raises InvalidModelError where it cannot be understood."""
+        """Read tokenizer.json. Raises InvalidModelError where it is not understood or not safe."""
         if path.stat().st_size > MAX_TOKENIZER_BYTES:
             raise InvalidModelError(f"{path} is larger than {MAX_TOKENIZER_BYTES} bytes")
         try:
-            tokenizer = _guarded(lambda: tokenizers.Tokenizer.from_file(str(path)))
+            content = path.read_bytes()
+            check_tokenizer(content)
+            tokenizer = _guarded(lambda: tokenizers.Tokenizer.from_buffer(content))
         except Exception as error:  # the library raises plain Exception
             raise InvalidModelError(f"{path} is no tokenizer: {error}; export again") from error
         return cls(tokenizer)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from inference.errors import InvalidModelError, ModelNotFoundError
@@ -87,20 +87,19 @@ def test_what_is_written_is_read_back(tmp_path: Path, manifest: ModelManifest) -
 
 @same_folder
 @given(MANIFESTS, st.data())
-def test_a_manifest_with_bytes_changed_is_a_manifest_or_invalid(
+def test_a_manifest_with_bytes_changed_is_invalid(
     tmp_path: Path, manifest: ModelManifest, data: st.DataObject
 ) -> None:
     write_manifest(manifest, tmp_path)
-    text = bytearray((tmp_path / MANIFEST_FILE).read_bytes())
+    original = (tmp_path / MANIFEST_FILE).read_bytes()
+    text = bytearray(original)
     for _ in range(data.draw(st.integers(1, 3))):
         text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    assume(text != original)
     (tmp_path / MANIFEST_FILE).write_bytes(text)
-    try:
-        found = read_manifest(tmp_path)
-    except InvalidModelError as error:
-        assert str(tmp_path / MANIFEST_FILE) in str(error)  # noqa: PT017 - both ways are right
-    else:
-        assert isinstance(found, ModelManifest)
+    with pytest.raises(InvalidModelError) as caught:
+        read_manifest(tmp_path)
+    assert str(tmp_path / MANIFEST_FILE) in str(caught.value)
 
 
 @pytest.fixture(scope="module")

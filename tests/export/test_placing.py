@@ -1,4 +1,4 @@
-"""package: a package takes its place whole, or the place is as it was."""
+"""placing: a package takes its place whole, or the place is as it was."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import PackageError
-from export.package import check_output, replacing
+from export.placing import check_output, replacing
 from inference.manifest import MANIFEST_FILE
 from tests.support.exported import Exported, export_tiny
 from tests.support.tiny_checkpoints import TINY_MODELS
