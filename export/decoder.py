@@ -13,14 +13,25 @@ import numpy as np
 
 from export.graph import GraphBuilder, Value
 from export.layers.attention import AttentionInputs, AttentionOutputs, attention
+from export.layers.elementwise import capped, scaled
 from export.layers.embedding import embedding, wanted_rows
-from export.layers.linear import linear
-from export.layers.mlp import mlp, shared_expert
+from export.layers.linear import add_bias, linear
+from export.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.layers.moe import moe
-from export.layers.residual import Residual, normalized
+from export.layers.residual import Stream, normalized, outgoing
 from export.layers.rope import RopeValues, rope_values
 from export.quantization.blockwise import Weight
-from export.spec import Attention, DecoderSpec, Dense, FeedForward, Layer, Rope, SparseMoE
+from export.spec import (
+    Attention,
+    DecoderSpec,
+    Dense,
+    FeedForward,
+    Head,
+    Layer,
+    Rope,
+    SparseMoE,
+    Ungated,
+)
 from export.weights import under
 
 RopeTables = Mapping[tuple[Rope, int], RopeValues]
@@ -33,18 +44,24 @@ def build_decoder(
     inputs = _declare_inputs(graph)
     ropes = _rope_tables(graph, spec, context_length)
     rows, tied_head = embedding(graph, weights["embedding"], inputs.input_ids)
-    stream = Residual(total=rows)
+    stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
             cache = _attention_inputs(graph, layer.attention, inputs, ropes, index)
             part = under(weights, f"layers.{index}.")
             stream, attended = _layer(graph, layer, part, stream, cache)
             _declare_outputs(graph, layer.attention, attended, index)
-    normed, _ = normalized(graph, spec.norm, weights["norm"], stream)
+    normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
     is_tied = spec.tie_word_embeddings
-    logits = tied_head(last) if is_tied else linear(graph, weights["head"], last)
+    scores = tied_head(last) if is_tied else linear(graph, weights["head"], last)
+    logits = _logits(graph, spec.head, weights, scores)
     graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+
+
+def _logits(graph: GraphBuilder, head: Head, weights: Mapping[str, Weight], scores: Value) -> Value:
+    biased = add_bias(graph, scores, weights["head_bias"]) if head.bias else scores
+    return capped(graph, scaled(graph, biased, head.scale), head.softcap)
 
 
 class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,22 +108,25 @@ def _layer(
     graph: GraphBuilder,
     layer: Layer,
     weights: Mapping[str, Weight],
-    stream: Residual,
+    stream: Stream,
     cache: AttentionInputs,
-) -> tuple[Residual, AttentionOutputs]:
-    normed, stream = normalized(graph, layer.norm, weights["attention_norm"], stream)
+) -> tuple[Stream, AttentionOutputs]:
+    normed, stream = normalized(graph, layer.norm, weights, "attention_norm", stream)
     attended = attention(graph, layer.attention, under(weights, "attention."), normed, cache)
-    stream = stream.plus(attended.x)
-    normed, stream = normalized(graph, layer.norm, weights["feed_forward_norm"], stream)
-    return stream.plus(_feed_forward(graph, layer.feed_forward, weights, normed)), attended
+    stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended.x))
+    normed, stream = normalized(graph, layer.norm, weights, "feed_forward_norm", stream)
+    out = _feed_forward(graph, layer.feed_forward, weights, normed)
+    return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out)), attended
 
 
 def _feed_forward(
     graph: GraphBuilder, feed_forward: FeedForward, weights: Mapping[str, Weight], x: Value
 ) -> Value:
     match feed_forward:
-        case Dense():
-            return mlp(graph, under(weights, "mlp."), x)
+        case Dense(activation=activation):
+            return mlp(graph, activation, under(weights, "mlp."), x)
+        case Ungated():
+            return ungated_mlp(graph, feed_forward, under(weights, "mlp."), x)
         case SparseMoE(shared=shared):
             chosen = moe(graph, feed_forward, under(weights, "moe."), x)
             if shared is None:

@@ -8,6 +8,7 @@ Weights are asked for layer by layer and forgotten, so a mapping that reads them
 checkpoint pass through that does not fit in memory. An observer sees what each matrix is given.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,21 +16,26 @@ import numpy as np
 import numpy.typing as npt
 
 from export.spec import (
+    Activation,
     Attention,
     DecoderSpec,
     Dense,
     FeedForward,
     GroupedQuery,
     Layer,
+    LayerNorm,
     LinearScaling,
     Llama3Scaling,
+    Norm,
     QueryKeyNorm,
     RmsNorm,
     Rope,
     RopeScaling,
     Router,
     SharedExpert,
+    SparseMixer,
     SparseMoE,
+    Ungated,
 )
 
 Array = npt.NDArray[np.floating[Any]]
@@ -95,7 +101,7 @@ def forward(
 
 def embed(spec: DecoderSpec, slots: Slots, token_ids: Sequence[int]) -> Array:
     """Return what the first layer is given, [num_tokens, hidden_size]."""
-    return slots["embedding"][np.asarray(token_ids, np.int64)]
+    return slots["embedding"][np.asarray(token_ids, np.int64)] * spec.embedding_scale
 
 
 def run_layer(
@@ -110,8 +116,11 @@ def run_layer(
 
 def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
     """Return the logits after the last layer, [num_tokens, vocab_size]."""
-    normed = _rms_norm(spec.norm, slots["norm"], x)
-    return slots.product("embedding" if spec.tie_word_embeddings else "head", normed)
+    normed = _norm(spec.norm, slots, "norm", x)
+    logits = slots.product("embedding" if spec.tie_word_embeddings else "head", normed)
+    if spec.head.bias:
+        logits = logits + slots["head_bias"]
+    return _capped(spec.head.softcap, logits * spec.head.scale)
 
 
 def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, Array]:
@@ -140,24 +149,45 @@ def _scaled(scaling: RopeScaling | None, frequencies: Array) -> Array:
 
 
 def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
-    normed = _rms_norm(layer.norm, slots["attention_norm"], x)
+    normed = _norm(layer.norm, slots, "attention_norm", x)
     texts = np.split(normed, range(window, len(x), window))
     attended = [_attention(layer.attention, slots.under("attention."), text) for text in texts]
-    x = x + np.concatenate(attended)
-    normed = _rms_norm(layer.norm, slots["feed_forward_norm"], x)
-    return x + _feed_forward(layer.feed_forward, slots, normed)
+    x = x + _added(layer, slots, "attention_output_norm", np.concatenate(attended))
+    normed = _norm(layer.norm, slots, "feed_forward_norm", x)
+    out = _feed_forward(layer.feed_forward, slots, normed)
+    return x + _added(layer, slots, "feed_forward_output_norm", out)
+
+
+def _added(layer: Layer, slots: Slots, norm_name: str, x: Array) -> Array:
+    if layer.residual.norm_position == "around":
+        x = _norm(layer.norm, slots, norm_name, x)
+    return x * layer.residual.scale
+
+
+def _norm(norm: Norm, slots: Slots, name: str, x: Array) -> Array:
+    match norm:
+        case RmsNorm():
+            return _rms_norm(norm, slots[name], x)
+        case LayerNorm(epsilon=epsilon):
+            centered = x - x.mean(axis=-1, keepdims=True)
+            variance = np.mean(centered * centered, axis=-1, keepdims=True)
+            return centered / np.sqrt(variance + epsilon) * slots[name] + slots[f"{name}_bias"]
 
 
 def _rms_norm(norm: RmsNorm, weight: Array, x: Array) -> Array:
     mean_square = np.mean(x * x, axis=-1, keepdims=True)
-    return x / np.sqrt(mean_square + norm.epsilon) * weight
+    return x / np.sqrt(mean_square + norm.epsilon) * (norm.offset + weight)
+
+
+def _capped(softcap: float | None, x: Array) -> Array:
+    return x if softcap is None else softcap * np.tanh(x / softcap)
 
 
 def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
     query, key, value = _heads(attention, slots, x)  # [heads, num_tokens, head_dim]
     group = attention.num_attention_heads // attention.num_key_value_heads
     key, value = np.repeat(key, group, axis=0), np.repeat(value, group, axis=0)
-    scores = query @ key.transpose(0, 2, 1) / np.sqrt(attention.head_dim).astype(x.dtype)
+    scores = _capped(attention.softcap, query @ key.transpose(0, 2, 1) * attention.score_scale)
     is_future = np.triu(np.ones(scores.shape[1:], np.bool_), k=1)
     mixed = _softmax(np.where(is_future, -np.inf, scores)) @ value
     joined = mixed.transpose(1, 0, 2).reshape(len(x), -1)
@@ -208,39 +238,67 @@ def _rotate(x: Array, cosines: Array, sines: Array) -> Array:
 def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
     match feed_forward:
         case Dense():
-            return _dense(slots.under("mlp."), x)
+            return _dense(slots.under("mlp."), x, feed_forward.activation)
+        case Ungated():
+            return _ungated(feed_forward, slots.under("mlp."), x)
         case SparseMoE():
             return _sparse_moe(feed_forward, slots.under("moe."), x)
 
 
-def _dense(slots: Slots, x: Array) -> Array:
-    gated = _gated(slots.product("gate", x), slots.product("up", x))
+def _dense(slots: Slots, x: Array, activation: Activation) -> Array:
+    gated = _activated(activation, slots.product("gate", x)) * slots.product("up", x)
     return slots.product("down", gated)
 
 
+def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
+    up = _project(slots, "up", x, bias=spec.bias)
+    return _project(slots, "down", _activated(spec.activation, up), bias=spec.bias)
+
+
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
-    expert_ids, expert_weights = _route(moe.router, slots.product("router", x))
+    expert_ids, expert_weights = _chosen(moe.router, slots.product("router", x))
     gate, up, down = slots["gate"], slots["up"], slots["down"]
     mixed = np.zeros_like(x)
     for expert in range(moe.num_experts):
         rows, choices = np.nonzero(expert_ids == expert)
         slots.saw("gate", x[rows], expert=expert)
         slots.saw("up", x[rows], expert=expert)
-        gated = _gated(x[rows] @ gate[expert].T, x[rows] @ up[expert].T)
+        gated = _activated(moe.activation, x[rows] @ gate[expert].T) * (x[rows] @ up[expert].T)
         slots.saw("down", gated, expert=expert)
         mixed[rows] += expert_weights[rows, choices, None] * (gated @ down[expert].T)
     return mixed if moe.shared is None else mixed + _shared(moe.shared, slots.under("shared."), x)
 
 
 def _shared(shared: SharedExpert, slots: Slots, x: Array) -> Array:
-    out = _dense(slots, x)
+    out = _dense(slots, x, "silu")
     if shared.gate == "none":
         return out
     return out / (1.0 + np.exp(-slots.product("router", x)))
 
 
-def _route(router: Router, logits: Array) -> tuple[Integers, Array]:
+def _chosen(router: Router | SparseMixer, logits: Array) -> tuple[Integers, Array]:
     """Return the chosen experts and their weights, both [num_tokens, num_experts_per_tok]."""
+    match router:
+        case Router():
+            return _route(router, logits)
+        case SparseMixer():
+            return _mix_sparsely(router, logits)
+
+
+def _mix_sparsely(router: SparseMixer, logits: Array) -> tuple[Integers, Array]:
+    expert_ids = np.argsort(-logits, axis=-1, kind="stable")[:, : router.num_experts_per_tok]
+    left, weights = logits, list[Array]()
+    for ids in np.split(expert_ids, router.num_experts_per_tok, axis=-1):
+        best = np.take_along_axis(left, ids, axis=-1)
+        is_far = (best - logits) / np.maximum(np.abs(logits), best) > 2 * router.jitter
+        near = _softmax(np.where(is_far, -np.inf, left))
+        weights.append(np.take_along_axis(near, ids, axis=-1))
+        left = left.copy()
+        np.put_along_axis(left, ids, -np.inf, axis=-1)
+    return expert_ids, np.concatenate(weights, axis=-1)
+
+
+def _route(router: Router, logits: Array) -> tuple[Integers, Array]:
     scores = _softmax(logits)
     order = np.argsort(-scores, axis=-1, kind="stable")
     expert_ids = order[:, : router.num_experts_per_tok]
@@ -250,8 +308,12 @@ def _route(router: Router, logits: Array) -> tuple[Integers, Array]:
     return expert_ids, weights
 
 
-def _gated(gate: Array, up: Array) -> Array:
-    return gate / (1.0 + np.exp(-gate)) * up
+def _activated(activation: Activation, x: Array) -> Array:
+    match activation:
+        case "silu":
+            return x / (1.0 + np.exp(-x))
+        case "gelu_tanh":
+            return x / 2 * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def _softmax(x: Array) -> Array:

@@ -14,10 +14,24 @@ import msgspec
 SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm", "bias"]
 
 
+Activation = Literal["silu", "gelu_tanh"]
+"""`gelu_tanh` is x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
+
+
 class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
-    """x / sqrt(mean(x²) + epsilon) * weight (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    """x / sqrt(mean(x²) + epsilon) * (offset + weight) (Zhang and Sennrich, arXiv:1910.07467)."""
 
     epsilon: float
+    offset: float = 0.0
+
+
+class LayerNorm(msgspec.Struct, frozen=True, kw_only=True):
+    """(x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias (arXiv:1607.06450)."""
+
+    epsilon: float
+
+
+Norm = RmsNorm | LayerNorm
 
 
 class LinearScaling(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +73,9 @@ class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
 class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Causal attention whose query heads share key and value heads in equal groups.
 
-    `input_bias` is that of the query, key and value projections.
+    Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
+    are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
+    projections.
     """
 
     num_attention_heads: int
@@ -69,12 +85,27 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     query_key_norm: QueryKeyNorm | None = None
     input_bias: bool = False
     output_bias: bool = False
+    scale: float | None = None
+    softcap: float | None = None
+
+    @property
+    def score_scale(self) -> float:
+        return self.head_dim**-0.5 if self.scale is None else self.scale
 
 
 class Dense(msgspec.Struct, frozen=True, kw_only=True):
-    """down(silu(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202)."""
+    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202)."""
 
     intermediate_size: int
+    activation: Activation = "silu"
+
+
+class Ungated(msgspec.Struct, frozen=True, kw_only=True):
+    """down(activation(up(x))), each with a bias where `bias` says so."""
+
+    intermediate_size: int
+    activation: Activation
+    bias: bool
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +116,17 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
 
     num_experts_per_tok: int
     renormalize: bool
+
+
+class SparseMixer(msgspec.Struct, frozen=True, kw_only=True):
+    """The best two experts, each weighted against those that come near it (arXiv:2409.12136).
+
+    The first one's weight is its softmax over the experts whose logit l has
+    (best - l) / max(|l|, best) <= 2 * jitter; the second one's is the same without the first.
+    """
+
+    jitter: float
+    num_experts_per_tok: Literal[2] = 2
 
 
 class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,29 +144,53 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
 
     num_experts: int
     moe_intermediate_size: int
-    router: Router
+    router: Router | SparseMixer
     shared: SharedExpert | None = None
+    activation: Activation = "silu"
 
 
 Attention = GroupedQuery
-FeedForward = Dense | SparseMoE
+FeedForward = Dense | Ungated | SparseMoE
+
+
+class Residual(msgspec.Struct, frozen=True, kw_only=True):
+    """How a part f of a layer is added to the stream.
+
+    `before`: x + scale * f(norm(x)); `around`: x + scale * norm(f(norm(x))), two norms a part.
+    """
+
+    norm_position: Literal["before", "around"] = "before"
+    scale: float = 1.0
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+    """The attention, then the feed-forward part, each added to the stream."""
 
     attention: Attention
     feed_forward: FeedForward
-    norm: RmsNorm
+    norm: Norm
+    residual: Residual = Residual()
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """logits * scale, then softcap * tanh(logits / softcap) where there is a softcap."""
+
+    scale: float = 1.0
+    softcap: float | None = None
+    bias: bool = False
 
 
 class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Embeddings are multiplied by `embedding_scale`; the last `norm` stands before the head."""
+
     vocab_size: int
     hidden_size: int
     layers: tuple[Layer, ...]
-    norm: RmsNorm
+    norm: Norm
     tie_word_embeddings: bool
     max_position_embeddings: int
+    embedding_scale: float = 1.0
+    head: Head = Head()
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,15 +206,19 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
     found = {"embedding": _slot("embedding", spec.vocab_size, hidden)}
     for index, layer in enumerate(spec.layers):
         parts = {
-            "attention_norm": _slot("norm", hidden),
+            **_norm_slots("attention_norm", layer.norm, hidden),
             **_attention_slots(layer.attention, hidden),
-            "feed_forward_norm": _slot("norm", hidden),
+            **_outer_norm_slots("attention_output_norm", layer, hidden),
+            **_norm_slots("feed_forward_norm", layer.norm, hidden),
             **_feed_forward_slots(layer.feed_forward, hidden),
+            **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
         }
         found |= {f"layers.{index}.{name}": slot for name, slot in parts.items()}
-    found["norm"] = _slot("norm", hidden)
+    found |= _norm_slots("norm", spec.norm, hidden)
     if not spec.tie_word_embeddings:
         found["head"] = _slot("head", spec.vocab_size, hidden)
+    if spec.head.bias:
+        found["head_bias"] = _slot("bias", spec.vocab_size)
     return found
 
 
@@ -167,7 +237,7 @@ def num_active_parameters(spec: DecoderSpec) -> int:
             case SparseMoE(router=router):
                 prefix = f"layers.{index}.moe."
                 active += router.num_experts_per_tok * _row_size(needed, prefix)
-            case Dense():
+            case Dense() | Ungated():
                 pass
     head = prod(needed["embedding"].shape) if spec.tie_word_embeddings else 0
     return active + spec.hidden_size + head
@@ -179,6 +249,19 @@ def _row_size(needed: Mapping[str, Slot], prefix: str) -> int:
         for name, slot in needed.items()
         if name.startswith(prefix) and slot.role == "expert"
     )
+
+
+def _norm_slots(name: str, norm: Norm, hidden: int) -> dict[str, Slot]:
+    match norm:
+        case RmsNorm():
+            return {name: _slot("norm", hidden)}
+        case LayerNorm():
+            return {name: _slot("norm", hidden), f"{name}_bias": _slot("bias", hidden)}
+
+
+def _outer_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
+    has_outer_norms = layer.residual.norm_position == "around"
+    return _norm_slots(name, layer.norm, hidden) if has_outer_norms else {}
 
 
 def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
@@ -207,6 +290,13 @@ def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slo
     match feed_forward:
         case Dense(intermediate_size=size):
             return _dense_slots("mlp", size, hidden)
+        case Ungated(intermediate_size=size, bias=bias):
+            biases = {"mlp.up_bias": _slot("bias", size), "mlp.down_bias": _slot("bias", hidden)}
+            return {
+                "mlp.up": _slot("projection", size, hidden),
+                "mlp.down": _slot("projection", hidden, size),
+                **(biases if bias else {}),
+            }
         case SparseMoE(num_experts=experts, moe_intermediate_size=size, shared=shared):
             return {
                 "moe.router": _slot("router", experts, hidden),

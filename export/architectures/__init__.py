@@ -9,14 +9,17 @@ from typing import Final
 import msgspec
 
 from export.architectures import (
+    grok_1,
     llama,
     mistral,
     mixtral,
     olmoe,
+    phimoe,
     qwen2,
     qwen2_moe,
     qwen3,
     qwen3_moe,
+    starcoder2,
 )
 from export.architectures.family import Family
 from export.architectures.shared import HARMLESS_KEYS
@@ -33,6 +36,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     qwen2.FAMILY,
     llama.FAMILY,
     mistral.FAMILY,
+    phimoe.FAMILY,
+    starcoder2.FAMILY,
+    grok_1.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024

@@ -48,6 +48,15 @@ OUTPUT_BIAS_RULES: Final = (
     Rule("model.layers.{layer}.self_attn.o_proj.bias", "layers.{layer}.attention.output_bias"),
 )
 
+NORM_BIAS_RULES: Final = (
+    Rule("model.layers.{layer}.input_layernorm.bias", "layers.{layer}.attention_norm_bias"),
+    Rule(
+        "model.layers.{layer}.post_attention_layernorm.bias",
+        "layers.{layer}.feed_forward_norm_bias",
+    ),
+    Rule("model.norm.bias", "norm_bias"),
+)
+
 GATED_MLP_RULES: Final = (
     Rule("model.layers.{layer}.mlp.gate_proj.weight", "layers.{layer}.mlp.gate"),
     Rule("model.layers.{layer}.mlp.up_proj.weight", "layers.{layer}.mlp.up"),
@@ -106,14 +115,16 @@ UNUSED_WINDOW_KEYS: Final = frozenset({"sliding_window", "max_window_layers"})
 """They say something only where `use_sliding_window` is true."""
 
 
-def read_decoder(config: Config, layers: Sequence[Layer]) -> DecoderSpec:
+def read_decoder(
+    config: Config, layers: Sequence[Layer], *, tied_by_default: bool = False
+) -> DecoderSpec:
     """Read what is left when the layers are known; the last norm is one more of theirs."""
     return DecoderSpec(
         vocab_size=config.integer("vocab_size"),
         hidden_size=config.integer("hidden_size"),
         layers=tuple(layers),
         norm=layers[-1].norm,
-        tie_word_embeddings=config.boolean("tie_word_embeddings", default=False),
+        tie_word_embeddings=config.boolean("tie_word_embeddings", default=tied_by_default),
         max_position_embeddings=config.integer("max_position_embeddings"),
     )
 

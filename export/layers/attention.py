@@ -68,7 +68,8 @@ def attention(
             "kv_num_heads": spec.num_key_value_heads,
             "do_rotary": 1,
             "rotary_interleaved": 0,
-            "scale": spec.head_dim**-0.5,
+            "scale": spec.score_scale,
+            **({} if spec.softcap is None else {"softcap": spec.softcap}),
         },
     )
     return AttentionOutputs(

@@ -16,10 +16,13 @@ float32 ones on CPU (measured)."""
 def linear(graph: GraphBuilder, weight: Weight, x: Value, bias: Weight | None = None) -> Value:
     """Return x @ weight.T + bias, [..., out]."""
     product = _product(graph, weight, x)
-    if bias is None:
-        return product
+    return product if bias is None else add_bias(graph, product, bias)
+
+
+def add_bias(graph: GraphBuilder, x: Value, bias: Weight) -> Value:
+    """Return x + bias, [..., out]."""
     assert isinstance(bias, Float)
-    return graph.op("Add", product, graph.weight(bias.values))
+    return graph.op("Add", x, graph.weight(bias.values))
 
 
 def _product(graph: GraphBuilder, weight: Weight, x: Value) -> Value:

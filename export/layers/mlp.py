@@ -1,28 +1,40 @@
-"""The gated feed-forward part of a dense layer, or of every layer: down(silu(gate(x)) * up(x))."""
+"""The feed-forward part of a dense layer, and what every token gets beside its chosen experts."""
 
 from collections.abc import Mapping
 
 from export.graph import GraphBuilder, Value
+from export.layers.elementwise import activated
 from export.layers.linear import linear, stacked_rows
 from export.quantization.blockwise import Weight
-from export.spec import SharedExpert
+from export.spec import Activation, SharedExpert, Ungated
 
 
-def mlp(graph: GraphBuilder, weights: Mapping[str, Weight], x: Value) -> Value:
-    """Return [batch, sequence, hidden_size]."""
+def mlp(
+    graph: GraphBuilder, activation: Activation, weights: Mapping[str, Weight], x: Value
+) -> Value:
+    """Return down(activation(gate(x)) * up(x)), [batch, sequence, hidden_size]."""
     packed = linear(graph, stacked_rows([weights["gate"], weights["up"]]), x)
     gate, up = graph.ops(
         "Split", [packed], num_outputs=2, attributes={"axis": -1, "num_outputs": 2}
     )
-    silu = graph.op("Mul", gate, graph.op("Sigmoid", gate))
-    return linear(graph, weights["down"], graph.op("Mul", silu, up))
+    gated = graph.op("Mul", activated(graph, activation, gate), up)
+    return linear(graph, weights["down"], gated)
+
+
+def ungated_mlp(
+    graph: GraphBuilder, spec: Ungated, weights: Mapping[str, Weight], x: Value
+) -> Value:
+    """Return down(activation(up(x))), [batch, sequence, hidden_size]."""
+    up = linear(graph, weights["up"], x, weights.get("up_bias"))
+    active = activated(graph, spec.activation, up)
+    return linear(graph, weights["down"], active, weights.get("down_bias"))
 
 
 def shared_expert(
     graph: GraphBuilder, spec: SharedExpert, weights: Mapping[str, Weight], x: Value
 ) -> Value:
     """Return what every token gets beside its chosen experts, [batch, sequence, hidden_size]."""
-    out = mlp(graph, weights, x)
+    out = mlp(graph, "silu", weights, x)
     if spec.gate == "none":
         return out
     return graph.op("Mul", out, graph.op("Sigmoid", linear(graph, weights["router"], x)))

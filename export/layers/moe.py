@@ -14,14 +14,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
+from export.layers.dense_experts import dense_experts
 from export.layers.linear import INT8_ACTIVATIONS, linear
+from export.layers.routing import expert_weights, sum_over_experts
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.quantization.moe_packing import interleave
-from export.spec import SparseMoE
+from export.spec import Router, SparseMixer, SparseMoE
 
 
 def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
+    if spec.activation != "silu":
+        return dense_experts(graph, spec, weights, x)
     logits = linear(graph, weights["router"], x)
     gate_up = interleave(weights["gate"], weights["up"])
     match gate_up, weights["down"]:
@@ -42,11 +46,29 @@ def _float_experts(
 ) -> Value:
     x, logits = x_and_logits
     matrices = [graph.weight(gate_up.values), None, graph.weight(down.values)]
-    inputs = [x, _per_token(graph, spec, logits), *matrices]
+    scores, total = _normalized_routing(graph, spec.router, logits)
+    inputs = [x, _per_token(graph, spec, scores), *matrices]
     mixed = _experts(graph, "MoE", spec, inputs, normalize_routing_weights=1)
-    if spec.router.renormalize:
-        return mixed
-    return graph.op("Mul", mixed, _sum_of_weights(graph, spec, logits))
+    return mixed if total is None else graph.op("Mul", mixed, total)
+
+
+def _normalized_routing(
+    graph: GraphBuilder, router: Router | SparseMixer, logits: Value
+) -> tuple[Value, Value | None]:
+    """Return logits whose chosen softmax is in proportion to the weights, and what those sum to.
+
+    No sum means one.
+    """
+    match router:
+        case Router(renormalize=True):
+            return logits, None
+        case Router():
+            return logits, _sum_of_weights(graph, router, logits)
+        case SparseMixer():
+            weights = expert_weights(graph, router, logits)
+            smallest = graph.constant(np.array(1e-30, np.float32))
+            scores = graph.op("Log", graph.op("Max", weights, smallest))
+            return scores, sum_over_experts(graph, weights)
 
 
 def _quantized_experts(
@@ -63,31 +85,42 @@ def _quantized_experts(
         *(graph.weight(down.data), graph.weight(down.scales), None),
     ]
     inputs = [x, tokens, *matrices]
-    if not spec.router.renormalize:
-        own_weights = graph.op("Softmax", tokens, axis=-1)
+    own_weights = _own_weights(graph, spec, tokens)
+    if own_weights is not None:
         inputs += [None] * (14 - len(inputs)) + [own_weights]
     return _experts(
         graph,
         "QMoE",
         spec,
         inputs,
-        normalize_routing_weights=int(spec.router.renormalize),
+        normalize_routing_weights=int(own_weights is None),
         expert_weight_bits=down.bits,
         block_size=down.block_size,
         accuracy_level=INT8_ACTIVATIONS,
     )
 
 
+def _own_weights(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value | None:
+    """Return the weights of all experts where those of the chosen ones do not sum to one."""
+    match spec.router:
+        case Router(renormalize=True):
+            return None
+        case Router():
+            return graph.op("Softmax", logits, axis=-1)
+        case SparseMixer() as router:
+            return expert_weights(graph, router, logits)
+
+
 def _per_token(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value:
     return graph.op("Reshape", logits, graph.constant(np.array([-1, spec.num_experts], np.int64)))
 
 
-def _sum_of_weights(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value:
+def _sum_of_weights(graph: GraphBuilder, router: Router, logits: Value) -> Value:
     """Return the share of the softmax that the chosen experts have, [batch, sequence, 1]."""
-    k = graph.constant(np.array([spec.router.num_experts_per_tok], np.int64))
+    k = graph.constant(np.array([router.num_experts_per_tok], np.int64))
     scores = graph.op("Softmax", logits, axis=-1)
     chosen, _ = graph.ops("TopK", [scores, k], num_outputs=2, attributes={"axis": -1})
-    return graph.op("ReduceSum", chosen, graph.constant(np.array([-1], np.int64)), keepdims=1)
+    return sum_over_experts(graph, chosen)
 
 
 def _experts(

@@ -121,7 +121,7 @@ def random_tensors(model: TinyModel) -> dict[str, npt.NDArray[np.float32]]:
     random = np.random.default_rng(model.seed)
     return {
         name: 1.0 + 0.2 * random.standard_normal(shape, np.float32)
-        if name.endswith("norm.weight")
+        if name.endswith(("norm.weight", "norm.scale"))
         else random.standard_normal(shape, np.float32) * np.float32(1.2 / np.sqrt(shape[-1]))
         for name, shape in shapes_of(model.full_config).items()
     }

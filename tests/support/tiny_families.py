@@ -24,9 +24,10 @@ COMMON: Mapping[str, Any] = {
 
 
 def tiny(name: str, class_name: str, **config: Any) -> TinyModel:
-    """Describe a model named by its model_type, or by that and a word after a dash."""
-    kind = {"architectures": [class_name], "model_type": name.partition("-")[0]}
-    return TinyModel(name, sum(name.encode()), config, base={**COMMON, **kind})
+    """Describe a model named by its model_type, and a word after a slash."""
+    kind = {"architectures": [class_name], "model_type": name.partition("/")[0]}
+    seed = sum(name.encode())
+    return TinyModel(name.replace("/", "-"), seed, config, base={**COMMON, **kind})
 
 
 FAMILY_MODELS = (
@@ -45,7 +46,7 @@ FAMILY_MODELS = (
         qkv_bias=True,
     ),
     tiny("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True),
-    tiny("qwen3-biased", "Qwen3ForCausalLM", head_dim=16, attention_bias=True),
+    tiny("qwen3/biased", "Qwen3ForCausalLM", head_dim=16, attention_bias=True),
     tiny("qwen2", "Qwen2ForCausalLM", rope_theta=1e6, tie_word_embeddings=True),
     tiny(
         "llama",
@@ -58,7 +59,38 @@ FAMILY_MODELS = (
             "original_max_position_embeddings": 64,
         },
     ),
-    tiny("llama-biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
-    tiny("llama-stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
+    tiny("llama/biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
+    tiny("llama/stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
     tiny("mistral", "MistralForCausalLM", head_dim=32, sliding_window=None),
+    tiny(
+        "phimoe",
+        "PhimoeForCausalLM",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        router_jitter_noise=0.25,
+        attention_bias=True,
+        lm_head_bias=True,
+    ),
+    tiny(
+        "grok-1",
+        "Grok1ModelForCausalLM",
+        hidden_act=None,
+        rope_theta=None,
+        num_experts=8,
+        num_experts_per_tok=2,
+        attn_output_multiplier=1.0,
+        max_attn_value=30.0,
+        embedding_multiplier_scale=4.0,
+        output_multiplier_scale=0.5,
+        tie_word_embeddings=True,
+    ),
+    tiny(
+        "starcoder2",
+        "Starcoder2ForCausalLM",
+        hidden_act="gelu_pytorch_tanh",
+        norm_epsilon=1e-5,
+        rms_norm_eps=None,
+        use_bias=True,
+        tie_word_embeddings=True,
+    ),
 )
