@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import torch
@@ -73,3 +74,11 @@ def log_line(progress: Progress, measured: Mapping[str, Tensor]) -> dict[str, An
         "highest_load": [round(value, 3) for value in load.amax(dim=-1).tolist()],
         "lowest_load": [round(value, 3) for value in load.amin(dim=-1).tolist()],
     }
+
+
+def forget_after(metrics: Path, step: int) -> None:
+    """Drop the lines of steps that were taken but not saved; they are about to be taken again."""
+    lines = metrics.read_text("utf-8").splitlines() if metrics.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    if len(kept) < len(lines):
+        metrics.write_text("".join(f"{line}\n" for line in kept), "utf-8")

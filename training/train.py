@@ -36,7 +36,7 @@ from training.checkpoint import (
 from training.configuration import CONFIGURATIONS, Configuration, read_configuration
 from training.errors import TrainingError, tell
 from training.evaluate import bits_per_byte
-from training.metrics import Notes, Reporter
+from training.metrics import Notes, Reporter, forget_after
 from training.model import Decoder
 from training.optimizer import rate_scale
 from training.pack import SHARDS_FOLDER, read_shards
@@ -136,6 +136,7 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
         stop_at=stop_at,
     )
     progress = start
+    forget_after(folder / "metrics.jsonl", start.step)
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
         reporter = Reporter(configuration, trainer.device, file, start)
         saved_at = time.monotonic()
