@@ -45,13 +45,19 @@ def mixture_of_experts(
     num_tokens, num_choices = chosen.shape
     gate, up, down = matrices
     places, ends = places_by_expert(chosen, len(gate), grouping.alignment)
-    length = num_tokens * num_choices + len(gate) * (grouping.alignment - 1)
+    length = buffer_length(num_tokens * num_choices, len(gate), grouping.alignment)
     copies = x[:, None].expand(-1, num_choices, -1).reshape(-1, x.shape[1])
     rows = x.new_zeros(length, x.shape[1]).index_copy(0, places, copies)
     product = grouping.product
     hidden = functional.silu(product(rows, gate, ends)) * product(rows, up, ends)
     output = _rows_at(product(hidden, down, ends), places).view(num_tokens, num_choices, -1)
     return (output * weights[..., None].to(output.dtype)).sum(dim=1)
+
+
+def buffer_length(num_choices: int, num_experts: int, alignment: int) -> int:
+    """Return a multiple of `alignment` that has room for any routing."""
+    most = num_choices + num_experts * (alignment - 1)
+    return -(-most // alignment) * alignment
 
 
 def places_by_expert(chosen: Tensor, num_experts: int, alignment: int) -> tuple[Tensor, Tensor]:
@@ -69,7 +75,7 @@ def places_by_expert(chosen: Tensor, num_experts: int, alignment: int) -> tuple[
     ranks = torch.arange(len(experts), device=experts.device)
     places = torch.empty_like(order).index_copy(0, order, ranks + padding_before[experts[order]])
     ends = padded.cumsum(0)
-    ends[-1] = len(experts) + num_experts * (alignment - 1)
+    ends[-1] = buffer_length(len(experts), num_experts, alignment)
     return places, ends.to(torch.int32)
 
 
