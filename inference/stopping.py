@@ -81,14 +81,16 @@ def block_end(text: str, cursor_line: str) -> int | None:
 
 
 def repetition(text: str) -> int | None:
-    """Stop when the end says the same thing MIN_REPEATS times over; keep it once.
+    """Stop when the end says the same thing MIN_REPEATS times over; keep the lines before it.
 
-    A model that has nothing to say falls into such loops and does not leave them by itself.
+    A line that repeats itself inside is not kept, lines that are repeated are kept once. A model
+    that has nothing to say falls into such loops and does not leave them by itself.
     """
     for length in range(MIN_REPEATED, len(text) // MIN_REPEATS + 1):
         unit = text[-length:]
         if text.endswith(unit * MIN_REPEATS) and any(map(str.isalnum, unit)):
-            return len(text) - length * (MIN_REPEATS - 1)
+            end = len(text) - length * (MIN_REPEATS - 1)
+            return end if text[end] == "\n" else max(0, text.rfind("\n", 0, end))
     return None
 
 

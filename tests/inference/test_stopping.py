@@ -117,8 +117,12 @@ def check_repetition(writes: str, *, keeps: str | None) -> None:
     assert (None if num_kept is None else writes[:num_kept]) == keeps
 
 
-def test_a_value_said_three_times_is_kept_once() -> None:
-    check_repetition("f(1, 1, 1, ", keeps="f(1, ")
+def test_a_line_that_repeats_itself_is_not_kept() -> None:
+    check_repetition("f(1, 1, 1, ", keeps="")
+
+
+def test_the_lines_before_it_are_kept() -> None:
+    check_repetition("a = 1\nb = [1, 1, 1, ", keeps="a = 1")
 
 
 def test_a_line_said_three_times_is_kept_once() -> None:
@@ -137,7 +141,7 @@ def test_digits_of_a_number_may_be_equal() -> None:
     check_repetition("x = 0000000", keeps=None)
 
 
-@given(st.text(alphabet="ab ", max_size=30))
-def test_what_is_dropped_was_kept_before(text: str) -> None:
+@given(st.text(alphabet="ab \n", max_size=30))
+def test_what_is_kept_of_a_repetition_is_whole_lines(text: str) -> None:
     num_kept = repetition(text)
-    assert num_kept is None or text[:num_kept].endswith(text[(num_kept + len(text)) // 2 :])
+    assert num_kept is None or num_kept == 0 or text[num_kept] == "\n"
