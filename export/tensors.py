@@ -8,36 +8,57 @@ names the first difference.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from export.errors import CheckpointError
 from export.spec import Slot
 
+Array = npt.NDArray[np.floating[Any]]
+
 _FIELD: Final = re.compile(r"\{(\w+)\}")
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """The `index`th of `num_shares` equal parts of a tensor along one axis of its slot.
+
+    Parts lie behind each other, or `interleaved`: every `num_shares`th entry is of one part.
+    """
+
+    axis: int
+    index: int
+    num_shares: int
+    interleaved: bool
 
 
 class Rule(msgspec.Struct, frozen=True):
     """Tensors named like `pattern` fill the slots named like `slot`.
 
     `{layer}` and the like stand for one number each. `stack` names the number by which several
-    tensors are stacked, in order, into one slot; "" means one tensor a slot.
+    tensors are stacked, in order, into one slot; "" means one tensor a slot. A tensor may be
+    `transposed`, its last two axes exchanged, and several slots may have a `share` of it each.
     """
 
     pattern: str
     slot: str
     stack: str = ""
+    share: Share | None = None
+    transposed: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`parts`: for each slot its tensors in stacking order, of which there is one without a stack.
 
     `copies`: tensors that must equal the slot beside them and are otherwise not needed.
+    `rules`: for each slot the rule that filled it.
     """
 
     parts: dict[str, tuple[str, ...]]
     copies: dict[str, str]
+    rules: dict[str, Rule] = msgspec.field(default_factory=dict[str, Rule])
 
 
 def plan(
@@ -56,17 +77,19 @@ def plan(
     matchers = [(_compiled(rule.pattern), rule) for rule in rules]
     found: dict[str, dict[int, str]] = {}
     copies: dict[str, str] = {}
+    used: dict[str, Rule] = {}
     for name in sorted(names):
-        slot, index = _place(name, matchers)
-        if slot in aliases:
-            copies[name] = aliases[slot]
-        elif slot not in slots:
-            raise CheckpointError(f"the checkpoint's tensor {name} has no place in this model")
-        elif found.setdefault(slot, {}).setdefault(index, name) != name:
-            raise CheckpointError(f"the tensors {found[slot][index]} and {name} are the same one")
-    return Plan(
-        parts={slot: _ordered(slot, slots[slot], found, rules) for slot in slots}, copies=copies
-    )
+        for slot, index, rule in _places(name, matchers):
+            used[slot] = rule
+            if slot in aliases:
+                copies[name] = aliases[slot]
+            elif slot not in slots:
+                raise CheckpointError(f"the checkpoint's tensor {name} has no place in this model")
+            elif found.setdefault(slot, {}).setdefault(index, name) != name:
+                first = found[slot][index]
+                raise CheckpointError(f"the tensors {first} and {name} are the same one")
+    parts = {slot: _ordered(slot, slots[slot], found, rules) for slot in slots}
+    return Plan(parts=parts, copies=copies, rules=used)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -75,14 +98,22 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(_FIELD.sub(r"(?P<\1>0|[1-9][0-9]{0,5})", escaped))
 
 
-def _place(name: str, matchers: Sequence[tuple[re.Pattern[str], Rule]]) -> tuple[str, int]:
-    for matcher, rule in matchers:
-        match = matcher.fullmatch(name)
-        if match is not None:
-            return rule.slot.format_map(match.groupdict()), int(
-                match[rule.stack] if rule.stack else 0
-            )
-    raise CheckpointError(f"the checkpoint's tensor {name} has no place in this model")
+def _places(
+    name: str, matchers: Sequence[tuple[re.Pattern[str], Rule]]
+) -> list[tuple[str, int, Rule]]:
+    """Return each slot that a tensor fills or has a share in, and its place in the stack."""
+    found = [
+        (
+            rule.slot.format_map(match.groupdict()),
+            int(match[rule.stack]) if rule.stack else 0,
+            rule,
+        )
+        for matcher, rule in matchers
+        if (match := matcher.fullmatch(name)) is not None
+    ]
+    if not found:
+        raise CheckpointError(f"the checkpoint's tensor {name} has no place in this model")
+    return found
 
 
 def _ordered(
@@ -102,3 +133,31 @@ def _ordered(
             f"which takes {num_parts}"
         )
     return tuple(parts[index] for index in range(num_parts))
+
+
+def stored_shape(rule: Rule | None, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of the tensor that fills a slot, or a place of a stack, of `shape`."""
+    stored = list(shape)
+    if rule is None:
+        return tuple(stored)
+    if rule.share is not None:
+        stored[rule.share.axis] *= rule.share.num_shares
+    if rule.transposed:
+        stored[-2:] = reversed(stored[-2:])
+    return tuple(stored)
+
+
+def taken(rule: Rule | None, values: Array) -> Array:
+    """Return what a slot takes of a tensor, all of it without a rule."""
+    if rule is None:
+        return values
+    if rule.transposed:
+        values = np.swapaxes(values, -1, -2)
+    match rule.share:
+        case None:
+            return values
+        case Share(axis=axis, index=index, num_shares=num_shares, interleaved=interleaved):
+            size = values.shape[axis] // num_shares
+            step = slice(index, None, num_shares)
+            part = step if interleaved else slice(index * size, (index + 1) * size)
+            return values[(slice(None),) * axis + (part,)]

@@ -15,7 +15,7 @@ from export.errors import CheckpointError
 from export.quantization.blockwise import Float, Quantized, Weight, dequantize
 from export.quantization.scheme import Scheme, apply_scheme
 from export.spec import Slot, SlotRole
-from export.tensors import Plan
+from export.tensors import Plan, stored_shape, taken
 
 Made = TypeVar("Made")
 
@@ -57,10 +57,11 @@ def slot_values(
     """
 
     def read(name: str) -> Float32:
-        parts = [checkpoint.read(part) for part in plan.parts[name]]
+        rule = plan.rules.get(name)
+        parts = [taken(rule, checkpoint.read(part)) for part in plan.parts[name]]
         # One tensor may be a whole slot or the only part of a stacked one.
         is_stacked = parts[0].ndim < len(slots[name].shape)
-        return np.stack(parts) if is_stacked else parts[0]
+        return np.stack(parts) if is_stacked else np.ascontiguousarray(parts[0])
 
     _check_shapes(checkpoint, plan, slots)
     return OnDemand(plan.parts, read)
@@ -157,7 +158,8 @@ def _check_shapes(checkpoint: Checkpoint, plan: Plan, slots: Mapping[str, Slot])
         shape = slots[slot].shape
         for name in parts:
             found = checkpoint.tensors[name].shape
-            expected = shape[1:] if slots[slot].role == "expert" and len(found) < 3 else shape
+            is_stacked = slots[slot].role == "expert" and len(found) < 3
+            expected = stored_shape(plan.rules.get(slot), shape[1:] if is_stacked else shape)
             if found != expected:
                 raise CheckpointError(
                     f"{name} has shape {list(found)} where config.json needs {list(expected)}"

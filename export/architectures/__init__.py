@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 
 from export.architectures import (
+    granitemoe,
+    granitemoeshared,
     grok_1,
     llama,
     mistral,
@@ -36,6 +38,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     qwen2.FAMILY,
     llama.FAMILY,
     mistral.FAMILY,
+    granitemoe.FAMILY,
+    granitemoeshared.FAMILY,
     phimoe.FAMILY,
     starcoder2.FAMILY,
     grok_1.FAMILY,

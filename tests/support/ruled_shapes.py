@@ -11,7 +11,7 @@ from typing import Any
 from export.architectures import read_architecture
 from export.config import Config
 from export.spec import Slot, slots
-from export.tensors import Rule
+from export.tensors import Rule, stored_shape
 
 Shape = tuple[int, ...]
 
@@ -30,7 +30,7 @@ def ruled_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
 def _tensors(rules: Sequence[Rule], slot_name: str, slot: Slot) -> Iterator[tuple[str, Shape]]:
     rule, numbers = next(_matching(rules, slot_name))
     if not rule.stack:
-        yield rule.pattern.format_map(numbers), slot.shape
+        yield rule.pattern.format_map(numbers), stored_shape(rule, slot.shape)
         return
     for index in range(slot.shape[0]):
         yield rule.pattern.format_map(numbers | {rule.stack: index}), slot.shape[1:]

@@ -30,6 +30,16 @@ def tiny(name: str, class_name: str, **config: Any) -> TinyModel:
     return TinyModel(name.replace("/", "-"), seed, config, base={**COMMON, **kind})
 
 
+GRANITE: Mapping[str, Any] = {
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "attention_multiplier": 0.125,
+    "embedding_multiplier": 6.0,
+    "residual_multiplier": 0.5,
+    "logits_scaling": 0.5,
+    "tie_word_embeddings": True,
+}
+
 FAMILY_MODELS = (
     tiny("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
     tiny("olmoe", "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=3, norm_topk_prob=False),
@@ -62,6 +72,14 @@ FAMILY_MODELS = (
     tiny("llama/biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
     tiny("llama/stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
     tiny("mistral", "MistralForCausalLM", head_dim=32, sliding_window=None),
+    tiny("granitemoe", "GraniteMoeForCausalLM", **GRANITE),
+    tiny(
+        "granitemoeshared",
+        "GraniteMoeSharedForCausalLM",
+        **GRANITE,
+        shared_intermediate_size=64,
+        attention_bias=True,
+    ),
     tiny(
         "phimoe",
         "PhimoeForCausalLM",

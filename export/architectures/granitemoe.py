@@ -1,0 +1,88 @@
+"""Granite-MoE: embeddings, scores, residuals and logits scaled, renormalized top-k experts.
+
+Source: PowerMoE (arXiv:2408.13359), whose multipliers keep learning rates the same at every size,
+and the model type `granitemoe` of transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.shared import (
+    DECODER_RULES,
+    INPUT_BIAS_RULES,
+    OUTPUT_BIAS_RULES,
+    read_attention,
+    read_decoder,
+    read_norm,
+)
+from export.config import Config
+from export.spec import DecoderSpec, Head, Layer, Residual, Router, SharedExpert, SparseMoE
+from export.tensors import Rule, Share
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    return read_scaled_decoder(config, shared=None)
+
+
+def read_scaled_decoder(config: Config, *, shared: SharedExpert | None) -> DecoderSpec:
+    """Read a Granite whose layers have this shared expert, or none."""
+    config.require("hidden_act", "silu")
+    has_bias = config.boolean("attention_bias", default=False)
+    layer = Layer(
+        attention=msgspec.structs.replace(
+            read_attention(config, default_theta=10_000.0),
+            input_bias=has_bias,
+            output_bias=has_bias,
+            scale=config.number("attention_multiplier", default=1.0),
+        ),
+        feed_forward=SparseMoE(
+            num_experts=config.integer("num_local_experts"),
+            moe_intermediate_size=config.integer("intermediate_size"),
+            router=Router(
+                num_experts_per_tok=config.integer("num_experts_per_tok"), renormalize=True
+            ),
+            shared=shared,
+        ),
+        norm=read_norm(config),
+        residual=Residual(scale=config.number("residual_multiplier", default=1.0)),
+    )
+    return msgspec.structs.replace(
+        read_decoder(config, [layer] * config.integer("num_hidden_layers")),
+        embedding_scale=config.number("embedding_multiplier", default=1.0),
+        head=Head(scale=1.0 / config.number("logits_scaling", default=1.0)),
+    )
+
+
+def gate_and_up_rules(pattern: str, slot: str, *, axis: int) -> tuple[Rule, ...]:
+    """Cut one tensor's rows into gate and up, which lie behind each other along `axis`."""
+    return tuple(
+        Rule(
+            pattern,
+            f"{slot}.{name}",
+            share=Share(axis=axis, index=index, num_shares=2, interleaved=False),
+        )
+        for index, name in enumerate(("gate", "up"))
+    )
+
+
+GRANITE_RULES: Final = (
+    *DECODER_RULES,
+    *INPUT_BIAS_RULES,
+    *OUTPUT_BIAS_RULES,
+    Rule("model.layers.{layer}.block_sparse_moe.router.layer.weight", "layers.{layer}.moe.router"),
+    *gate_and_up_rules(
+        "model.layers.{layer}.block_sparse_moe.input_linear.weight", "layers.{layer}.moe", axis=1
+    ),
+    Rule("model.layers.{layer}.block_sparse_moe.output_linear.weight", "layers.{layer}.moe.down"),
+)
+
+FAMILY: Final = Family(
+    model_type="granitemoe",
+    class_name="GraniteMoeForCausalLM",
+    read_spec=read_spec,
+    rules=GRANITE_RULES,
+    # How experts were balanced in training.
+    ignored=frozenset({"router_aux_loss_coef"}),
+)
