@@ -7,12 +7,13 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, get_args
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from export.conventions import AUTOMATIC, NAMES, NONE
 from export.pipeline import ExportOptions, export_checkpoint
 from export.quantization.scheme import BITS, BLOCK_SIZES
 from inference.fim import FimOrder
@@ -24,6 +25,7 @@ class Options(TypedDict):
 
     precision: Precision
     block_size: int
+    fim: str
     fim_order: FimOrder | None
     context_length: int | None
     name: str | None
@@ -44,9 +46,16 @@ class Options(TypedDict):
     help="Weights that share one scale; smaller is more exact and larger on disk.",
 )
 @click.option(
+    "--fim",
+    default=AUTOMATIC,
+    show_default=True,
+    type=click.Choice([AUTOMATIC, *NAMES, NONE]),
+    help="Whose spelling of holes the model was trained on.",
+)
+@click.option(
     "--fim-order",
-    type=click.Choice(["psm", "spm"]),
-    help="How the model was trained to see a hole: prefix first (the default) or suffix first.",
+    type=click.Choice(get_args(FimOrder)),
+    help="How the model was trained to see a hole; default the usual order of its convention.",
 )
 @click.option("--context-length", type=int, help="Most tokens; default the model's, up to 32768.")
 @click.option("--name", help="What the package calls itself; default the source's name.")

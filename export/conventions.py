@@ -1,126 +1,211 @@
-"""Read from a tokenizer what the engine must know of it: which tokens mean what.
+"""The ways in which families of models spell a hole: data, and how one of them is chosen.
 
-A fill-in-the-middle convention is a spelling of special tokens. Whoever trained a model chose one;
-the tokenizer shows which. Files are read as data: no tokenizer runs here.
+Whoever trained a model chose the special tokens and their order; the tokenizer shows the tokens.
+Where several families share a spelling but not the order, the model's name decides, and whoever
+exports can choose. To add a convention is to add an entry.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-from export.config import Config, read_config, read_json
-from export.errors import CheckpointError, UnsupportedError
+from export.errors import UnsupportedError
 from inference.fim import FimOrder, FimTemplate
-from inference.manifest import TOKENIZER_FILE
 
-GENERATION_FILE: Final = "generation_config.json"
-MAX_TOKENIZER_BYTES: Final = 32 << 20
+AUTOMATIC: Final = "auto"
+NONE: Final = "none"
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
-    """How a family of models spells a hole. The first three must all be there."""
+    """`middle` is None where the middle follows the prefix at once; separators may be missing.
+
+    `orders` are those that models were trained on, the usual one first. A convention with `hints`
+    shares its spelling with another and is meant where the model's type or name holds one of them.
+    `end` are tokens that end a completion beside the ones that the checkpoint names.
+    """
 
     name: str
     prefix: str
     suffix: str
-    middle: str
-    pad: str
-    repo_name: str
-    file_separator: str
+    middle: str | None
+    orders: tuple[FimOrder, ...] = ("psm", "spm")
+    pad: str = ""
+    repo_name: tuple[str, ...] = ()
+    file_separator: tuple[str, ...] = ()
+    end: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    def is_spelled_in(self, tokens: Mapping[str, int]) -> bool:
+        required = {self.prefix, self.suffix, self.prefix if self.middle is None else self.middle}
+        return required <= tokens.keys()
 
 
 CONVENTIONS: Final = (
+    # Qwen2.5-Coder technical report, arXiv:2409.12186, table 1.
     Convention(
         name="qwen",
         prefix="<|fim_prefix|>",
         suffix="<|fim_suffix|>",
         middle="<|fim_middle|>",
         pad="<|fim_pad|>",
-        repo_name="<|repo_name|>",
-        file_separator="<|file_sep|>",
+        repo_name=("<|repo_name|>",),
+        file_separator=("<|file_sep|>", "<|file_separator|>"),
+        end=("<|endoftext|>",),
+    ),
+    # StarCoder 2, arXiv:2402.19173, section 5.1; the first one spells its separators otherwise.
+    Convention(
+        name="starcoder",
+        prefix="<fim_prefix>",
+        suffix="<fim_suffix>",
+        middle="<fim_middle>",
+        pad="<fim_pad>",
+        repo_name=("<repo_name>", "<reponame>"),
+        file_separator=("<file_sep>", "<filename>"),
+        end=("<|endoftext|>",),
+    ),
+    # Granite Code, arXiv:2405.04324, took StarCoder's spelling; Granite 4 has the bars.
+    Convention(
+        name="granite",
+        prefix="<|fim_prefix|>",
+        suffix="<|fim_suffix|>",
+        middle="<|fim_middle|>",
+        pad="<|fim_pad|>",
+        repo_name=("<|reponame|>", "<|repo_name|>"),
+        file_separator=("<|filename|>", "<|file_sep|>"),
+        end=("<|end_of_text|>",),
+        hints=("granite",),
+    ),
+    Convention(
+        name="granite-code",
+        prefix="<fim_prefix>",
+        suffix="<fim_suffix>",
+        middle="<fim_middle>",
+        pad="<fim_pad>",
+        repo_name=("<reponame>",),
+        file_separator=("<filename>",),
+        end=("<|endoftext|>", "<|end_of_text|>"),
+        hints=("granite",),
+    ),
+    # The model card of Mellum-4b-base: files first, each behind its name, then suffix and prefix.
+    Convention(
+        name="mellum",
+        prefix="<fim_prefix>",
+        suffix="<fim_suffix>",
+        middle="<fim_middle>",
+        pad="<fim_pad>",
+        orders=("suffix_prefix",),
+        repo_name=("<reponame>",),
+        file_separator=("<filename>",),
+        end=("<|endoftext|>",),
+        hints=("mellum",),
+    ),
+    # DeepSeek-Coder, arXiv:2401.14196, section 3.1.2: begin, hole and end. The bars are full width.
+    Convention(
+        name="deepseek",
+        prefix="<\uff5cfim\u2581begin\uff5c>",
+        suffix="<\uff5cfim\u2581hole\uff5c>",
+        middle="<\uff5cfim\u2581end\uff5c>",
+        orders=("psm",),
+        end=("<\uff5cend\u2581of\u2581sentence\uff5c>", "<|EOT|>"),
+    ),
+    # Code Llama, arXiv:2308.12950, section 2.3; in the spelling of its tokenizer.json.
+    Convention(
+        name="codellama",
+        prefix="\u2581<PRE>",
+        suffix="\u2581<SUF>",
+        middle="\u2581<MID>",
+        end=("\u2581<EOT>",),
+    ),
+    # Mistral's documentation of its tokenizers: [SUFFIX] suffix [PREFIX] prefix, and no more.
+    Convention(
+        name="codestral",
+        prefix="[PREFIX]",
+        suffix="[SUFFIX]",
+        middle=None,
+        orders=("suffix_prefix",),
+    ),
+    # SantaCoder, arXiv:2301.03988, section 4.3.
+    Convention(
+        name="santacoder",
+        prefix="<fim-prefix>",
+        suffix="<fim-suffix>",
+        middle="<fim-middle>",
+        pad="<fim-pad>",
+        end=("<|endoftext|>",),
     ),
 )
 
-
-class _AddedToken(msgspec.Struct):
-    id: int
-    content: str
+NAMES: Final = tuple(convention.name for convention in CONVENTIONS)
 
 
-class _TokenizerModel(msgspec.Struct):
-    """`vocab` is a table of ids, or a list of pieces in the order of their ids."""
+def find_convention(
+    tokens: Mapping[str, int], wanted: str = AUTOMATIC, *, hints: Sequence[str] = ()
+) -> Convention | None:
+    """Return the convention named `wanted`, or the one that the tokens and the hints point at.
 
-    vocab: dict[str, int] | list[Any]
-
-
-class _Tokenizer(msgspec.Struct):
-    model: _TokenizerModel
-    added_tokens: list[_AddedToken] = []
-
-
-def read_special_tokens(folder: Path, *, vocab_size: int) -> dict[str, int]:
-    """Return the ids of the tokens that stand outside the vocabulary's own spelling.
-
-    Raises CheckpointError where there is no tokenizer or one that is larger than the embedding.
+    `hints` are the model's type and name. None means that the model fills no holes.
+    Raises UnsupportedError where the tokens of the one that was asked for are missing.
     """
-    path = folder / TOKENIZER_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"no {TOKENIZER_FILE} in {folder}; save the tokenizer in that format with transformers"
-        )
-    tokenizer = read_json(path, _Tokenizer, max_bytes=MAX_TOKENIZER_BYTES)
-    added = {token.content: token.id for token in tokenizer.added_tokens}
-    vocab = tokenizer.model.vocab
-    ids = vocab.values() if isinstance(vocab, dict) else range(len(vocab))
-    largest = max([*added.values(), *ids], default=0)
-    if largest >= vocab_size:
-        raise CheckpointError(
-            f"{path} has a token {largest}, yet config.json says vocab_size = {vocab_size}"
-        )
-    return added
-
-
-def find_fim_template(tokens: Mapping[str, int], order: FimOrder | None) -> FimTemplate | None:
-    """Return the template of the first convention whose tokens are all there, if any is.
-
-    `order` None means prefix-suffix-middle, which nearly every model was trained on.
-    Raises UnsupportedError where an order was asked of a model without such tokens.
-    """
-    for convention in CONVENTIONS:
-        if {convention.prefix, convention.suffix, convention.middle} <= tokens.keys():
-            return FimTemplate(
-                order=order or "psm",
-                prefix_token_id=tokens[convention.prefix],
-                suffix_token_id=tokens[convention.suffix],
-                middle_token_id=tokens[convention.middle],
-                pad_token_id=tokens.get(convention.pad),
-                repo_name_token_id=tokens.get(convention.repo_name),
-                file_separator_token_id=tokens.get(convention.file_separator),
-            )
-    if order is not None:
-        names = ", ".join(convention.name for convention in CONVENTIONS)
+    if wanted == NONE:
+        return None
+    spelled = [convention for convention in CONVENTIONS if convention.is_spelled_in(tokens)]
+    if wanted == AUTOMATIC:
+        return _likeliest(spelled, " ".join(hints).lower())
+    found = next((convention for convention in spelled if convention.name == wanted), None)
+    if found is None:
         raise UnsupportedError(
-            f"{TOKENIZER_FILE} has no fill-in-the-middle tokens of a known convention ({names}), "
-            f"so there is nothing to put in {order} order; leave the order out"
+            f"the tokenizer has not the tokens of the {wanted} convention for holes; "
+            f"use --fim {AUTOMATIC} or --fim {NONE}"
         )
-    return None
+    return found
 
 
-def read_eos_token_ids(folder: Path, config: Config, *, vocab_size: int) -> tuple[int, ...]:
-    """Return the tokens that end a text, from the generation config or else the model's.
+def fim_template(
+    convention: Convention | None, tokens: Mapping[str, int], order: FimOrder | None
+) -> FimTemplate | None:
+    """Return what the engine needs; `order` None means the convention's usual one.
 
-    Raises CheckpointError where neither names one, or one that is outside the vocabulary.
+    Raises UnsupportedError where no model of this convention was trained on the order.
     """
-    path = folder / GENERATION_FILE
-    generation = read_config(path) if path.is_file() else Config({}, path.name)
-    found = generation.integers("eos_token_id") or config.integers("eos_token_id")
-    if not found:
-        raise CheckpointError(f"neither {path} nor config.json has an eos_token_id; add one")
-    outside = [token_id for token_id in found if not 0 <= token_id < vocab_size]
-    if outside:
-        raise CheckpointError(
-            f"eos_token_id {outside[0]} is outside the vocabulary of {vocab_size} tokens"
+    if convention is None:
+        if order is not None:
+            raise UnsupportedError(
+                "the tokenizer has no fill-in-the-middle tokens of a known convention "
+                f"({', '.join(NAMES)}), so there is nothing to put in {order} order; "
+                "leave the order out"
+            )
+        return None
+    if order is not None and order not in convention.orders:
+        raise UnsupportedError(
+            f"the {convention.name} convention has no {order} order; "
+            f"use --fim-order {' or '.join(convention.orders)}"
         )
-    return tuple(sorted(set(found)))
+    return FimTemplate(
+        order=order or convention.orders[0],
+        prefix_token_id=tokens[convention.prefix],
+        suffix_token_id=tokens[convention.suffix],
+        middle_token_id=None if convention.middle is None else tokens[convention.middle],
+        pad_token_id=tokens.get(convention.pad),
+        repo_name_token_id=_first(convention.repo_name, tokens),
+        file_separator_token_id=_first(convention.file_separator, tokens),
+        convention=convention.name,
+    )
+
+
+def end_token_ids(convention: Convention | None, tokens: Mapping[str, int]) -> set[int]:
+    """Return the ids of the tokens that end a completion by this convention."""
+    spellings = convention.end if convention else ()
+    return {tokens[spelling] for spelling in spellings if spelling in tokens}
+
+
+def _likeliest(spelled: Sequence[Convention], name: str) -> Convention | None:
+    hinted = [
+        convention for convention in spelled if any(part in name for part in convention.hints)
+    ]
+    plain = [convention for convention in spelled if not convention.hints]
+    return next(iter([*hinted, *plain]), None)
+
+
+def _first(spellings: Sequence[str], tokens: Mapping[str, int]) -> int | None:
+    return next((tokens[spelling] for spelling in spellings if spelling in tokens), None)

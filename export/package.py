@@ -1,6 +1,5 @@
-"""Complete a folder that holds a graph to a package: tokenizer, manifest."""
+"""Complete a folder that holds a graph to a package: the checkpoint's documents, the manifest."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +21,7 @@ from inference.manifest import (
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "2"
+EXPORTER_VERSION: Final = "3"
 """Raised whenever the same checkpoint would give other bytes."""
 
 
@@ -35,6 +34,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int
     eos_token_ids: tuple[int, ...]
     fim: FimTemplate | None
+    leading_token_ids: tuple[int, ...]
 
 
 def complete_package(
@@ -43,11 +43,16 @@ def complete_package(
     spec: DecoderSpec,
     scheme: Scheme,
     *,
-    tokenizer: Path,
+    documents: Mapping[str, bytes],
     quality: Mapping[str, Any],
 ) -> ModelManifest:
-    """Add tokenizer and manifest to a folder that holds the graph; return the manifest."""
-    shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
+    """Add documents and manifest to a folder that holds the graph; return the manifest.
+
+    `documents` are the checkpoint's own files by the names they get, the tokenizer among them.
+    """
+    assert TOKENIZER_FILE in documents
+    for name, content in documents.items():
+        (folder / name).write_bytes(content)
     manifest = ModelManifest(
         name=identity.name,
         source=identity.source,
@@ -59,7 +64,8 @@ def complete_package(
         context_length=identity.context_length,
         eos_token_ids=identity.eos_token_ids,
         fim=identity.fim,
-        files={name: file_entry(folder / name) for name in (MODEL_FILE, DATA_FILE, TOKENIZER_FILE)},
+        leading_token_ids=identity.leading_token_ids,
+        files={name: file_entry(folder / name) for name in (MODEL_FILE, DATA_FILE, *documents)},
         quality=dict(quality),
     )
     write_manifest(manifest, folder)

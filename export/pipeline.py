@@ -13,7 +13,7 @@ import msgspec
 from export.architectures import Architecture, read_architecture
 from export.checkpoint import Float32, open_checkpoint
 from export.config import read_config
-from export.conventions import find_fim_template, read_eos_token_ids, read_special_tokens
+from export.conventions import AUTOMATIC, end_token_ids, fim_template, find_convention
 from export.decoder import build_decoder
 from export.errors import UnsupportedError
 from export.graph import DATA_FILE, GraphBuilder
@@ -24,6 +24,12 @@ from export.quantization.scheme import check_scheme, find_scheme
 from export.source import CheckpointSource, find_source
 from export.spec import DecoderSpec, slots
 from export.tensors import plan
+from export.tokens import (
+    CHAT_TEMPLATE_FILE,
+    read_chat_template,
+    read_eos_token_ids,
+    read_tokens,
+)
 from export.verify import verify_package
 from export.weights import (
     RoundingErrors,
@@ -36,6 +42,7 @@ from export.weights import (
 from inference.fim import FimOrder
 from inference.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest, Precision, Source
 
+CONFIG_FILE: Final = "config.json"
 MAX_DEFAULT_CONTEXT: Final = 32_768
 
 Progress = Callable[[int, int], None]
@@ -43,10 +50,14 @@ Progress = Callable[[int, int], None]
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`fim_order`, `context_length` and `name` are None where the checkpoint decides."""
+    """`fim` is the name of a convention, "auto" or "none".
+
+    `fim_order`, `context_length` and `name` are None where the checkpoint decides.
+    """
 
     precision: Precision = "int4"
     block_size: int = 128
+    fim: str = AUTOMATIC
     fim_order: FimOrder | None = None
     context_length: int | None = None
     name: str | None = None
@@ -75,7 +86,7 @@ def export_checkpoint(
             identity,
             architecture.spec,
             scheme,
-            tokenizer=found.folder / TOKENIZER_FILE,
+            documents=_documents(found.folder),
             quality=errors.figures(),
         )
         oracle_weights = dequantized(scheme_weights(scheme, needed, values))
@@ -86,19 +97,30 @@ def export_checkpoint(
 def _read_small_files(
     found: CheckpointSource, options: ExportOptions
 ) -> tuple[Architecture, Identity]:
-    config = read_config(found.folder / "config.json")
+    config = read_config(found.folder / CONFIG_FILE)
     architecture = read_architecture(config)
     vocab_size = architecture.spec.vocab_size
-    tokens = read_special_tokens(found.folder, vocab_size=vocab_size)
+    tokens = read_tokens(found.folder, vocab_size=vocab_size)
+    hints = architecture.family.model_type, found.name
+    convention = find_convention(tokens.special, options.fim, hints=hints)
+    more = end_token_ids(convention, tokens.special)
     identity = Identity(
         name=options.name or found.name.rpartition("/")[2],
         source=Source(name=found.name, revision=found.revision),
         model_type=architecture.family.model_type,
         context_length=_context_length(architecture.spec, options.context_length),
-        eos_token_ids=read_eos_token_ids(found.folder, config, vocab_size=vocab_size),
-        fim=find_fim_template(tokens, options.fim_order),
+        eos_token_ids=read_eos_token_ids(found.folder, config, vocab_size=vocab_size, more=more),
+        fim=fim_template(convention, tokens.special, options.fim_order),
+        leading_token_ids=tokens.leading,
     )
     return architecture, identity
+
+
+def _documents(folder: Path) -> dict[str, bytes]:
+    """Return what the package keeps of the checkpoint as it is: data, none of which is run."""
+    template = read_chat_template(folder)
+    kept = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, TOKENIZER_FILE)}
+    return kept | ({} if template is None else {CHAT_TEMPLATE_FILE: template.encode()})
 
 
 def _context_length(spec: DecoderSpec, wanted: int | None) -> int:

@@ -13,7 +13,13 @@ import msgspec
 
 from export.errors import CheckpointError
 
-SMALL_FILES: Final = ("config.json", "generation_config.json", "tokenizer.json")
+SMALL_FILES: Final = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 WEIGHT_FILES: Final = ("*.safetensors", "*.safetensors.index.json")
 
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")

@@ -43,6 +43,8 @@ class LoadedModel(msgspec.Struct, frozen=True):
     fim: FimTemplate | None
     end_token_ids: frozenset[int]
     """A completion ends at each of these: end of text, and every special token."""
+    leading_token_ids: tuple[int, ...] = ()
+    """Every prompt begins with these."""
 
 
 class Completer:
@@ -112,16 +114,17 @@ class Completer:
         )
 
     def _whole_prompt(self, request: CompletionRequest, *, num_following: int) -> list[int]:
-        return whole_prompt(
+        prompt = whole_prompt(
             request.prefix,
             request.suffix,
             self._loaded.fim,
             self._loaded.tokenizer.encode,
             max_tokens=self._max_tokens(num_following),
         )
+        return [*self._loaded.leading_token_ids, *prompt]
 
     def _open_prompt(self, request: CompletionRequest) -> Prompt:
-        return open_prompt(
+        prompt = open_prompt(
             request.prefix,
             request.suffix,
             self._loaded.fim,
@@ -129,6 +132,8 @@ class Completer:
             max_tokens=self._max_tokens(request.max_tokens),
             can_heal=self._vocabulary.can_heal,
         )
+        token_ids = [*self._loaded.leading_token_ids, *prompt.token_ids]
+        return Prompt(token_ids, prompt.held_back)
 
     def _healing(self, prompt: Prompt) -> Healing:
         held_back = prompt.held_back
@@ -136,7 +141,7 @@ class Completer:
         return Healing(self._vocabulary, wanted)
 
     def _max_tokens(self, num_following: int) -> int:
-        context_length = self._loaded.model.context_length
+        context_length = self._loaded.model.context_length - len(self._loaded.leading_token_ids)
         return max(1, min(MAX_PROMPT_TOKENS, context_length - num_following))
 
 

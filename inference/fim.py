@@ -1,9 +1,12 @@
 """Lay out a hole for a fill-in-the-middle model, the same way in training and in serving.
 
-Two orders exist (Bavarian et al. 2022, arXiv:2207.14255, section 3):
+Three orders exist (Bavarian et al. 2022, arXiv:2207.14255, section 3 and appendix D):
 
-    PSM   <prefix> prefix <suffix> suffix <middle>            then the model writes the middle
-    SPM   <prefix> <suffix> suffix <middle> prefix            then the model writes the middle
+    psm             <prefix> prefix <suffix> suffix <middle>    then the model writes the middle
+    spm             <prefix> <suffix> suffix <middle> prefix    then the model writes the middle
+    suffix_prefix   <suffix> suffix <prefix> prefix <middle>    then the model writes the middle
+
+Some models of the last kind have no <middle>: the prefix stands at the end, as in SPM.
 
 In SPM order the typed text stands at the end, so a typed character costs only its own tokens and
 everything before it stays in the cache. This module knows token ids only: no text, no tokenizer.
@@ -16,28 +19,34 @@ from typing import Annotated, Literal
 
 import msgspec
 
-FimOrder = Literal["psm", "spm"]
+FimOrder = Literal["psm", "spm", "suffix_prefix"]
 TokenId = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model's fill-in-the-middle convention, as its package's manifest states it.
 
-    The separators are None where the model was not trained with other files in front.
+    The separators are None where the model was not trained with other files in front;
+    `convention` is the spelling's name, for people only.
     """
 
     order: FimOrder
     prefix_token_id: TokenId
     suffix_token_id: TokenId
-    middle_token_id: TokenId
+    middle_token_id: TokenId | None
     pad_token_id: TokenId | None = None
     repo_name_token_id: TokenId | None = None
     file_separator_token_id: TokenId | None = None
+    convention: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.middle_token_id is None and self.order != "suffix_prefix":
+            raise ValueError(f"{self.order} order needs a middle_token_id")
 
     @property
     def num_special_tokens(self) -> int:
         """How many tokens `arrange` adds to those of prefix and suffix."""
-        return 3
+        return 2 if self.middle_token_id is None else 3
 
     @property
     def special_token_ids(self) -> frozenset[int]:
@@ -54,9 +63,12 @@ class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def arrange(self, prefix_ids: Sequence[int], suffix_ids: Sequence[int]) -> list[int]:
         """Return the prompt after which the model writes the middle."""
-        prefix, suffix, middle = self.prefix_token_id, self.suffix_token_id, self.middle_token_id
+        prefix, suffix = self.prefix_token_id, self.suffix_token_id
+        middle = [] if self.middle_token_id is None else [self.middle_token_id]
         match self.order:
             case "psm":
-                return [prefix, *prefix_ids, suffix, *suffix_ids, middle]
+                return [prefix, *prefix_ids, suffix, *suffix_ids, *middle]
             case "spm":
-                return [prefix, suffix, *suffix_ids, middle, *prefix_ids]
+                return [prefix, suffix, *suffix_ids, *middle, *prefix_ids]
+            case "suffix_prefix":
+                return [suffix, *suffix_ids, prefix, *prefix_ids, *middle]

@@ -164,13 +164,15 @@ def load_package(folder: Path, *, num_threads: int | None = None) -> LoadedModel
         tokenizer=tokenizer,
         fim=manifest.fim,
         end_token_ids=tokenizer.special_token_ids | layout | frozenset(manifest.eos_token_ids),
+        leading_token_ids=manifest.leading_token_ids,
     )
 
 
 def _check_token_ids(manifest: ModelManifest, tokenizer: Tokenizer) -> None:
     vocab_size = manifest.architecture.vocab_size
     layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
-    largest = max(tokenizer.vocab_size - 1, *layout, *manifest.eos_token_ids)
+    named = (*layout, *manifest.eos_token_ids, *manifest.leading_token_ids)
+    largest = max(tokenizer.vocab_size - 1, *named)
     if largest >= vocab_size:
         raise InvalidModelError(
             f"{manifest.name} has token ids up to {largest} but only {vocab_size} logits; "

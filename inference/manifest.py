@@ -6,6 +6,7 @@ A package is a folder:
     model.onnx        the graph
     model.onnx.data   its weights
     tokenizer.json    Hugging Face tokenizers' own format
+    config.json, chat_template.jinja    the checkpoint's own, as data that the engine does not read
 
 Invariant 2: all the engine must know of a model stands here; no family name decides anything.
 The manifest's last field is the hash of its own text, so that a bit that flipped on a disk is found
@@ -89,6 +90,8 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     context_length: Positive
     eos_token_ids: Annotated[tuple[TokenId, ...], msgspec.Meta(min_length=1)]
     fim: FimTemplate | None
+    leading_token_ids: tuple[TokenId, ...] = ()
+    """What every prompt begins with: the token that says so, where the model was trained on it."""
     files: dict[str, FileEntry]
     quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     sha256: str = _NO_DIGEST

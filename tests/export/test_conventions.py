@@ -1,61 +1,78 @@
-"""conventions: which tokens mean what, read from the tokenizer and the generation config."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""conventions: the spelling of each family is found, and its order is one it was trained on."""
 
 import pytest
 
-from export.config import Config
-from export.conventions import find_fim_template, read_eos_token_ids, read_special_tokens
-from export.errors import CheckpointError, UnsupportedError
-from inference.fim import FimTemplate
-from tests.support.tiny_checkpoints import SPECIAL_TOKENS, VOCAB_SIZE, byte_tokenizer, write_json
+from export.conventions import (
+    CONVENTIONS,
+    NAMES,
+    end_token_ids,
+    fim_template,
+    find_convention,
+)
+from export.errors import UnsupportedError
+from inference.fim import FimOrder, FimTemplate
+from tests.support.tiny_checkpoints import SPECIAL_TOKENS
 
+BAR = "\uff5c"
 TOKENS = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
 
-
-def special_tokens(folder: Path, tokenizer: dict[str, Any], vocab_size: int) -> dict[str, int]:
-    write_json(folder / "tokenizer.json", tokenizer)
-    return read_special_tokens(folder, vocab_size=vocab_size)
-
-
-def test_the_special_tokens(tmp_path: Path) -> None:
-    assert special_tokens(tmp_path, byte_tokenizer(), VOCAB_SIZE) == TOKENS
-
-
-def test_no_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no tokenizer\.json in .*save the tokenizer"):
-        read_special_tokens(tmp_path, vocab_size=VOCAB_SIZE)
-
-
-def test_a_tokenizer_larger_than_the_embedding(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"has a token 262, yet .* vocab_size = 262"):
-        special_tokens(tmp_path, byte_tokenizer(), 262)
-
-
-def test_an_added_token_outside_the_embedding(tmp_path: Path) -> None:
-    tokenizer = byte_tokenizer()
-    tokenizer["added_tokens"][0]["id"] = 9999
-    with pytest.raises(CheckpointError, match="has a token 9999"):
-        special_tokens(tmp_path, tokenizer, VOCAB_SIZE)
-
-
-def test_a_vocabulary_that_is_a_list(tmp_path: Path) -> None:
-    tokenizer = {"model": {"vocab": [["a", -1.0], ["b", -2.0]]}}
-    assert special_tokens(tmp_path, tokenizer, 2) == {}
-    with pytest.raises(CheckpointError, match="has a token 1"):
-        special_tokens(tmp_path, tokenizer, 1)
-
-
-@pytest.mark.parametrize("content", [{}, {"model": 3}, {"model": {"vocab": {"a": "b"}}}], ids=repr)
-def test_something_else_than_a_tokenizer(content: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json is not what it should be"):
-        special_tokens(tmp_path, content, VOCAB_SIZE)
+# What the tokenizers of these models have, in the order of their prompts, with the order they want.
+PROMPTS: dict[tuple[str, str], tuple[str, FimOrder, list[str]]] = {
+    ("qwen", ""): ("qwen", "psm", ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]),
+    ("starcoder2", ""): ("starcoder", "psm", ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]),
+    ("granitemoehybrid", ""): (
+        "granite",
+        "psm",
+        ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"],
+    ),
+    ("llama", "ibm-granite/granite-3b-code-base"): (
+        "granite-code",
+        "psm",
+        ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"],
+    ),
+    ("llama", "JetBrains/Mellum-4b-base"): (
+        "mellum",
+        "suffix_prefix",
+        ["<fim_suffix>", "<fim_prefix>", "<fim_middle>"],
+    ),
+    ("deepseek_v2", ""): (
+        "deepseek",
+        "psm",
+        [f"<{BAR}fim▁{part}{BAR}>" for part in ("begin", "hole", "end")],
+    ),
+    ("llama", "codellama/CodeLlama-7b-hf"): ("codellama", "psm", ["▁<PRE>", "▁<SUF>", "▁<MID>"]),
+    ("mistral", "mistralai/Codestral-22B-v0.1"): (
+        "codestral",
+        "suffix_prefix",
+        ["[SUFFIX]", "[PREFIX]"],
+    ),
+    ("gpt2", "bigcode/santacoder"): (
+        "santacoder",
+        "psm",
+        ["<fim-prefix>", "<fim-suffix>", "<fim-middle>"],
+    ),
+}
 
 
-def test_the_template_of_a_known_convention() -> None:
-    assert find_fim_template(TOKENS, None) == FimTemplate(
+@pytest.mark.parametrize("hints", PROMPTS, ids=lambda hints: PROMPTS[hints][0])
+def test_the_prompt_of(hints: tuple[str, str]) -> None:
+    name, order, marks = PROMPTS[hints]
+    tokens = {"<s>": 0} | {mark: index for index, mark in enumerate(marks, start=1)}
+    convention = find_convention(tokens, hints=hints)
+    assert convention is not None
+    template = fim_template(convention, tokens, None)
+    assert template is not None
+    assert (convention.name, template.convention, template.order) == (name, name, order)
+    prompt = template.arrange([], [])
+    assert prompt == [tokens[mark] for mark in marks]
+
+
+def test_every_convention_has_its_prompt_above() -> None:
+    assert {name for name, _, _ in PROMPTS.values()} == set(NAMES)
+
+
+def test_separators_pads_and_ends_are_kept() -> None:
+    assert fim_template(find_convention(TOKENS), TOKENS, None) == FimTemplate(
         order="psm",
         prefix_token_id=1,
         suffix_token_id=3,
@@ -63,60 +80,60 @@ def test_the_template_of_a_known_convention() -> None:
         pad_token_id=4,
         repo_name_token_id=5,
         file_separator_token_id=6,
+        convention="qwen",
     )
+    assert end_token_ids(find_convention(TOKENS), TOKENS) == {0}
+
+
+def test_a_separator_has_one_of_several_spellings() -> None:
+    marks = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<filename>"]
+    tokens = {mark: index for index, mark in enumerate(marks)}
+    template = fim_template(find_convention(tokens), tokens, None)
+    assert template is not None
+    assert (template.file_separator_token_id, template.repo_name_token_id) == (3, None)
 
 
 def test_the_order_is_the_callers() -> None:
-    template = find_fim_template(TOKENS, "spm")
+    template = fim_template(find_convention(TOKENS), TOKENS, "spm")
     assert template is not None
     assert template.order == "spm"
 
 
-def test_separators_may_be_missing() -> None:
-    tokens = {"<|fim_prefix|>": 7, "<|fim_suffix|>": 8, "<|fim_middle|>": 9}
-    template = find_fim_template(tokens, None)
-    assert template is not None
-    assert template.special_token_ids == {7, 8, 9}
+def test_an_order_that_no_such_model_was_trained_on() -> None:
+    with pytest.raises(UnsupportedError, match="qwen convention has no suffix_prefix order; use"):
+        fim_template(find_convention(TOKENS), TOKENS, "suffix_prefix")
 
 
 def test_a_model_without_holes() -> None:
-    assert find_fim_template({"<|endoftext|>": 0, "<|fim_prefix|>": 1}, None) is None
+    assert find_convention({"<|endoftext|>": 0, "<|fim_prefix|>": 1}) is None
+    assert fim_template(None, {}, None) is None
+    assert end_token_ids(None, TOKENS) == set()
 
 
 def test_an_order_for_a_model_without_holes() -> None:
     with pytest.raises(UnsupportedError, match=r"no fill-in-the-middle tokens .* spm order"):
-        find_fim_template({}, "spm")
+        fim_template(None, {}, "spm")
 
 
-def eos(folder: Path, config: dict[str, Any], generation: dict[str, Any] | None) -> tuple[int, ...]:
-    if generation is not None:
-        write_json(folder / "generation_config.json", generation)
-    return read_eos_token_ids(folder, Config(config, "config.json"), vocab_size=10)
+def test_the_caller_may_say_that_there_are_no_holes() -> None:
+    assert find_convention(TOKENS, "none") is None
 
 
-def test_the_generation_config_decides_where_texts_end(tmp_path: Path) -> None:
-    assert eos(tmp_path, {"eos_token_id": 1}, {"eos_token_id": [5, 3, 5]}) == (3, 5)
+def test_the_caller_may_choose_a_convention_of_the_same_spelling() -> None:
+    tokens = {"<fim_prefix>": 1, "<fim_suffix>": 2, "<fim_middle>": 3}
+    chosen = find_convention(tokens, "mellum")
+    assert chosen is not None
+    assert chosen.name == "mellum"
 
 
-def test_the_config_decides_where_there_is_no_other(tmp_path: Path) -> None:
-    assert eos(tmp_path, {"eos_token_id": 1}, None) == (1,)
+def test_a_convention_whose_tokens_are_missing() -> None:
+    with pytest.raises(UnsupportedError, match="has not the tokens of the deepseek convention"):
+        find_convention(TOKENS, "deepseek")
 
 
-def test_the_config_decides_where_the_other_is_silent(tmp_path: Path) -> None:
-    assert eos(tmp_path, {"eos_token_id": [2]}, {"temperature": 0.7}) == (2,)
+def test_a_hint_alone_is_not_enough() -> None:
+    assert find_convention({"<s>": 0}, hints=["mellum"]) is None
 
 
-def test_texts_that_never_end(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="has an eos_token_id; add one"):
-        eos(tmp_path, {}, {})
-
-
-@pytest.mark.parametrize("token_id", [-1, 10])
-def test_an_end_outside_the_vocabulary(token_id: int, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=f"eos_token_id {token_id} is outside"):
-        eos(tmp_path, {"eos_token_id": token_id}, None)
-
-
-def test_the_tokenizer_made_for_tests_has_one_token_a_byte() -> None:
-    vocabulary = json.loads(json.dumps(byte_tokenizer()))["model"]["vocab"]
-    assert sorted(vocabulary.values()) == list(range(256 + len(SPECIAL_TOKENS)))
+def test_names_are_unique() -> None:
+    assert len(set(NAMES)) == len(CONVENTIONS)

@@ -78,6 +78,7 @@ def test_the_manifest_says_what_the_package_is(tmp_path: Path) -> None:
         pad_token_id=4,
         repo_name_token_id=5,
         file_separator_token_id=6,
+        convention="qwen",
     )
     assert manifest.quality["weight_error"].keys() == {"embedding", "projection", "expert", "head"}
 

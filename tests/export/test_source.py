@@ -54,7 +54,7 @@ def test_weights_are_fetched_when_they_are_wanted(tmp_path: Path) -> None:
 
 def test_pickles_and_code_are_never_asked_for() -> None:
     patterns = [*SMALL_FILES, *WEIGHT_FILES]
-    assert all(pattern.endswith((".json", ".safetensors")) for pattern in patterns)
+    assert all(pattern.endswith((".json", ".jinja", ".safetensors")) for pattern in patterns)
 
 
 @pytest.mark.parametrize("name", ["nothing", "no/such/folder", "/no/such", "./nothing", "a b/c"])

@@ -28,6 +28,22 @@ def test_spm_puts_the_prefix_last() -> None:
     check("spm", [1, 2], [8, 9], gives=[PREFIX, SUFFIX, 8, 9, MIDDLE, 1, 2])
 
 
+def test_the_suffix_may_come_first() -> None:
+    check("suffix_prefix", [1, 2], [8, 9], gives=[SUFFIX, 8, 9, PREFIX, 1, 2, MIDDLE])
+
+
+def test_a_convention_may_have_no_middle() -> None:
+    without = msgspec.structs.replace(template("suffix_prefix"), middle_token_id=None)
+    assert without.arrange([1, 2], [8, 9]) == [SUFFIX, 8, 9, PREFIX, 1, 2]
+    assert (without.num_special_tokens, without.special_token_ids) == (2, {PREFIX, SUFFIX})
+
+
+@pytest.mark.parametrize("order", ["psm", "spm"])
+def test_an_order_that_needs_a_middle(order: FimOrder) -> None:
+    with pytest.raises(ValueError, match="needs a middle_token_id"):
+        FimTemplate(order=order, prefix_token_id=1, suffix_token_id=2, middle_token_id=None)
+
+
 def test_psm_without_a_suffix_keeps_its_marks() -> None:
     check("psm", [1], [], gives=[PREFIX, 1, SUFFIX, MIDDLE])
 
@@ -45,7 +61,7 @@ def test_spm_in_an_empty_file() -> None:
 
 
 TOKEN_IDS = st.lists(st.integers(0, 100))
-ORDERS = st.sampled_from(["psm", "spm"])
+ORDERS = st.sampled_from(["psm", "spm", "suffix_prefix"])
 
 
 @given(ORDERS, TOKEN_IDS, TOKEN_IDS)

@@ -57,12 +57,13 @@ MANIFESTS = st.builds(
     fim=st.none()
     | st.builds(
         FimTemplate,
-        order=st.sampled_from(["psm", "spm"]),
+        order=st.sampled_from(["psm", "spm", "suffix_prefix"]),
         prefix_token_id=TOKEN_IDS,
         suffix_token_id=TOKEN_IDS,
         middle_token_id=TOKEN_IDS,
         pad_token_id=st.none() | TOKEN_IDS,
     ),
+    leading_token_ids=st.lists(TOKEN_IDS, max_size=2).map(tuple),
     files=st.dictionaries(st.sampled_from([DATA_FILE, "added_tokens.json"]), ENTRIES).flatmap(
         lambda files: st.builds(
             lambda model, tokenizer: {**files, MODEL_FILE: model, TOKENIZER_FILE: tokenizer},

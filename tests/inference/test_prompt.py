@@ -59,7 +59,7 @@ def test_a_long_prefix_loses_its_beginning_in_strides() -> None:
     check("abcdefghij", "", fim="spm", gives=[P, S, M, "cdefghij"], max_tokens=11)
 
 
-@pytest.mark.parametrize("order", ["psm", "spm"])
+@pytest.mark.parametrize("order", ["psm", "spm", "suffix_prefix"])
 @given(st.text(max_size=300), st.text(max_size=300), st.integers(3, 80))
 def test_a_prompt_never_exceeds_its_budget(
     order: FimOrder, prefix: str, suffix: str, max_tokens: int
