@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from export.config import read_json
 from export.errors import CheckpointError, UnsupportedError
+from export.packed import Packing, find_packing
 
 SINGLE_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
@@ -35,7 +36,12 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "U8": np.dtype(np.uint8),
 }
+
+WEIGHT_DTYPES: Final = ("F32", "F16", "BF16")
+"""Those that stand for numbers without scales beside them."""
 
 Float32 = npt.NDArray[np.float32]
 
@@ -50,25 +56,33 @@ class TensorEntry(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class PackedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor that is stored as two, values of few bits and scales."""
+
+    packing: Packing
+    values: TensorEntry
+    scales: TensorEntry
+    shape: tuple[int, ...]
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The tensors of a folder by name. Every entry was checked against its file."""
 
     folder: Path
-    tensors: dict[str, TensorEntry]
+    tensors: dict[str, TensorEntry | PackedEntry]
 
     def read(self, name: str) -> Float32:
         """Read one tensor as float32, in memory of its own.
 
         Raises CheckpointError where a number is infinite or none.
         """
-        entry = self.tensors[name]
-        if entry.size == 0:
-            return np.zeros(entry.shape, np.float32)
-        dtype = DTYPES[entry.dtype]
-        mapped = np.memmap(entry.path, dtype, "r", offset=entry.offset, shape=entry.shape)
-        values = np.array(mapped, np.float32)
+        match self.tensors[name]:
+            case TensorEntry() as entry:
+                values = np.array(_mapped(entry), np.float32)
+            case PackedEntry() as entry:
+                values = entry.packing.unpack(_mapped(entry.values), _mapped(entry.scales))
         if not np.isfinite(values).all():
-            raise CheckpointError(f"{entry.path}: {name} has numbers that are not finite")
+            raise CheckpointError(f"{self.folder}: {name} has numbers that are not finite")
         return values
 
 
@@ -79,9 +93,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     safetensors or holds a dtype that is not read.
     """
     if (folder / INDEX_FILE).is_file():
-        return Checkpoint(folder=folder, tensors=_read_index(folder))
+        return Checkpoint(folder=folder, tensors=_joined(_read_index(folder)))
     if (folder / SINGLE_FILE).is_file():
-        return Checkpoint(folder=folder, tensors=_read_header(folder / SINGLE_FILE))
+        return Checkpoint(folder=folder, tensors=_joined(_read_header(folder / SINGLE_FILE)))
     pickled = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         raise UnsupportedError(
@@ -89,6 +103,48 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             "convert the checkpoint to safetensors first"
         )
     raise CheckpointError(f"no {SINGLE_FILE} and no {INDEX_FILE} in {folder}")
+
+
+def _mapped(entry: TensorEntry) -> npt.NDArray[Any]:
+    if entry.size == 0:
+        return np.zeros(entry.shape, DTYPES[entry.dtype])
+    return np.memmap(entry.path, DTYPES[entry.dtype], "r", offset=entry.offset, shape=entry.shape)
+
+
+def _joined(tensors: Mapping[str, TensorEntry]) -> dict[str, TensorEntry | PackedEntry]:
+    """Put packed tensors in the place of their parts, and refuse parts that are alone."""
+    found: dict[str, TensorEntry | PackedEntry] = {}
+    scales: set[str] = set()
+    kinds = {name: (entry.dtype, entry.shape) for name, entry in tensors.items()}
+    for name, entry in tensors.items():
+        packed = find_packing(name, kinds)
+        if packed is None:
+            found[name] = entry
+            continue
+        packing, unpacked_name, scales_name = packed
+        found[unpacked_name] = _packed_entry(name, packing, entry, tensors[scales_name])
+        scales.add(scales_name)
+    for name in scales:
+        del found[name]
+    for name, entry in found.items():
+        if isinstance(entry, TensorEntry) and entry.dtype not in WEIGHT_DTYPES:
+            raise UnsupportedError(
+                f"{entry.path} stores {name} as {entry.dtype} without scales that are known; "
+                f"only {', '.join(WEIGHT_DTYPES)}, MXFP4 and FP8 with block scales are implemented"
+            )
+    return found
+
+
+def _packed_entry(
+    name: str, packing: Packing, values: TensorEntry, scales: TensorEntry
+) -> PackedEntry:
+    shape = packing.shape(values.shape, scales.shape)
+    if shape is None:
+        raise CheckpointError(
+            f"{values.path}: {name} has shape {list(values.shape)}, which does not fit its scales "
+            f"of {list(scales.shape)} in {packing.name}"
+        )
+    return PackedEntry(packing=packing, values=values, scales=scales, shape=shape)
 
 
 class _Index(msgspec.Struct):

@@ -68,6 +68,14 @@ class Config:
         except msgspec.ValidationError:
             raise self._wrong(key, value, "a list of integers") from None
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return the strings of a list; none is an empty list."""
+        value: object = self._get(key, default=[])
+        try:
+            return msgspec.convert(value, tuple[str, ...])
+        except msgspec.ValidationError:
+            raise self._wrong(key, value, "a list of strings") from None
+
     def section(self, key: str) -> "Config":
         """Return the object under a key, an empty one where there is none."""
         value = self._get(key, default={})

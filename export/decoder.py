@@ -15,20 +15,23 @@ from export.graph import GraphBuilder, Value
 from export.layers.attention import AttentionInputs, AttentionOutputs, attention
 from export.layers.elementwise import capped, scaled
 from export.layers.embedding import embedding, wanted_rows
+from export.layers.latent_attention import latent_attention
 from export.layers.linear import add_bias, linear
 from export.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.layers.moe import moe
 from export.layers.residual import Stream, normalized, outgoing
 from export.layers.rope import RopeValues, rope_values
 from export.quantization.blockwise import Weight
+from export.rope import Rope
 from export.spec import (
     Attention,
     DecoderSpec,
     Dense,
     FeedForward,
+    GroupedQuery,
     Head,
+    Latent,
     Layer,
-    Rope,
     SparseMoE,
     Ungated,
 )
@@ -83,11 +86,11 @@ def _declare_inputs(graph: GraphBuilder) -> _Inputs:
 def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) -> RopeTables:
     """Add each table that some layer uses once."""
     wanted = dict.fromkeys(
-        (layer.attention.rope, layer.attention.head_dim) for layer in spec.layers
+        (layer.attention.rope, layer.attention.rotary_dim) for layer in spec.layers
     )
     return {
-        (rope, head_dim): rope_values(graph, rope, head_dim, context_length)
-        for rope, head_dim in wanted
+        (rope, rotary_dim): rope_values(graph, rope, rotary_dim, context_length)
+        for rope, rotary_dim in wanted
     }
 
 
@@ -100,7 +103,7 @@ def _attention_inputs(
         past_value=graph.input(f"past_value.{index}", np.float32, shape),
         seqlens_k=inputs.seqlens_k,
         total_sequence_length=inputs.total_sequence_length,
-        rope=ropes[spec.rope, spec.head_dim],
+        rope=ropes[spec.rope, spec.rotary_dim],
     )
 
 
@@ -112,11 +115,25 @@ def _layer(
     cache: AttentionInputs,
 ) -> tuple[Stream, AttentionOutputs]:
     normed, stream = normalized(graph, layer.norm, weights, "attention_norm", stream)
-    attended = attention(graph, layer.attention, under(weights, "attention."), normed, cache)
+    attended = _attention(graph, layer.attention, under(weights, "attention."), normed, cache)
     stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended.x))
     normed, stream = normalized(graph, layer.norm, weights, "feed_forward_norm", stream)
     out = _feed_forward(graph, layer.feed_forward, weights, normed)
     return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out)), attended
+
+
+def _attention(
+    graph: GraphBuilder,
+    spec: Attention,
+    weights: Mapping[str, Weight],
+    x: Value,
+    cache: AttentionInputs,
+) -> AttentionOutputs:
+    match spec:
+        case GroupedQuery():
+            return attention(graph, spec, weights, x, cache)
+        case Latent():
+            return latent_attention(graph, spec, weights, x, cache)
 
 
 def _feed_forward(

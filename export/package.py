@@ -8,7 +8,7 @@ import msgspec
 
 from export.graph import DATA_FILE
 from export.quantization.scheme import Scheme
-from export.spec import DecoderSpec, GroupedQuery, SparseMoE, num_active_parameters, num_parameters
+from export.spec import DecoderSpec, SparseMoE, num_active_parameters, num_parameters
 from inference.fim import FimTemplate
 from inference.manifest import (
     MODEL_FILE,
@@ -73,7 +73,7 @@ def complete_package(
 
 
 def _architecture(model_type: str, spec: DecoderSpec) -> Architecture:
-    attention: GroupedQuery = spec.layers[0].attention
+    attention = spec.layers[0].attention
     sparse = [layer.feed_forward for layer in spec.layers]
     experts = [part for part in sparse if isinstance(part, SparseMoE)]
     return Architecture(

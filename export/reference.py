@@ -15,22 +15,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.rope import Rope, rope_tables
 from export.spec import (
     Activation,
     Attention,
+    ClampedSwiglu,
     DecoderSpec,
     Dense,
     FeedForward,
     GroupedQuery,
+    Latent,
     Layer,
     LayerNorm,
-    LinearScaling,
-    Llama3Scaling,
     Norm,
     QueryKeyNorm,
     RmsNorm,
-    Rope,
-    RopeScaling,
     Router,
     SharedExpert,
     SparseMixer,
@@ -123,31 +122,6 @@ def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
     return _capped(spec.head.softcap, logits * spec.head.scale)
 
 
-def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, Array]:
-    """Return cosines and sines, [num_positions, head_dim / 2].
-
-    Frequencies and angles are rounded to float32 as the models were trained with: in double
-    precision the angle at position 2,000 differs by 1e-4.
-    """
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    unscaled = 1.0 / np.power(rope.theta, exponents.astype(np.float64))
-    frequencies = _scaled(rope.scaling, unscaled).astype(np.float32)
-    angles = np.arange(num_positions, dtype=np.float32)[:, None] * frequencies
-    return np.cos(angles.astype(np.float64)), np.sin(angles.astype(np.float64))
-
-
-def _scaled(scaling: RopeScaling | None, frequencies: Array) -> Array:
-    match scaling:
-        case None:
-            return frequencies
-        case LinearScaling(factor=factor):
-            return frequencies / factor
-        case Llama3Scaling(factor=factor, low_freq_factor=low, high_freq_factor=high):
-            turns = frequencies * scaling.original_context_length / (2 * np.pi)
-            kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
-            return (1 - kept) * frequencies / factor + kept * frequencies
-
-
 def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
     normed = _norm(layer.norm, slots, "attention_norm", x)
     texts = np.split(normed, range(window, len(x), window))
@@ -184,14 +158,71 @@ def _capped(softcap: float | None, x: Array) -> Array:
 
 
 def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
+    match attention:
+        case GroupedQuery():
+            return _grouped_query(attention, slots, x)
+        case Latent():
+            return _latent(attention, slots, x)
+
+
+def _latent(attention: Latent, slots: Slots, x: Array) -> Array:
+    query, key, value = _latent_heads(attention, slots, x)  # [heads, num_tokens, size]
+    scores = query @ key.transpose(0, 2, 1) * attention.score_scale
+    mixed = _softmax(np.where(_is_hidden(len(x), None), -np.inf, scores)) @ value
+    return slots.product("output", mixed.transpose(1, 0, 2).reshape(len(x), -1))
+
+
+def _latent_heads(attention: Latent, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
+    if attention.query_rank is None:
+        query = slots.product("query", x)
+    else:
+        latent = _rms_norm(attention.norm, slots["query_norm"], slots.product("query_down", x))
+        query = slots.product("query_up", latent)
+    down = slots.product("key_value_down", x)
+    latent, key_rope = np.split(down, [attention.key_value_rank], axis=-1)
+    latent = _rms_norm(attention.norm, slots["key_value_norm"], latent)
+    size = attention.nope_head_dim + attention.value_head_dim
+    expanded = _split_heads(slots.product("key_value_up", latent), size)
+    key, value = np.split(expanded, [attention.nope_head_dim], axis=-1)
+    query, query_rope = np.split(
+        _split_heads(query, attention.head_dim), [attention.nope_head_dim], axis=-1
+    )
+    query_rope, key_rope = (
+        _rotated(attention.rope, heads) for heads in (query_rope, key_rope[None])
+    )
+    key_rope = np.broadcast_to(key_rope, (len(key), *key_rope.shape[1:]))
+    return (
+        np.concatenate([query, query_rope], axis=-1),
+        np.concatenate([key, key_rope], axis=-1),
+        value,
+    )
+
+
+def _grouped_query(attention: GroupedQuery, slots: Slots, x: Array) -> Array:
     query, key, value = _heads(attention, slots, x)  # [heads, num_tokens, head_dim]
     group = attention.num_attention_heads // attention.num_key_value_heads
     key, value = np.repeat(key, group, axis=0), np.repeat(value, group, axis=0)
     scores = _capped(attention.softcap, query @ key.transpose(0, 2, 1) * attention.score_scale)
-    is_future = np.triu(np.ones(scores.shape[1:], np.bool_), k=1)
-    mixed = _softmax(np.where(is_future, -np.inf, scores)) @ value
+    scores = np.where(_is_hidden(len(x), attention.window), -np.inf, scores)
+    if attention.sinks:
+        mixed = _softmax_with(slots["sinks"][:, None, None], scores) @ value
+    else:
+        mixed = _softmax(scores) @ value
     joined = mixed.transpose(1, 0, 2).reshape(len(x), -1)
     return _project(slots, "output", joined, bias=attention.output_bias)
+
+
+def _softmax_with(sinks: Array, scores: Array) -> Array:
+    """Return the softmax over scores and a sink, without the sink's share."""
+    column = np.broadcast_to(sinks, (*scores.shape[:-1], 1))
+    return _softmax(np.concatenate([scores, column], axis=-1))[..., :-1]
+
+
+def _is_hidden(num_tokens: int, window: int | None) -> npt.NDArray[np.bool_]:
+    """Say for each token which others it does not see, [num_tokens, num_tokens]."""
+    positions = np.arange(num_tokens)
+    distance = positions[:, None] - positions
+    return (distance < 0) | (distance >= (num_tokens if window is None else window))
 
 
 def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
@@ -201,10 +232,12 @@ def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Arra
     query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
     key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
     value = _split_heads(value, attention.head_dim)
-    cosines, sines = (
-        table.astype(x.dtype) for table in rope_tables(attention.rope, attention.head_dim, len(x))
+    parts = [attention.rotary_dim]
+    query, key = (
+        np.concatenate([_rotated(attention.rope, first), rest], axis=-1)
+        for first, rest in (np.split(heads, parts, axis=-1) for heads in (query, key))
     )
-    return _rotate(query, cosines, sines), _rotate(key, cosines, sines), value
+    return query, key, value
 
 
 def _project(slots: Slots, name: str, x: Array, *, bias: bool) -> Array:
@@ -228,11 +261,19 @@ def _split_heads(x: Array, head_dim: int) -> Array:
     return x.reshape(len(x), -1, head_dim).transpose(1, 0, 2)
 
 
-def _rotate(x: Array, cosines: Array, sines: Array) -> Array:
-    first, second = np.split(x, 2, axis=-1)
-    return np.concatenate(
-        [first * cosines - second * sines, second * cosines + first * sines], axis=-1
+def _rotated(rope: Rope, x: Array) -> Array:
+    """Rotate [heads, num_tokens, size]."""
+    cosines, sines = (
+        table.astype(x.dtype) for table in rope_tables(rope, x.shape[-1], x.shape[-2])
     )
+    if rope.interleaved:
+        first, second = x[..., 0::2], x[..., 1::2]
+    else:
+        first, second = np.split(x, 2, axis=-1)
+    turned = [first * cosines - second * sines, second * cosines + first * sines]
+    if rope.interleaved:
+        return np.stack(turned, axis=-1).reshape(x.shape)
+    return np.concatenate(turned, axis=-1)
 
 
 def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
@@ -256,16 +297,26 @@ def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
 
 
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
-    expert_ids, expert_weights = _chosen(moe.router, slots.product("router", x))
+    logits = _project(slots, "router", x, bias=moe.router.bias)
+    expert_ids, expert_weights = _chosen(moe.router, logits)
     gate, up, down = slots["gate"], slots["up"], slots["down"]
+    gate_bias, up_bias, down_bias = (
+        slots[f"{name}_bias"] if moe.bias else np.zeros((moe.num_experts, 1), x.dtype)
+        for name in ("gate", "up", "down")
+    )
     mixed = np.zeros_like(x)
     for expert in range(moe.num_experts):
         rows, choices = np.nonzero(expert_ids == expert)
         slots.saw("gate", x[rows], expert=expert)
         slots.saw("up", x[rows], expert=expert)
-        gated = _activated(moe.activation, x[rows] @ gate[expert].T) * (x[rows] @ up[expert].T)
+        gated = _gated(
+            moe.activation,
+            x[rows] @ gate[expert].T + gate_bias[expert],
+            x[rows] @ up[expert].T + up_bias[expert],
+        )
         slots.saw("down", gated, expert=expert)
-        mixed[rows] += expert_weights[rows, choices, None] * (gated @ down[expert].T)
+        out = gated @ down[expert].T + down_bias[expert]
+        mixed[rows] += expert_weights[rows, choices, None] * out
     return mixed if moe.shared is None else mixed + _shared(moe.shared, slots.under("shared."), x)
 
 
@@ -314,6 +365,15 @@ def _activated(activation: Activation, x: Array) -> Array:
             return x / (1.0 + np.exp(-x))
         case "gelu_tanh":
             return x / 2 * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _gated(activation: Activation | ClampedSwiglu, gate: Array, up: Array) -> Array:
+    match activation:
+        case ClampedSwiglu(alpha=alpha, limit=limit):
+            gate, up = np.minimum(gate, limit), np.clip(up, -limit, limit)
+            return gate / (1.0 + np.exp(-alpha * gate)) * (up + 1.0)
+        case _:
+            return _activated(activation, gate) * up
 
 
 def _softmax(x: Array) -> Array:

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from export.rope import Rope
+
 SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm", "bias"]
 
 
@@ -34,35 +36,6 @@ class LayerNorm(msgspec.Struct, frozen=True, kw_only=True):
 Norm = RmsNorm | LayerNorm
 
 
-class LinearScaling(msgspec.Struct, frozen=True, kw_only=True):
-    """Every frequency divided by `factor` (arXiv:2306.15595)."""
-
-    factor: float
-
-
-class Llama3Scaling(msgspec.Struct, frozen=True, kw_only=True):
-    """Low frequencies divided by `factor`, high ones kept, those between blended.
-
-    Low and high are counted in turns over `original_context_length` tokens (Llama 3.1,
-    https://github.com/meta-llama/llama-models, `apply_scaling`).
-    """
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_context_length: int
-
-
-RopeScaling = LinearScaling | Llama3Scaling
-
-
-class Rope(msgspec.Struct, frozen=True, kw_only=True):
-    """Rotate the halves of each head by position * theta^(-2i/head_dim) (arXiv:2104.09864)."""
-
-    theta: float
-    scaling: RopeScaling | None = None
-
-
 class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
     """Normalize queries and keys before rotation: each head alone, or all heads as one vector."""
 
@@ -76,6 +49,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
     are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
     projections.
+    `sinks`: each head has a learned score of attending to nothing.
+    `window`: a token sees itself and the `window - 1` before it; None means all before it.
     """
 
     num_attention_heads: int
@@ -87,10 +62,48 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     output_bias: bool = False
     scale: float | None = None
     softcap: float | None = None
+    window: int | None = None
+    sinks: bool = False
+
+    @property
+    def rotary_dim(self) -> int:
+        return int(self.head_dim * self.rope.share)
 
     @property
     def score_scale(self) -> float:
+        """What products of queries and keys are multiplied by."""
         return self.head_dim**-0.5 if self.scale is None else self.scale
+
+
+class Latent(msgspec.Struct, frozen=True, kw_only=True):
+    """Causal attention whose keys and values come from one latent a token (arXiv:2405.04434).
+
+    A query or key head is [nope | rope]: only the second part is rotated, and that of the keys is
+    the same for all heads. Queries come from a latent too, unless `query_rank` is None. The latents
+    are normalized.
+    """
+
+    num_attention_heads: int
+    query_rank: int | None
+    key_value_rank: int
+    nope_head_dim: int
+    rope_head_dim: int
+    value_head_dim: int
+    rope: Rope
+    norm: RmsNorm
+    score_scale: float
+
+    @property
+    def num_key_value_heads(self) -> int:
+        return self.num_attention_heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.nope_head_dim + self.rope_head_dim
+
+    @property
+    def rotary_dim(self) -> int:
+        return self.rope_head_dim
 
 
 class Dense(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +124,23 @@ class Ungated(msgspec.Struct, frozen=True, kw_only=True):
 class Router(msgspec.Struct, frozen=True, kw_only=True):
     """Softmax over all experts, then the best `num_experts_per_tok`.
 
-    `renormalize` scales the weights of the chosen ones to a sum of one.
+    `renormalize` scales the weights of the chosen ones to a sum of one. `bias` is added to the
+    logits.
     """
 
     num_experts_per_tok: int
     renormalize: bool
+    bias: bool = False
+
+
+class ClampedSwiglu(msgspec.Struct, frozen=True, kw_only=True):
+    """gate * sigmoid(alpha * gate) * (up + 1), cut off at `limit`, gate above and up on both sides.
+
+    Source: gpt-oss model card (arXiv:2508.10925).
+    """
+
+    alpha: float
+    limit: float
 
 
 class SparseMixer(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +152,7 @@ class SparseMixer(msgspec.Struct, frozen=True, kw_only=True):
 
     jitter: float
     num_experts_per_tok: Literal[2] = 2
+    bias: Literal[False] = False
 
 
 class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,17 +165,18 @@ class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
 class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     """The router's weighted sum over the chosen experts, each a Dense of its own.
 
-    The shared expert is added to it.
+    The shared expert is added to it. `bias` is that of every expert's matrices.
     """
 
     num_experts: int
     moe_intermediate_size: int
     router: Router | SparseMixer
     shared: SharedExpert | None = None
-    activation: Activation = "silu"
+    activation: Activation | ClampedSwiglu = "silu"
+    bias: bool = False
 
 
-Attention = GroupedQuery
+Attention = GroupedQuery | Latent
 FeedForward = Dense | Ungated | SparseMoE
 
 
@@ -265,6 +292,33 @@ def _outer_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
 
 
 def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
+    match attention:
+        case GroupedQuery():
+            return _grouped_query_slots(attention, hidden)
+        case Latent():
+            return _latent_slots(attention, hidden)
+
+
+def _latent_slots(attention: Latent, hidden: int) -> dict[str, Slot]:
+    heads, rank = attention.num_attention_heads, attention.key_value_rank
+    query = heads * attention.head_dim
+    found = {"attention.query": _slot("projection", query, hidden)}
+    if attention.query_rank is not None:
+        found = {
+            "attention.query_down": _slot("projection", attention.query_rank, hidden),
+            "attention.query_norm": _slot("norm", attention.query_rank),
+            "attention.query_up": _slot("projection", query, attention.query_rank),
+        }
+    expanded = heads * (attention.nope_head_dim + attention.value_head_dim)
+    return found | {
+        "attention.key_value_down": _slot("projection", rank + attention.rope_head_dim, hidden),
+        "attention.key_value_norm": _slot("norm", rank),
+        "attention.key_value_up": _slot("projection", expanded, rank),
+        "attention.output": _slot("projection", hidden, heads * attention.value_head_dim),
+    }
+
+
+def _grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot]:
     query = attention.num_attention_heads * attention.head_dim
     key_value = attention.num_key_value_heads * attention.head_dim
     found = {
@@ -276,6 +330,8 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
     if attention.input_bias:
         sizes = {"query": query, "key": key_value, "value": key_value}
         found |= {f"attention.{name}_bias": _slot("bias", size) for name, size in sizes.items()}
+    if attention.sinks:
+        found["attention.sinks"] = _slot("bias", attention.num_attention_heads)
     if attention.output_bias:
         found["attention.output_bias"] = _slot("bias", hidden)
     if attention.query_key_norm is not None:
@@ -299,12 +355,25 @@ def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slo
             }
         case SparseMoE(num_experts=experts, moe_intermediate_size=size, shared=shared):
             return {
+                **_expert_bias_slots(feed_forward, hidden),
                 "moe.router": _slot("router", experts, hidden),
                 "moe.gate": _slot("expert", experts, size, hidden),
                 "moe.up": _slot("expert", experts, size, hidden),
                 "moe.down": _slot("expert", experts, hidden, size),
                 **({} if shared is None else _shared_slots(shared, hidden)),
             }
+
+
+def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
+    found: dict[str, Slot] = {}
+    if moe.router.bias:
+        found["moe.router_bias"] = _slot("bias", moe.num_experts)
+    if moe.bias:
+        sizes = {"gate": moe.moe_intermediate_size, "up": moe.moe_intermediate_size, "down": hidden}
+        found |= {
+            f"moe.{name}_bias": _slot("bias", moe.num_experts, size) for name, size in sizes.items()
+        }
+    return found
 
 
 def _dense_slots(prefix: str, size: int, hidden: int) -> dict[str, Slot]:

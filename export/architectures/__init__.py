@@ -9,10 +9,13 @@ from typing import Final
 import msgspec
 
 from export.architectures import (
+    deepseek_v2,
+    gpt_oss,
     granitemoe,
     granitemoeshared,
     grok_1,
     llama,
+    mellum,
     mistral,
     mixtral,
     olmoe,
@@ -24,13 +27,16 @@ from export.architectures import (
     starcoder2,
 )
 from export.architectures.family import Family
-from export.architectures.shared import HARMLESS_KEYS
+from export.architectures.shared import HARMLESS_KEYS, read_storage
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
-from export.spec import DecoderSpec, GroupedQuery, SparseMoE
+from export.spec import DecoderSpec, GroupedQuery, Latent, SparseMoE
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
+    mellum.FAMILY,
+    gpt_oss.FAMILY,
+    deepseek_v2.FAMILY,
     mixtral.FAMILY,
     olmoe.FAMILY,
     qwen2_moe.FAMILY,
@@ -63,6 +69,7 @@ def read_architecture(config: Config) -> Architecture:
     if config.integer("num_hidden_layers") > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
     spec = family.read_spec(config)
+    read_storage(config)
     config.refuse_unread(family.ignored | HARMLESS_KEYS)
     _check(spec)
     return Architecture(family=family, spec=spec)
@@ -97,6 +104,16 @@ def _check(spec: DecoderSpec) -> None:
                     )
                 if dim % 2:
                     raise CheckpointError(f"config.json says head_dim = {dim}, which is odd")
+            case Latent(rope_head_dim=dim, head_dim=size, value_head_dim=value):
+                if dim % 2:
+                    raise CheckpointError(
+                        f"config.json says qk_rope_head_dim = {dim}, which is odd"
+                    )
+                if value > size:
+                    raise UnsupportedError(
+                        f"config.json says v_head_dim = {value}, more than qk_nope_head_dim and "
+                        f"qk_rope_head_dim together, {size}"
+                    )
         match layer.feed_forward:
             case SparseMoE(num_experts=experts, router=router):
                 if router.num_experts_per_tok > experts:

@@ -32,7 +32,7 @@ def read_spec(config: Config) -> DecoderSpec:
         read_attention(config), query_key_norm=QueryKeyNorm(norm=norm, over="head")
     )
     dense = Dense(intermediate_size=config.integer("intermediate_size"))
-    experts = _experts(config)
+    experts = read_experts(config)
     return read_decoder(
         config,
         [
@@ -42,7 +42,7 @@ def read_spec(config: Config) -> DecoderSpec:
     )
 
 
-def _experts(config: Config) -> SparseMoE:
+def read_experts(config: Config, *, default_norm_topk_prob: bool = False) -> SparseMoE:
     # transformers 5 writes the same number under the second name.
     num_experts = config.integer(config.spelling("num_experts", "num_local_experts"))
     return SparseMoE(
@@ -50,7 +50,7 @@ def _experts(config: Config) -> SparseMoE:
         moe_intermediate_size=config.integer("moe_intermediate_size"),
         router=Router(
             num_experts_per_tok=config.integer("num_experts_per_tok"),
-            renormalize=config.boolean("norm_topk_prob", default=False),
+            renormalize=config.boolean("norm_topk_prob", default=default_norm_topk_prob),
         ),
     )
 

@@ -1,19 +1,20 @@
 """The config keys and tensor names that most families of transformers have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import cycle, islice
+from math import log
 from typing import Final
 
 from export.config import Config
+from export.errors import CheckpointError, UnsupportedError
+from export.packed import FP8_BLOCK
+from export.rope import LinearScaling, Llama3Scaling, Rope, RopeScaling, Yarn
 from export.spec import (
     DecoderSpec,
     Dense,
     GroupedQuery,
     Layer,
-    LinearScaling,
-    Llama3Scaling,
     RmsNorm,
-    Rope,
-    RopeScaling,
 )
 from export.tensors import Rule
 
@@ -73,6 +74,14 @@ EXPERT_RULES: Final = (
         )
         for name in ("gate", "up", "down")
     ),
+)
+
+SHARED_EXPERTS_RULES: Final = tuple(
+    Rule(
+        f"model.layers.{{layer}}.mlp.shared_experts.{name}_proj.weight",
+        f"layers.{{layer}}.moe.shared.{name}",
+    )
+    for name in ("gate", "up", "down")
 )
 
 UNNAMED_EXPERT_RULES: Final = (
@@ -148,6 +157,34 @@ def sparse_layers(config: Config) -> list[bool]:
     return [index not in dense and (index + 1) % step == 0 for index in range(num_layers)]
 
 
+LAYER_TYPES: Final = ("full_attention", "sliding_attention")
+
+
+def read_window(config: Config, kind: str) -> int | None:
+    """Return how many tokens a layer of one of LAYER_TYPES sees, None for all."""
+    return config.integer("sliding_window") if kind == "sliding_attention" else None
+
+
+def read_layer_types(
+    config: Config, key: str, implemented: Collection[str], *, default: Sequence[str]
+) -> list[str]:
+    """Read what kind each layer is of, `default` again and again where nothing says so.
+
+    Raises UnsupportedError for a kind that is not implemented.
+    """
+    num_layers = config.integer("num_hidden_layers")
+    kinds = config.texts(key) or tuple(islice(cycle(default), num_layers))
+    if len(kinds) != num_layers:
+        raise CheckpointError(f"config.json says {len(kinds)} {key} for {num_layers} layers")
+    unknown = sorted(set(kinds) - set(implemented))
+    if unknown:
+        names = " or ".join(map(repr, implemented))
+        raise UnsupportedError(
+            f"config.json says {unknown[0]!r} among {key}; only {names} is implemented"
+        )
+    return list(kinds)
+
+
 def read_norm(config: Config, *, default_epsilon: float = 1e-6) -> RmsNorm:
     return RmsNorm(epsilon=config.number("rms_norm_eps", default=default_epsilon))
 
@@ -159,7 +196,11 @@ def read_full_attention_only(config: Config) -> None:
 
 
 def read_attention(
-    config: Config, *, default_head_dim: int | None = None, default_theta: float | None = None
+    config: Config,
+    *,
+    rope: Rope | None = None,
+    default_head_dim: int | None = None,
+    default_theta: float | None = None,
 ) -> GroupedQuery:
     """Read attention without biases and norms, which differ by family."""
     num_heads = config.integer("num_attention_heads")
@@ -168,7 +209,7 @@ def read_attention(
         num_attention_heads=num_heads,
         num_key_value_heads=config.integer("num_key_value_heads", default=num_heads),
         head_dim=config.integer("head_dim", default=default_head_dim or hidden_size // num_heads),
-        rope=read_rope(config, default_theta=default_theta),
+        rope=rope or read_rope(config, default_theta=default_theta),
     )
 
 
@@ -188,9 +229,17 @@ def read_rope(config: Config, *, default_theta: float | None = None) -> Rope:
     return Rope(theta=theta, scaling=scaling)
 
 
+def read_layer_rope(config: Config, kind: str) -> Rope:
+    """Read the rotation of one kind of layers, where `rope_parameters` holds one for each."""
+    parameters = config.section("rope_parameters").section(kind)
+    rope = Rope(theta=parameters.number("rope_theta"), scaling=_read_scaling(parameters))
+    parameters.refuse_unread(ignored={"type"})
+    return rope
+
+
 def _read_scaling(config: Config) -> RopeScaling | None:
     key = config.spelling("rope_type", "type")
-    config.require(key, "default", "linear", "llama3")
+    config.require(key, "default", "linear", "llama3", "yarn")
     config.require("partial_rotary_factor", 1.0)
     match config.text(key, default="default"):
         case "linear":
@@ -202,5 +251,40 @@ def _read_scaling(config: Config) -> RopeScaling | None:
                 high_freq_factor=config.number("high_freq_factor"),
                 original_context_length=config.integer("original_max_position_embeddings"),
             )
+        case "yarn":
+            return _yarn(config)
         case _:
             return None
+
+
+def _yarn(parameters: Config) -> Yarn:
+    factor = parameters.number("factor")
+    # The paper's own default, in the spelling of transformers' `_compute_yarn_parameters`.
+    default = _mscale(factor, 1.0)
+    if parameters.has("mscale") and parameters.has("mscale_all_dim"):
+        scales = [parameters.number(key) for key in ("mscale", "mscale_all_dim")]
+        default = _mscale(factor, scales[0]) / _mscale(factor, scales[1])
+    return Yarn(
+        factor=factor,
+        original_max_position_embeddings=parameters.integer("original_max_position_embeddings"),
+        beta_fast=parameters.number("beta_fast", default=32.0),
+        beta_slow=parameters.number("beta_slow", default=1.0),
+        attention_factor=parameters.number("attention_factor", default=default),
+        truncate=parameters.boolean("truncate", default=True),
+    )
+
+
+def _mscale(factor: float, mscale: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * mscale * log(factor) + 1.0
+
+
+def read_storage(config: Config) -> None:
+    """Refuse weights that are stored in few bits in a way that is not read."""
+    stored = config.section("quantization_config")
+    if not config.has("quantization_config"):
+        return
+    stored.require("quant_method", "mxfp4", "fp8")
+    stored.require("fmt", "e4m3")
+    stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
+    # What was left as it was shows in the tensors; how activations are rounded is ours to say.
+    stored.refuse_unread({"modules_to_not_convert", "activation_scheme", "scale_fmt"})

@@ -7,17 +7,17 @@
 The norms stand before the operator because its own are refused on CPU (onnxruntime 1.31).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from export.graph import MICROSOFT, GraphBuilder, Value
-from export.layers.linear import linear, stacked_rows
+from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
+from export.layers.linear import linear, stacked_rows, vector
 from export.layers.norm import rms_norm
 from export.layers.rope import RopeValues
 from export.quantization.blockwise import Float, Weight
-from export.spec import Attention, GroupedQuery, QueryKeyNorm
+from export.spec import Attention, GroupedQuery, Latent, QueryKeyNorm
 
 
 class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,42 +41,70 @@ class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def attention(
     graph: GraphBuilder,
-    spec: Attention,
+    spec: GroupedQuery,
     weights: Mapping[str, Weight],
     x: Value,
     inputs: AttentionInputs,
 ) -> AttentionOutputs:
     """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
-    query, key, value = _query_key_value(graph, spec, weights, x)
-    mixed, present_key, present_value = graph.ops(
+    heads = _query_key_value(graph, spec, weights, x)
+    sinks = _sinks(graph, spec, weights)
+    mixed, present_key, present_value = mixed_heads(graph, spec, heads, inputs, sinks=sinks)
+    return AttentionOutputs(
+        x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
+        present_key=present_key,
+        present_value=present_value,
+    )
+
+
+def mixed_heads(
+    graph: GraphBuilder,
+    spec: Attention,
+    query_key_value: tuple[Value, Value, Value],
+    inputs: AttentionInputs,
+    *,
+    sinks: Sequence[Value | None] = (),
+) -> Sequence[Value]:
+    """Return what each head read, [batch, sequence, heads * head_dim], and the new cache."""
+    return graph.ops(
         "GroupQueryAttention",
         [
-            query,
-            key,
-            value,
+            *query_key_value,
             inputs.past_key,
             inputs.past_value,
             inputs.seqlens_k,
             inputs.total_sequence_length,
             inputs.rope.cosines,
             inputs.rope.sines,
+            *sinks,
         ],
         num_outputs=3,
         domain=MICROSOFT,
-        attributes={
-            "num_heads": spec.num_attention_heads,
-            "kv_num_heads": spec.num_key_value_heads,
-            "do_rotary": 1,
-            "rotary_interleaved": 0,
-            "scale": spec.score_scale,
-            **({} if spec.softcap is None else {"softcap": spec.softcap}),
-        },
+        attributes=_attributes(spec),
     )
-    return AttentionOutputs(
-        x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
-        present_key=present_key,
-        present_value=present_value,
-    )
+
+
+def _sinks(
+    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight]
+) -> list[Value | None]:
+    """Return the operator's inputs 9 to 11: no positions, no scores to add, a sink per head."""
+    return [None, None, vector(graph, weights["sinks"])] if spec.sinks else []
+
+
+def _attributes(spec: Attention) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        "num_heads": spec.num_attention_heads,
+        "kv_num_heads": spec.num_key_value_heads,
+        "do_rotary": 1,
+        "rotary_interleaved": int(spec.rope.interleaved),
+        "scale": spec.score_scale,
+    }
+    match spec:
+        case GroupedQuery(window=window, softcap=softcap):
+            attributes |= {} if window is None else {"local_window_size": window}
+            return attributes | ({} if softcap is None else {"softcap": softcap})
+        case Latent():
+            return attributes
 
 
 def _query_key_value(

@@ -16,13 +16,14 @@ from export.layers.elementwise import activated
 from export.layers.linear import linear, stacked_rows
 from export.layers.routing import expert_weights
 from export.quantization.blockwise import Float, Quantized, Weight
-from export.spec import SparseMoE
+from export.spec import ClampedSwiglu, SparseMoE
 
 
 def dense_experts(
     graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value
 ) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
+    assert not isinstance(spec.activation, ClampedSwiglu)
     logits = linear(graph, weights["router"], x)
     matrices = stacked_rows([_below_each_other(weights[name]) for name in ("gate", "up")])
     gate, up = graph.ops(

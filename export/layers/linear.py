@@ -21,8 +21,13 @@ def linear(graph: GraphBuilder, weight: Weight, x: Value, bias: Weight | None = 
 
 def add_bias(graph: GraphBuilder, x: Value, bias: Weight) -> Value:
     """Return x + bias, [..., out]."""
-    assert isinstance(bias, Float)
-    return graph.op("Add", x, graph.weight(bias.values))
+    return graph.op("Add", x, vector(graph, bias))
+
+
+def vector(graph: GraphBuilder, weight: Weight) -> Value:
+    """Add a bias or the like, which is never rounded."""
+    assert isinstance(weight, Float)
+    return graph.weight(weight.values)
 
 
 def _product(graph: GraphBuilder, weight: Weight, x: Value) -> Value:

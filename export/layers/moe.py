@@ -15,37 +15,52 @@ import numpy as np
 
 from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.layers.dense_experts import dense_experts
-from export.layers.linear import INT8_ACTIVATIONS, linear
+from export.layers.linear import INT8_ACTIVATIONS, linear, vector
 from export.layers.routing import expert_weights, sum_over_experts
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.quantization.moe_packing import interleave
-from export.spec import Router, SparseMixer, SparseMoE
+from export.spec import Activation, ClampedSwiglu, Router, SparseMixer, SparseMoE
+
+Biases = tuple[Value | None, Value | None]
+"""Of gate and up, rows interleaved as theirs, and of down."""
 
 
 def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
-    if spec.activation != "silu":
+    if spec.activation == "gelu_tanh":
         return dense_experts(graph, spec, weights, x)
-    logits = linear(graph, weights["router"], x)
+    logits = linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])
+    biases = _biases(graph, spec, weights)
     match gate_up, weights["down"]:
         case Float(), Float() as down:
-            return _float_experts(graph, spec, (x, logits), gate_up, down)
+            return _float_experts(graph, spec, (x, logits), (gate_up, down), biases)
         case Quantized(), Quantized() as down:
-            return _quantized_experts(graph, spec, (x, logits), gate_up, down)
+            return _quantized_experts(graph, spec, (x, logits), (gate_up, down), biases)
         case _:
             raise AssertionError("the experts of a layer come from one scheme")
+
+
+def _biases(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight]) -> Biases:
+    if not spec.bias:
+        return None, None
+    gate, up = weights["gate_bias"], weights["up_bias"]
+    assert isinstance(gate, Float)
+    assert isinstance(up, Float)
+    both = np.stack([gate.values, up.values], axis=-1).reshape(spec.num_experts, -1)
+    return graph.weight(both), vector(graph, weights["down_bias"])
 
 
 def _float_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
     x_and_logits: tuple[Value, Value],
-    gate_up: Float,
-    down: Float,
+    matrices_of_experts: tuple[Float, Float],
+    biases: Biases,
 ) -> Value:
     x, logits = x_and_logits
-    matrices = [graph.weight(gate_up.values), None, graph.weight(down.values)]
+    gate_up, down = (graph.weight(matrix.values) for matrix in matrices_of_experts)
+    matrices = [gate_up, biases[0], down, biases[1]]
     scores, total = _normalized_routing(graph, spec.router, logits)
     inputs = [x, _per_token(graph, spec, scores), *matrices]
     mixed = _experts(graph, "MoE", spec, inputs, normalize_routing_weights=1)
@@ -75,14 +90,15 @@ def _quantized_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
     x_and_logits: tuple[Value, Value],
-    gate_up: Quantized,
-    down: Quantized,
+    matrices_of_experts: tuple[Quantized, Quantized],
+    biases: Biases,
 ) -> Value:
     x, logits = x_and_logits
+    gate_up, down = matrices_of_experts
     tokens = _per_token(graph, spec, logits)
     matrices = [
-        *(graph.weight(gate_up.data), graph.weight(gate_up.scales), None),
-        *(graph.weight(down.data), graph.weight(down.scales), None),
+        *(graph.weight(gate_up.data), graph.weight(gate_up.scales), biases[0]),
+        *(graph.weight(down.data), graph.weight(down.scales), biases[1]),
     ]
     inputs = [x, tokens, *matrices]
     own_weights = _own_weights(graph, spec, tokens)
@@ -137,7 +153,14 @@ def _experts(
         k=spec.router.num_experts_per_tok,
         activation_type="swiglu",
         swiglu_fusion=1,
-        activation_alpha=1.0,
-        activation_beta=0.0,
+        **_swiglu(spec.activation),
         **attributes,
     )
+
+
+def _swiglu(activation: Activation | ClampedSwiglu) -> dict[str, float]:
+    match activation:
+        case ClampedSwiglu(alpha=alpha, limit=limit):
+            return {"activation_alpha": alpha, "activation_beta": 1.0, "swiglu_limit": limit}
+        case _:
+            return {"activation_alpha": 1.0, "activation_beta": 0.0}

@@ -4,8 +4,7 @@ import msgspec
 import numpy as np
 
 from export.graph import GraphBuilder, Value
-from export.reference import rope_tables
-from export.spec import Rope
+from export.rope import Rope, rope_tables
 
 
 class RopeValues(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,12 +109,23 @@ def test_a_sliding_window() -> None:
 
 
 def test_a_scaled_rotation() -> None:
-    check_refused("rope_scaling says", rope_scaling={"type": "yarn", "factor": 4.0})
+    scaling = {"type": "dynamic", "factor": 4.0}
+    check_refused("rope_scaling says type = 'dynamic'; only 'default' or", rope_scaling=scaling)
 
 
 def test_a_scaled_rotation_in_the_newer_spelling() -> None:
-    parameters = {"rope_theta": 1e4, "rope_type": "yarn", "factor": 4.0}
-    check_refused("rope_type = 'yarn'", rope_theta=None, rope_parameters=parameters)
+    parameters = {"rope_theta": 1e4, "rope_type": "dynamic", "factor": 4.0}
+    check_refused("rope_type = 'dynamic'", rope_theta=None, rope_parameters=parameters)
+
+
+def test_a_scale_of_a_scaled_rotation_that_nobody_knows() -> None:
+    scaling = {
+        "type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+        "finetuned": 1,
+    }
+    check_refused("finetuned = 1", rope_scaling=scaling)
 
 
 def test_a_rotation_of_half_a_head() -> None:

@@ -92,6 +92,14 @@ def test_a_list_of_text_is_refused() -> None:
     check({"ids": ["a"]}, lambda config: config.integers("ids"), gives="error: a list of integers")
 
 
+def test_a_list_of_strings() -> None:
+    check({"kinds": ["a"]}, lambda config: config.texts("kinds"), gives=("a",))
+
+
+def test_a_list_of_integers_is_no_list_of_strings() -> None:
+    check({"kinds": [1]}, lambda config: config.texts("kinds"), gives="error: a list of strings")
+
+
 def test_a_section_is_read_like_the_whole() -> None:
     check({"rope": {"n": 2}}, lambda config: config.section("rope").integer("n"), gives=2)
 

@@ -32,6 +32,11 @@ EXACT = 1e-4
 INT8_ACTIVATIONS = 0.2
 
 every_model = pytest.mark.parametrize("model", FAMILY_MODELS, ids=lambda model: model.name)
+windowed = pytest.mark.parametrize(
+    "model",
+    [model for model in FAMILY_MODELS if model.full_config.get("sliding_window")],
+    ids=lambda model: model.name,
+)
 every_rounding = pytest.mark.parametrize("precision", ["int8", "int4"])
 
 
@@ -70,6 +75,21 @@ def test_the_f32_graph_equals_the_oracle_and_writes_the_same_tokens(
     expected = forward(exported.spec, exported.weights, TOKEN_IDS)
     np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
     assert greedy_tokens(loaded, TOKEN_IDS) == load_greedy(model)
+
+
+@windowed
+def test_a_window_survives_a_detour(model: TinyModel, tmp_path: Path) -> None:
+    """Rewinding is exact (invariant 12), however far the window had moved on."""
+    exported = export_tiny(tmp_path, model)
+    loaded = exported.load()
+    expected = forward(exported.spec, exported.weights, TOKEN_IDS)
+    cache = loaded.create_cache()
+    read_tokens(loaded, cache, TOKEN_IDS[:10])
+    read_tokens(loaded, cache, (7,) * 20)
+    cache.rewind(10)
+    in_pieces = [read_tokens(loaded, cache, TOKEN_IDS[10:13])]
+    in_pieces += [read_tokens(loaded, cache, [token_id]) for token_id in TOKEN_IDS[13:]]
+    np.testing.assert_allclose(np.concatenate(in_pieces), expected[10:], rtol=0, atol=EXACT)
 
 
 @every_model
@@ -126,3 +146,16 @@ def test_a_rotation_that_depends_on_the_length() -> None:
 def test_a_key_of_a_scaling_that_nobody_knows() -> None:
     scaling = {"rope_type": "linear", "factor": 2.0, "beta_fast": 32}
     check_refused("llama", "beta_fast = 32", rope_scaling=scaling)
+
+
+def test_a_kind_of_layer_that_nobody_knows() -> None:
+    kinds = ["linear_attention"] * 3
+    check_refused("gpt_oss", "'linear_attention' among layer_types", layer_types=kinds)
+
+
+def test_more_tokens_are_predicted_at_once() -> None:
+    check_refused("mellum", "num_mtp_layers = 1", num_mtp_layers=1)
+
+
+def test_another_activation_of_gpt_oss() -> None:
+    check_refused("gpt_oss", "hidden_act = 'gelu'", hidden_act="gelu")

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.reference import Slots, embed, forward, rope_tables, run_layer, score
-from export.spec import Rope
+from export.reference import Slots, embed, forward, run_layer, score
 from tests.support.exported import TOKEN_IDS, Array, read_values
 from tests.support.golden import ROWS, load_golden
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
@@ -74,15 +73,3 @@ def test_the_observer_sees_what_each_expert_multiplies(tmp_path: Path) -> None:
     for name in ("gate", "up", "down"):  # each token goes to two experts
         counts = [seen[f"layers.0.moe.{name}", expert] for expert in range(4)]
         assert sum(counts) == 2 * len(TOKEN_IDS)
-
-
-def test_position_zero_is_not_rotated() -> None:
-    cosines, sines = rope_tables(Rope(theta=10000.0), 16, 4)
-    np.testing.assert_array_equal(cosines[0], np.ones(8))
-    np.testing.assert_array_equal(sines[0], np.zeros(8))
-
-
-def test_the_first_pair_turns_by_one_radian_a_token() -> None:
-    cosines, sines = rope_tables(Rope(theta=10000.0), 16, 4)
-    np.testing.assert_allclose(cosines[:, 0], np.cos(np.arange(4)), atol=1e-7)
-    np.testing.assert_allclose(sines[:, 0], np.sin(np.arange(4)), atol=1e-7)

@@ -40,6 +40,19 @@ GRANITE: Mapping[str, Any] = {
     "tie_word_embeddings": True,
 }
 
+LATENT: Mapping[str, Any] = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 32,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+}
+
 FAMILY_MODELS = (
     tiny("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
     tiny("olmoe", "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=3, norm_topk_prob=False),
@@ -110,5 +123,62 @@ FAMILY_MODELS = (
         rms_norm_eps=None,
         use_bias=True,
         tie_word_embeddings=True,
+    ),
+    tiny(
+        "mellum",
+        "MellumForCausalLM",
+        moe_intermediate_size=32,
+        head_dim=16,
+        num_experts=4,
+        num_experts_per_tok=2,
+        num_hidden_layers=3,
+        sliding_window=5,
+        rope_theta=None,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        mlp_layer_types=["sparse", "sparse", "dense"],
+        rope_parameters={
+            "full_attention": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+        },
+    ),
+    tiny(
+        "gpt_oss",
+        "GptOssForCausalLM",
+        head_dim=16,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        sliding_window=5,
+        swiglu_limit=1.5,
+        rope_scaling={
+            "rope_type": "yarn",
+            "factor": 8.0,
+            "beta_fast": 32.0,
+            "beta_slow": 1.0,
+            "truncate": False,
+            "original_max_position_embeddings": 64,
+        },
+    ),
+    tiny("deepseek_v2", "DeepseekV2ForCausalLM", **LATENT, q_lora_rank=None, topk_method="greedy"),
+    tiny(
+        "deepseek_v2/stretched",
+        "DeepseekV2ForCausalLM",
+        **LATENT,
+        q_lora_rank=32,
+        rope_scaling={
+            "type": "yarn",
+            "factor": 4.0,
+            "beta_fast": 32,
+            "beta_slow": 1,
+            "mscale": 0.5,
+            "mscale_all_dim": 0.7,
+            "original_max_position_embeddings": 32,
+        },
     ),
 )

@@ -1,0 +1,66 @@
+"""Mellum 2: Qwen3-MoE's layers, some of which see a window only, with a rotation of each kind.
+
+Source: the model type `mellum` of transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.qwen3_moe import read_experts
+from export.architectures.shared import (
+    DECODER_RULES,
+    EXPERT_RULES,
+    GATED_MLP_RULES,
+    HEAD_NORM_RULES,
+    LAYER_TYPES,
+    read_attention,
+    read_decoder,
+    read_layer_rope,
+    read_layer_types,
+    read_norm,
+    read_window,
+)
+from export.config import Config
+from export.spec import DecoderSpec, Dense, FeedForward, GroupedQuery, Layer, QueryKeyNorm
+
+_MLP_TYPES: Final = ("sparse", "dense")
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("hidden_act", "silu")
+    config.require("attention_bias", False)
+    norm = read_norm(config)
+    kinds = read_layer_types(config, "layer_types", LAYER_TYPES, default=["full_attention"])
+    attention = {kind: _attention(config, kind) for kind in set(kinds)}
+    feed_forward: dict[str, FeedForward] = {
+        "sparse": read_experts(config, default_norm_topk_prob=True),
+        "dense": Dense(intermediate_size=config.integer("intermediate_size")),
+    }
+    mlps = read_layer_types(config, "mlp_layer_types", _MLP_TYPES, default=["sparse"])
+    return read_decoder(
+        config,
+        [
+            Layer(attention=attention[kind], feed_forward=feed_forward[mlp], norm=norm)
+            for kind, mlp in zip(kinds, mlps, strict=True)
+        ],
+    )
+
+
+def _attention(config: Config, kind: str) -> GroupedQuery:
+    return msgspec.structs.replace(
+        read_attention(config, rope=read_layer_rope(config, kind), default_head_dim=128),
+        query_key_norm=QueryKeyNorm(norm=read_norm(config), over="head"),
+        window=read_window(config, kind),
+    )
+
+
+FAMILY: Final = Family(
+    model_type="mellum",
+    class_name="MellumForCausalLM",
+    read_spec=read_spec,
+    rules=(*DECODER_RULES, *HEAD_NORM_RULES, *GATED_MLP_RULES, *EXPERT_RULES),
+    # A window that no layer has; how experts were balanced in training.
+    ignored=frozenset({"sliding_window", "rope_parameters", "router_aux_loss_coef"}),
+)

@@ -1,0 +1,106 @@
+"""Tensors that a checkpoint stores in few bits with scales beside them, read as one tensor each.
+
+MXFP4 (OCP Microscaling Formats 1.0, section 5.4): 32 values share a scale of 2^(byte - 127), a
+value is a sign, two bits of exponent and one of mantissa, and two of them share a byte, the first
+in the low bits. gpt-oss stores an expert matrix as `X_blocks` [..., out, in / 32, 16] and
+`X_scales` [..., out, in / 32]; unpacked it is `X` [..., in, out], as its other checkpoints hold it.
+
+FP8 with block scales (DeepSeek-V3, arXiv:2412.19437, section 3.3): `X` [out, in] in E4M3 and
+`X_scale_inv`, a factor for each block of 128 by 128.
+
+This module knows no file and no model.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+FP8_BLOCK: Final = 128
+
+_E2M1: Final = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], np.float32)
+_MXFP4_VALUES: Final = np.concatenate([_E2M1, -_E2M1])
+
+
+class Packing(msgspec.Struct, frozen=True, kw_only=True):
+    """How `X` is stored: names are X and a suffix, `shape` is that of X or None for no match."""
+
+    name: str
+    values_suffix: str
+    scales_suffix: str
+    values_dtype: str
+    scales_dtypes: frozenset[str]
+    shape: Callable[[Shape, Shape], Shape | None]
+    unpack: Callable[[Array, Array], Float32]
+
+
+def unpack_mxfp4(blocks: Array, scales: Array) -> Float32:
+    """Return [..., in, out] of blocks [..., out, in / 32, 16] and scales [..., out, in / 32]."""
+    codes = np.stack([blocks & np.uint8(0x0F), blocks >> np.uint8(4)], axis=-1)
+    values = _MXFP4_VALUES[codes.reshape(*blocks.shape[:-1], 32)]
+    scaled = np.ldexp(values, scales.astype(np.int32)[..., None] - 127)
+    return np.swapaxes(scaled.reshape(*blocks.shape[:-2], -1), -1, -2)
+
+
+def unpack_fp8(values: Array, scales: Array) -> Float32:
+    """Return [out, in] of values [out, in] and scales, one for each block of 128 by 128."""
+    rows, columns = values.shape
+    factors = scales.astype(np.float32).repeat(FP8_BLOCK, axis=0)[:rows]
+    return values.astype(np.float32) * factors.repeat(FP8_BLOCK, axis=1)[:, :columns]
+
+
+def find_packing(
+    name: str, tensors: Mapping[str, tuple[str, Shape]]
+) -> tuple[Packing, str, str] | None:
+    """Return how a tensor is packed, what it is called unpacked, and what its scales are called.
+
+    `tensors` holds dtype and shape of each by name.
+    """
+    dtype, _ = tensors[name]
+    for packing in _PACKINGS:
+        if dtype == packing.values_dtype and name.endswith(packing.values_suffix):
+            stem = name.removesuffix(packing.values_suffix)
+            scales = stem + packing.scales_suffix
+            if tensors.get(scales, ("", ()))[0] in packing.scales_dtypes:
+                return packing, stem, scales
+    return None
+
+
+def _mxfp4_shape(blocks: Shape, scales: Shape) -> Shape | None:
+    if len(blocks) < 3 or blocks[-1] != 16 or blocks[:-1] != scales:
+        return None
+    return (*blocks[:-3], blocks[-2] * 32, blocks[-3])
+
+
+def _fp8_shape(values: Shape, scales: Shape) -> Shape | None:
+    if len(values) != 2 or scales != tuple(-(-size // FP8_BLOCK) for size in values):
+        return None
+    return values
+
+
+_PACKINGS: Final = (
+    Packing(
+        name="MXFP4",
+        values_suffix="_blocks",
+        scales_suffix="_scales",
+        values_dtype="U8",
+        scales_dtypes=frozenset({"U8"}),
+        shape=_mxfp4_shape,
+        unpack=unpack_mxfp4,
+    ),
+    Packing(
+        name="FP8",
+        values_suffix="",
+        scales_suffix="_scale_inv",
+        values_dtype="F8_E4M3",
+        scales_dtypes=frozenset({"F32", "BF16"}),
+        shape=_fp8_shape,
+        unpack=unpack_fp8,
+    ),
+)
