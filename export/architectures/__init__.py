@@ -10,6 +10,8 @@ import msgspec
 
 from export.architectures import (
     deepseek_v2,
+    gemma2,
+    gemma3_text,
     gpt_oss,
     granitemoe,
     granitemoeshared,
@@ -48,6 +50,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     granitemoeshared.FAMILY,
     phimoe.FAMILY,
     starcoder2.FAMILY,
+    gemma2.FAMILY,
+    gemma3_text.FAMILY,
     grok_1.FAMILY,
 )
 

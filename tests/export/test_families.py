@@ -134,6 +134,32 @@ def test_a_biased_feed_forward_of_llama() -> None:
     check_refused("llama", "mlp_bias = True", mlp_bias=True)
 
 
+def test_more_than_two_experts_of_phimoe() -> None:
+    check_refused("phimoe", "num_experts_per_tok = 4; only 2", num_experts_per_tok=4)
+
+
+def test_another_activation_of_starcoder2() -> None:
+    check_refused("starcoder2", "hidden_act = 'gelu'; only 'gelu_py", hidden_act="gelu")
+
+
+def test_the_window_of_starcoder2() -> None:
+    check_refused("starcoder2", "sliding_window = 4096", sliding_window=4096)
+
+
+def test_the_code_that_grok_comes_with() -> None:
+    check_refused("grok-1", "auto_map", auto_map={"AutoModelForCausalLM": "modeling_grok1.Model"})
+
+
+def test_attention_of_gemma_that_looks_ahead() -> None:
+    check_refused(
+        "gemma3_text", "use_bidirectional_attention = True", use_bidirectional_attention=True
+    )
+
+
+def test_capped_scores_of_gemma3_which_transformers_does_not_cap() -> None:
+    check_refused("gemma3_text", "attn_logit_softcapping = 50.0", attn_logit_softcapping=50.0)
+
+
 def test_another_activation() -> None:
     check_refused("mistral", "hidden_act = 'relu'", hidden_act="relu")
 

@@ -30,6 +30,15 @@ def tiny(name: str, class_name: str, **config: Any) -> TinyModel:
     return TinyModel(name.replace("/", "-"), seed, config, base={**COMMON, **kind})
 
 
+GEMMA: Mapping[str, Any] = {
+    "head_dim": 32,
+    "hidden_act": None,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 16,
+    "sliding_window": 5,
+    "tie_word_embeddings": True,
+}
+
 GRANITE: Mapping[str, Any] = {
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
@@ -85,6 +94,23 @@ FAMILY_MODELS = (
     tiny("llama/biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
     tiny("llama/stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
     tiny("mistral", "MistralForCausalLM", head_dim=32, sliding_window=None),
+    tiny(
+        "gemma2",
+        "Gemma2ForCausalLM",
+        **GEMMA,
+        num_hidden_layers=3,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=4.0,
+    ),
+    tiny(
+        "gemma3_text",
+        "Gemma3ForCausalLM",
+        **GEMMA,
+        num_hidden_layers=4,
+        sliding_window_pattern=3,
+        rope_local_base_freq=100.0,
+        rope_scaling={"rope_type": "linear", "factor": 8.0},
+    ),
     tiny("granitemoe", "GraniteMoeForCausalLM", **GRANITE),
     tiny(
         "granitemoeshared",

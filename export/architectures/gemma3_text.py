@@ -1,0 +1,70 @@
+"""Gemma 3, text only: normalized heads, mostly windowed layers, a rotation for each kind of them.
+
+Source: Gemma 3 (arXiv:2503.19786) and the model type `gemma3_text` of transformers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.gemma2 import (
+    GEMMA_RULES,
+    read_gemma,
+    read_gemma_attention,
+    read_gemma_norm,
+)
+from export.architectures.shared import (
+    HEAD_NORM_RULES,
+    LAYER_TYPES,
+    read_layer_rope,
+    read_layer_types,
+    read_rope,
+)
+from export.config import Config
+from export.spec import DecoderSpec, GroupedQuery, QueryKeyNorm, Rope
+
+GLOBAL_THETA: Final = 1_000_000.0
+LOCAL_THETA: Final = 10_000.0
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    def attention(kind: str) -> GroupedQuery:
+        return msgspec.structs.replace(
+            read_gemma_attention(config, kind, rope=_read_rope(config, kind)),
+            query_key_norm=QueryKeyNorm(norm=read_gemma_norm(config), over="head"),
+        )
+
+    step = config.integer(
+        config.spelling("sliding_window_pattern", "_sliding_window_pattern"), default=6
+    )
+    pattern = ["sliding_attention"] * (step - 1) + ["full_attention"]
+    kinds = read_layer_types(config, "layer_types", LAYER_TYPES, default=pattern)
+    return read_gemma(config, attention, kinds)
+
+
+def _read_rope(config: Config, kind: str) -> Rope:
+    """Read one kind's rotation, spelled at the top or, by transformers 5, for each kind."""
+    if config.section("rope_parameters").has(kind):
+        return read_layer_rope(config, kind)
+    if kind == "full_attention":
+        return read_rope(config, default_theta=GLOBAL_THETA)
+    return Rope(theta=config.number("rope_local_base_freq", default=LOCAL_THETA))
+
+
+FAMILY: Final = Family(
+    model_type="gemma3_text",
+    class_name="Gemma3ForCausalLM",
+    read_spec=read_spec,
+    rules=(*GEMMA_RULES, *HEAD_NORM_RULES),
+    # How transformers keeps its cache; spellings of what was read under another name.
+    ignored=frozenset(
+        {
+            "cache_implementation",
+            "sliding_window",
+            "sliding_window_pattern",
+            "_sliding_window_pattern",
+            "rope_local_base_freq",
+        }
+    ),
+)
