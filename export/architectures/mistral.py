@@ -5,19 +5,23 @@ Source: Mistral 7B (arXiv:2310.06825) and the model type `mistral` of transforme
 
 from typing import Final
 
+import msgspec
+
 from export.architectures.family import Family
 from export.architectures.shared import (
     DECODER_RULES,
     GATED_MLP_RULES,
     read_attention,
     read_dense_decoder,
+    read_shared_window,
 )
 from export.config import Config
 from export.spec import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:
-    return read_dense_decoder(config, read_attention(config))
+    attention = msgspec.structs.replace(read_attention(config), window=read_shared_window(config))
+    return read_dense_decoder(config, attention)
 
 
 FAMILY: Final = Family(

@@ -5,6 +5,8 @@ Source: Mixtral of Experts (arXiv:2401.04088) and the model type `mixtral` of tr
 
 from typing import Final
 
+import msgspec
+
 from export.architectures.family import Family
 from export.architectures.shared import (
     DECODER_RULES,
@@ -12,6 +14,7 @@ from export.architectures.shared import (
     read_attention,
     read_decoder,
     read_norm,
+    read_shared_window,
 )
 from export.config import Config
 from export.spec import DecoderSpec, Layer, Router, SparseMoE
@@ -20,7 +23,9 @@ from export.spec import DecoderSpec, Layer, Router, SparseMoE
 def read_spec(config: Config) -> DecoderSpec:
     config.require("hidden_act", "silu")
     layer = Layer(
-        attention=read_attention(config),
+        attention=msgspec.structs.replace(
+            read_attention(config), window=read_shared_window(config)
+        ),
         feed_forward=SparseMoE(
             num_experts=config.integer("num_local_experts"),
             moe_intermediate_size=config.integer("intermediate_size"),

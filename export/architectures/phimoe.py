@@ -16,6 +16,7 @@ from export.architectures.shared import (
     UNNAMED_EXPERT_RULES,
     read_attention,
     read_decoder,
+    read_shared_window,
 )
 from export.config import Config
 from export.spec import DecoderSpec, Head, Layer, LayerNorm, SparseMixer, SparseMoE
@@ -28,7 +29,10 @@ def read_spec(config: Config) -> DecoderSpec:
     has_bias = config.boolean("attention_bias", default=False)
     layer = Layer(
         attention=msgspec.structs.replace(
-            read_attention(config), input_bias=has_bias, output_bias=has_bias
+            read_attention(config),
+            input_bias=has_bias,
+            output_bias=has_bias,
+            window=read_shared_window(config),
         ),
         feed_forward=SparseMoE(
             num_experts=config.integer("num_local_experts"),

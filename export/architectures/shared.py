@@ -165,6 +165,14 @@ def read_window(config: Config, kind: str) -> int | None:
     return config.integer("sliding_window") if kind == "sliding_attention" else None
 
 
+def read_shared_window(config: Config) -> int | None:
+    """Return the window that every layer has, None where it is absent or hides nothing."""
+    if not config.has("sliding_window"):
+        return None
+    window = config.integer("sliding_window")
+    return window if window < config.integer("max_position_embeddings") else None
+
+
 def read_layer_types(
     config: Config, key: str, implemented: Collection[str], *, default: Sequence[str]
 ) -> list[str]:

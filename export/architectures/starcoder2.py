@@ -15,6 +15,7 @@ from export.architectures.shared import (
     OUTPUT_BIAS_RULES,
     read_attention,
     read_decoder,
+    read_shared_window,
 )
 from export.config import Config
 from export.spec import DecoderSpec, Layer, LayerNorm, Ungated
@@ -28,7 +29,10 @@ def read_spec(config: Config) -> DecoderSpec:
     has_bias = config.boolean("use_bias", default=True)
     layer = Layer(
         attention=msgspec.structs.replace(
-            read_attention(config), input_bias=has_bias, output_bias=has_bias
+            read_attention(config),
+            input_bias=has_bias,
+            output_bias=has_bias,
+            window=read_shared_window(config),
         ),
         feed_forward=Ungated(
             intermediate_size=config.integer("intermediate_size"),

@@ -63,7 +63,13 @@ LATENT: Mapping[str, Any] = {
 }
 
 FAMILY_MODELS = (
-    tiny("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
+    tiny(
+        "mixtral",
+        "MixtralForCausalLM",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        sliding_window=9,
+    ),
     tiny("olmoe", "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=3, norm_topk_prob=False),
     tiny(
         "qwen2_moe",
@@ -94,6 +100,7 @@ FAMILY_MODELS = (
     tiny("llama/biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
     tiny("llama/stretched", "LlamaForCausalLM", rope_scaling={"type": "linear", "factor": 4.0}),
     tiny("mistral", "MistralForCausalLM", head_dim=32, sliding_window=None),
+    tiny("mistral/windowed", "MistralForCausalLM", sliding_window=5),
     tiny(
         "gemma2",
         "Gemma2ForCausalLM",
@@ -125,6 +132,7 @@ FAMILY_MODELS = (
         num_local_experts=4,
         num_experts_per_tok=2,
         router_jitter_noise=0.25,
+        sliding_window=128,
         attention_bias=True,
         lm_head_bias=True,
     ),
@@ -144,6 +152,7 @@ FAMILY_MODELS = (
     tiny(
         "starcoder2",
         "Starcoder2ForCausalLM",
+        sliding_window=7,
         hidden_act="gelu_pytorch_tanh",
         norm_epsilon=1e-5,
         rms_norm_eps=None,
