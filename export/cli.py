@@ -10,11 +10,13 @@ from types import FrameType
 from typing import TypedDict, Unpack, get_args
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
 from export.conventions import AUTOMATIC, NAMES, NONE
-from export.pipeline import ExportOptions, export_checkpoint
+from export.inspection import in_words
+from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
 from export.quantization.scheme import BITS, BLOCK_SIZES
 from inference.fim import FimOrder
 from inference.manifest import ModelManifest, Precision
@@ -29,13 +31,20 @@ class Options(TypedDict):
     fim_order: FimOrder | None
     context_length: int | None
     name: str | None
+    revision: str | None
 
 
 @click.command()
 @click.argument("source")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Package folder.")
 @click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path), help="Package folder."
+    "--inspect",
+    "is_inspection",
+    is_flag=True,
+    help="Only tell what SOURCE is and what a package of it would cost; no weight is read.",
 )
+@click.option("--json", "is_json", is_flag=True, help="With --inspect: print JSON.")
+@click.option("--revision", help="Branch, tag or commit of a Hugging Face id; default main.")
 @click.option("--precision", default="int4", show_default=True, type=click.Choice(list(BITS)))
 @click.option(
     "--block-size",
@@ -59,11 +68,25 @@ class Options(TypedDict):
 )
 @click.option("--context-length", type=int, help="Most tokens; default the model's, up to 32768.")
 @click.option("--name", help="What the package calls itself; default the source's name.")
-def export(source: str, output: Path, **options: Unpack[Options]) -> None:
+def export(
+    source: str,
+    output: Path | None,
+    *,
+    is_inspection: bool,
+    is_json: bool,
+    **options: Unpack[Options],
+) -> None:
     """Turn a checkpoint into a quantized model package.
 
     SOURCE is a folder with config.json and *.safetensors, or a Hugging Face id such as owner/name.
     """
+    if is_inspection:
+        inspection = inspect_checkpoint(source, ExportOptions(**options))
+        encoded = msgspec.json.format(msgspec.json.encode(inspection)).decode()
+        click.echo(encoded if is_json else in_words(inspection))
+        return
+    if output is None:
+        raise click.UsageError("Missing option '--output' / '-o'.")
     start = time.perf_counter()
     with _unwound_by_sigterm():
         manifest = _export_with_progress(source, output, ExportOptions(**options))

@@ -59,7 +59,7 @@ def complete_package(
         exporter_version=EXPORTER_VERSION,
         precision=scheme.precision,
         block_size=scheme.block_size if scheme.bits else None,
-        architecture=_architecture(identity.model_type, spec),
+        architecture=describe(identity.model_type, spec),
         parameters=Parameters(total=num_parameters(spec), active=num_active_parameters(spec)),
         context_length=identity.context_length,
         eos_token_ids=identity.eos_token_ids,
@@ -72,7 +72,8 @@ def complete_package(
     return manifest
 
 
-def _architecture(model_type: str, spec: DecoderSpec) -> Architecture:
+def describe(model_type: str, spec: DecoderSpec) -> Architecture:
+    """Return the figures of a spec that the engine and people want."""
     attention = spec.layers[0].attention
     sparse = [layer.feed_forward for layer in spec.layers]
     experts = [part for part in sparse if isinstance(part, SparseMoE)]

@@ -17,6 +17,7 @@ from export.conventions import AUTOMATIC, end_token_ids, fim_template, find_conv
 from export.decoder import build_decoder
 from export.errors import UnsupportedError
 from export.graph import DATA_FILE, GraphBuilder
+from export.inspection import Inspection, inspect
 from export.package import Identity, complete_package
 from export.placing import check_output, replacing
 from export.quantization.blockwise import Weight
@@ -52,7 +53,8 @@ Progress = Callable[[int, int], None]
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`fim` is the name of a convention, "auto" or "none".
 
-    `fim_order`, `context_length` and `name` are None where the checkpoint decides.
+    `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
+    a branch, tag or commit of a Hugging Face id.
     """
 
     precision: Precision = "int4"
@@ -61,6 +63,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     fim_order: FimOrder | None = None
     context_length: int | None = None
     name: str | None = None
+    revision: str | None = None
 
 
 def export_checkpoint(
@@ -72,7 +75,7 @@ def export_checkpoint(
     """
     check_output(output)
     scheme = find_scheme(options.precision, options.block_size)
-    found = find_source(source)
+    found = find_source(source, revision=options.revision)
     architecture, identity = _read_small_files(found, options)
     needed = slots(architecture.spec)
     check_scheme(scheme, needed)
@@ -92,6 +95,16 @@ def export_checkpoint(
         oracle_weights = dequantized(scheme_weights(scheme, needed, values))
         verify_package(folder, manifest, architecture.spec, oracle_weights)
     return manifest
+
+
+def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
+    """Describe a folder or a Hugging Face id without reading, or fetching, a weight.
+
+    Raises an ExportError where it could not be exported, as far as the small files tell.
+    """
+    found = find_source(source, revision=options.revision)
+    architecture, identity = _read_small_files(found, options)
+    return inspect(found, architecture, identity, block_size=options.block_size)
 
 
 def _read_small_files(

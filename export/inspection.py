@@ -1,0 +1,187 @@
+"""Say what a checkpoint is and what a package of it would cost, without reading a weight.
+
+Only config, tokenizer and the headers of the safetensors files are read; of a Hugging Face id only
+the small files are fetched.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Final
+
+import msgspec
+
+from export.architectures import Architecture
+from export.checkpoint import INDEX_FILE, SINGLE_FILE, PackedEntry, open_checkpoint
+from export.errors import ExportError
+from export.package import Identity, describe
+from export.quantization.scheme import BITS, FULL, Scheme, check_scheme, find_scheme
+from export.source import CheckpointSource
+from export.spec import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
+from export.tensors import plan
+from inference.fim import FimTemplate
+from inference.manifest import TOKENIZER_FILE
+from inference.manifest import Architecture as Figures
+
+_FLOAT_BYTES: Final = 4
+_PAGE_BYTES: Final = 4096
+
+
+class PackageSize(msgspec.Struct, frozen=True, kw_only=True):
+    """`num_bytes` is None where the block size does not fit the model, as `problem` says."""
+
+    num_bytes: int | None
+    problem: str | None
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """`tensors` says whether the weights are there and are the model's; None where not looked at.
+
+    `cache_bytes` are the keys and values of one session over `context_length` tokens.
+    """
+
+    name: str
+    revision: str | None
+    architecture: Figures
+    layers: tuple[str, ...]
+    parameters: int
+    active_parameters: int
+    packages: dict[str, PackageSize]
+    context_length: int
+    cache_bytes: int
+    fim: FimTemplate | None
+    eos_token_ids: tuple[int, ...]
+    tensors: str | None
+
+
+def inspect(
+    found: CheckpointSource, architecture: Architecture, identity: Identity, *, block_size: int
+) -> Inspection:
+    """Describe a checkpoint whose small files were read already."""
+    spec = architecture.spec
+    figures = describe(identity.model_type, spec)
+    tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
+    documents = (found.folder / TOKENIZER_FILE).stat().st_size
+    return Inspection(
+        name=found.name,
+        revision=found.revision,
+        architecture=figures,
+        layers=tuple(_runs([_words(layer) for layer in spec.layers])),
+        parameters=num_parameters(spec),
+        active_parameters=num_active_parameters(spec),
+        packages={
+            name: _package_size(find_scheme(name, block_size), slots(spec), documents + tables)
+            for name in BITS
+        },
+        context_length=identity.context_length,
+        cache_bytes=identity.context_length * cache_bytes_per_token(figures),
+        fim=identity.fim,
+        eos_token_ids=identity.eos_token_ids,
+        tensors=_tensors(found, architecture),
+    )
+
+
+def cache_bytes_per_token(figures: Figures) -> int:
+    """Return what keys and values of one token take in all layers, in float32."""
+    per_layer = 2 * figures.num_key_value_heads * figures.head_dim * _FLOAT_BYTES
+    return figures.num_hidden_layers * per_layer
+
+
+def slot_bytes(scheme: Scheme, slot: Slot) -> int:
+    """Return what a tensor takes in a package: its values, and a scale for each block.
+
+    Both begin at a page boundary, which costs half a page on average.
+    """
+    num_values = prod(slot.shape)
+    bits = scheme.bits.get(slot.role, FULL)
+    if bits == FULL:
+        return num_values * _FLOAT_BYTES + _PAGE_BYTES // 2
+    scales = num_values // scheme.block_size * _FLOAT_BYTES
+    return num_values * bits // 8 + scales + _PAGE_BYTES
+
+
+def in_words(inspection: Inspection) -> str:
+    """Return the page that is shown to people."""
+    figures = inspection.architecture
+    revision = f" at {inspection.revision}" if inspection.revision else ""
+    lines = [
+        f"{inspection.name}{revision}: {figures.model_type}",
+        f"  layers      {figures.num_hidden_layers} of hidden size {figures.hidden_size}",
+        *(f"              {words}" for words in inspection.layers),
+        f"  vocabulary  {figures.vocab_size} tokens",
+        f"  parameters  {_millions(inspection.parameters)}",
+        f"  active      {_millions(inspection.active_parameters)} for each token",
+        *(_package_line(name, size) for name, size in inspection.packages.items()),
+        f"  cache       {_megabytes(inspection.cache_bytes)} beside the package",
+        f"  context     {inspection.context_length} tokens",
+        f"  holes       {_holes(inspection.fim)}",
+        f"  ends        {', '.join(map(str, inspection.eos_token_ids))}",
+        f"  weights     {inspection.tensors or 'not looked at'}",
+    ]
+    return "\n".join(lines)
+
+
+def _package_size(scheme: Scheme, needed: Mapping[str, Slot], others: int) -> PackageSize:
+    try:
+        check_scheme(scheme, needed)
+    except ExportError as error:
+        return PackageSize(num_bytes=None, problem=str(error))
+    weights = sum(slot_bytes(scheme, slot) for slot in needed.values())
+    return PackageSize(num_bytes=weights + others, problem=None)
+
+
+def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
+    """Hold the headers of weights that are here against the model."""
+    if not any((found.folder / name).is_file() for name in (SINGLE_FILE, INDEX_FILE)):
+        return None if found.revision else "no safetensors file in the folder"
+    spec: DecoderSpec = architecture.spec
+    aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
+    try:
+        tensors = open_checkpoint(found.folder).tensors
+        plan(architecture.family.rules, tensors, slots(spec), aliases=aliases)
+    except ExportError as error:
+        return str(error)
+    stored = [
+        entry.values if isinstance(entry, PackedEntry) else entry for entry in tensors.values()
+    ]
+    dtypes = ", ".join(sorted({entry.dtype for entry in stored}))
+    return f"{len(tensors)} tensors of {dtypes}, each with its place"
+
+
+def _words(part: object) -> str:
+    """Write a value of the spec as its type and figures, however deep."""
+    match part:
+        case msgspec.Struct():
+            fields = {name: getattr(part, name) for name in part.__struct_fields__}
+            inner = ", ".join(
+                f"{name} {_words(value)}" for name, value in fields.items() if value is not None
+            )
+            return f"{type(part).__name__}({inner})" if inner else type(part).__name__
+        case _:
+            return str(part)
+
+
+def _runs(words: list[str]) -> list[str]:
+    """Say once what is the same in neighbouring layers."""
+    starts = [index for index, word in enumerate(words) if index == 0 or word != words[index - 1]]
+    ends = [*starts[1:], len(words)]
+    return [
+        f"{start}: {words[start]}" if end == start + 1 else f"{start} to {end - 1}: {words[start]}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _package_line(name: str, size: PackageSize) -> str:
+    text = size.problem if size.num_bytes is None else _megabytes(size.num_bytes)
+    return f"  {name:<11} {text}"
+
+
+def _holes(fim: FimTemplate | None) -> str:
+    return f"{fim.convention}, {fim.order}" if fim else "none: no known convention"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f}M"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

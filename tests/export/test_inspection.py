@@ -1,0 +1,125 @@
+"""inspection: what is told before an export is what the export then gives."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from export.cli import export
+from export.errors import UnsupportedError
+from export.inspection import Inspection, in_words
+from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
+from inference.manifest import Precision
+from tests.support.exported import no_progress
+from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+
+ROOT = Path(__file__).parent.parent.parent
+BOOTSTRAP = ROOT / "training" / "checkpoints" / "bootstrap"
+
+
+def inspected(folder: Path, model: TinyModel = TINY_MODELS[0], **options: int) -> Inspection:
+    checkpoint = write_tiny_checkpoint(folder / "tiny", model)
+    return inspect_checkpoint(str(checkpoint), ExportOptions(**{"block_size": 32} | options))
+
+
+@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_path: Path) -> None:
+    config = {"hidden_size": 128, "moe_intermediate_size": 256, "num_experts": 16}
+    model = TinyModel("larger", 1, config | {"tie_word_embeddings": tied})
+    told = inspected(tmp_path, model)
+    options = ExportOptions(precision=precision, block_size=32)
+    package = tmp_path / "package"
+    manifest = export_checkpoint(str(tmp_path / "tiny"), package, options, progress=no_progress)
+    size = told.packages[precision].num_bytes
+    assert size is not None
+    # The graph itself and the pages that weights begin at count in a model as small as this.
+    assert size == pytest.approx(sum(entry.size for entry in manifest.files.values()), rel=0.05)
+    assert (told.parameters, told.active_parameters) == (
+        manifest.parameters.total,
+        manifest.parameters.active,
+    )
+    assert told.architecture == manifest.architecture
+    assert (told.fim, told.eos_token_ids) == (manifest.fim, manifest.eos_token_ids)
+
+
+def test_the_size_of_the_model_that_ships() -> None:
+    told = inspect_checkpoint(str(BOOTSTRAP), ExportOptions())
+    shipped = ROOT / "inference" / "default_model"
+    size = sum((shipped / path).stat().st_size for path in ("model.onnx.data", "tokenizer.json"))
+    assert told.packages["int4"].num_bytes == pytest.approx(size, rel=0.02)
+
+
+def test_the_cache_is_that_of_the_engine(tmp_path: Path) -> None:
+    told = inspected(tmp_path, context_length=100)
+    assert told.cache_bytes == 2 * 2 * 2 * 16 * 100 * 4  # kinds, layers, heads, head_dim, tokens
+
+
+def test_no_weight_is_read(tmp_path: Path) -> None:
+    """Behind the header is nothing that an export would take for numbers."""
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    weights = checkpoint / "model.safetensors"
+    header = weights.read_bytes()[:8]
+    length = 8 + int.from_bytes(header, "little")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:length] + b"\xff" * (len(content) - length))  # no number at all
+    told = inspect_checkpoint(str(checkpoint), ExportOptions(block_size=32))
+    assert told.tensors == "45 tensors of F32, each with its place"
+
+
+def test_weights_that_are_not_the_models(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TINY_MODELS[0])
+    config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    (checkpoint / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    told = inspect_checkpoint(str(checkpoint), ExportOptions())
+    assert told.tensors is not None
+    assert "has no place in this model" in told.tensors
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    (checkpoint / "model.safetensors").unlink()
+    told = inspect_checkpoint(str(checkpoint), ExportOptions())
+    assert told.tensors == "no safetensors file in the folder"
+
+
+def test_a_block_that_does_not_divide_costs_its_line_only(tmp_path: Path) -> None:
+    told = inspected(tmp_path, block_size=128)
+    assert told.packages["f32"].num_bytes is not None
+    assert told.packages["int4"].num_bytes is None
+    assert "which block size 128 does not divide" in str(told.packages["int4"].problem)
+
+
+def test_a_model_that_is_not_implemented(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="model_type = 'mystery'"):
+        inspected(tmp_path, TinyModel("mystery", 1, {"model_type": "mystery"}))
+
+
+def test_layers_that_are_alike_are_told_once(tmp_path: Path) -> None:
+    words = in_words(inspected(tmp_path, TINY_MODELS[3]))
+    assert "0 to 1: Layer(" in words
+    assert "2: Layer(" in words
+    assert "SparseMoE(num_experts 4" in words
+    assert "qwen, psm" in words
+
+
+def test_a_model_without_holes_is_told(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    told = inspect_checkpoint(str(checkpoint), ExportOptions(fim="none"))
+    assert "none: no known convention" in in_words(told)
+
+
+def test_the_command_prints_words_or_json(tmp_path: Path) -> None:
+    checkpoint = str(write_tiny_checkpoint(tmp_path / "tiny"))
+    words = CliRunner().invoke(export, ["--inspect", checkpoint], catch_exceptions=False).output
+    assert words.startswith("tiny: qwen3_moe\n")
+    arguments = ["--inspect", "--json", checkpoint, "--context-length", "64"]
+    found = json.loads(CliRunner().invoke(export, arguments, catch_exceptions=False).output)
+    assert (found["name"], found["context_length"], found["parameters"]) == ("tiny", 64, 109_440)
+    assert list(tmp_path.iterdir()) == [tmp_path / "tiny"]
+
+
+def test_an_export_needs_a_place(tmp_path: Path) -> None:
+    checkpoint = str(write_tiny_checkpoint(tmp_path / "tiny"))
+    assert "Missing option '--output'" in CliRunner().invoke(export, [checkpoint]).output
