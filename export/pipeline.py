@@ -150,7 +150,8 @@ def _open_values(found: CheckpointSource, architecture: Architecture) -> Mapping
     checkpoint = open_checkpoint(found.fetch_weights())
     needed = slots(architecture.spec)
     aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
-    assigned = plan(architecture.family.rules, checkpoint.tensors, needed, aliases=aliases)
+    names = architecture.family.used(checkpoint.tensors, architecture.spec)
+    assigned = plan(architecture.family.rules, names, needed, aliases=aliases)
     values = slot_values(checkpoint, assigned, needed)
     check_copies(checkpoint, assigned)
     return values

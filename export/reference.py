@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.rope import Rope, rope_tables
+from export.routers import ScoredRouter, choose_experts
 from export.spec import (
     Activation,
     Attention,
@@ -30,15 +31,12 @@ from export.spec import (
     Norm,
     QueryKeyNorm,
     RmsNorm,
-    Router,
     SharedExpert,
-    SparseMixer,
     SparseMoE,
     Ungated,
 )
 
 Array = npt.NDArray[np.floating[Any]]
-Integers = npt.NDArray[np.int64]
 
 
 Observer = Callable[[str, int | None, Array], None]
@@ -298,7 +296,9 @@ def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
 
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
     logits = _project(slots, "router", x, bias=moe.router.bias)
-    expert_ids, expert_weights = _chosen(moe.router, logits)
+    has_correction = isinstance(moe.router, ScoredRouter) and moe.router.correction
+    correction = slots["router_correction"] if has_correction else 0.0
+    expert_ids, expert_weights = choose_experts(moe.router, logits, correction)
     gate, up, down = slots["gate"], slots["up"], slots["down"]
     gate_bias, up_bias, down_bias = (
         slots[f"{name}_bias"] if moe.bias else np.zeros((moe.num_experts, 1), x.dtype)
@@ -325,38 +325,6 @@ def _shared(shared: SharedExpert, slots: Slots, x: Array) -> Array:
     if shared.gate == "none":
         return out
     return out / (1.0 + np.exp(-slots.product("router", x)))
-
-
-def _chosen(router: Router | SparseMixer, logits: Array) -> tuple[Integers, Array]:
-    """Return the chosen experts and their weights, both [num_tokens, num_experts_per_tok]."""
-    match router:
-        case Router():
-            return _route(router, logits)
-        case SparseMixer():
-            return _mix_sparsely(router, logits)
-
-
-def _mix_sparsely(router: SparseMixer, logits: Array) -> tuple[Integers, Array]:
-    expert_ids = np.argsort(-logits, axis=-1, kind="stable")[:, : router.num_experts_per_tok]
-    left, weights = logits, list[Array]()
-    for ids in np.split(expert_ids, router.num_experts_per_tok, axis=-1):
-        best = np.take_along_axis(left, ids, axis=-1)
-        is_far = (best - logits) / np.maximum(np.abs(logits), best) > 2 * router.jitter
-        near = _softmax(np.where(is_far, -np.inf, left))
-        weights.append(np.take_along_axis(near, ids, axis=-1))
-        left = left.copy()
-        np.put_along_axis(left, ids, -np.inf, axis=-1)
-    return expert_ids, np.concatenate(weights, axis=-1)
-
-
-def _route(router: Router, logits: Array) -> tuple[Integers, Array]:
-    scores = _softmax(logits)
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    expert_ids = order[:, : router.num_experts_per_tok]
-    weights = np.take_along_axis(scores, expert_ids, axis=-1)
-    if router.renormalize:
-        weights = weights / weights.sum(axis=-1, keepdims=True)
-    return expert_ids, weights
 
 
 def _activated(activation: Activation, x: Array) -> Array:

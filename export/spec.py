@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from export.rope import Rope
+from export.routers import AnyRouter, ScoredRouter
 
 SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm", "bias"]
 
@@ -121,18 +122,6 @@ class Ungated(msgspec.Struct, frozen=True, kw_only=True):
     bias: bool
 
 
-class Router(msgspec.Struct, frozen=True, kw_only=True):
-    """Softmax over all experts, then the best `num_experts_per_tok`.
-
-    `renormalize` scales the weights of the chosen ones to a sum of one. `bias` is added to the
-    logits.
-    """
-
-    num_experts_per_tok: int
-    renormalize: bool
-    bias: bool = False
-
-
 class ClampedSwiglu(msgspec.Struct, frozen=True, kw_only=True):
     """gate * sigmoid(alpha * gate) * (up + 1), cut off at `limit`, gate above and up on both sides.
 
@@ -141,18 +130,6 @@ class ClampedSwiglu(msgspec.Struct, frozen=True, kw_only=True):
 
     alpha: float
     limit: float
-
-
-class SparseMixer(msgspec.Struct, frozen=True, kw_only=True):
-    """The best two experts, each weighted against those that come near it (arXiv:2409.12136).
-
-    The first one's weight is its softmax over the experts whose logit l has
-    (best - l) / max(|l|, best) <= 2 * jitter; the second one's is the same without the first.
-    """
-
-    jitter: float
-    num_experts_per_tok: Literal[2] = 2
-    bias: Literal[False] = False
 
 
 class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +147,7 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
 
     num_experts: int
     moe_intermediate_size: int
-    router: Router | SparseMixer
+    router: AnyRouter
     shared: SharedExpert | None = None
     activation: Activation | ClampedSwiglu = "silu"
     bias: bool = False
@@ -368,6 +345,8 @@ def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
     found: dict[str, Slot] = {}
     if moe.router.bias:
         found["moe.router_bias"] = _slot("bias", moe.num_experts)
+    if isinstance(moe.router, ScoredRouter) and moe.router.correction:
+        found["moe.router_correction"] = _slot("bias", moe.num_experts)
     if moe.bias:
         sizes = {"gate": moe.moe_intermediate_size, "up": moe.moe_intermediate_size, "down": hidden}
         found |= {

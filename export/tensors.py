@@ -40,6 +40,7 @@ class Rule(msgspec.Struct, frozen=True):
     `{layer}` and the like stand for one number each. `stack` names the number by which several
     tensors are stacked, in order, into one slot; "" means one tensor a slot. A tensor may be
     `transposed`, its last two axes exchanged, and several slots may have a `share` of it each.
+    It may be stored with a first axis of size one, which the slot lacks.
     """
 
     pattern: str
@@ -47,6 +48,7 @@ class Rule(msgspec.Struct, frozen=True):
     stack: str = ""
     share: Share | None = None
     transposed: bool = False
+    has_leading_one: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,13 +146,15 @@ def stored_shape(rule: Rule | None, shape: Sequence[int]) -> tuple[int, ...]:
         stored[rule.share.axis] *= rule.share.num_shares
     if rule.transposed:
         stored[-2:] = reversed(stored[-2:])
-    return tuple(stored)
+    return (1, *stored) if rule.has_leading_one else tuple(stored)
 
 
 def taken(rule: Rule | None, values: Array) -> Array:
     """Return what a slot takes of a tensor, all of it without a rule."""
     if rule is None:
         return values
+    if rule.has_leading_one:
+        values = values[0]
     if rule.transposed:
         values = np.swapaxes(values, -1, -2)
     match rule.share:

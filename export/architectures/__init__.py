@@ -10,8 +10,11 @@ import msgspec
 
 from export.architectures import (
     deepseek_v2,
+    deepseek_v3,
+    ernie4_5_moe,
     gemma2,
     gemma3_text,
+    glm4_moe,
     gpt_oss,
     granitemoe,
     granitemoeshared,
@@ -39,6 +42,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     mellum.FAMILY,
     gpt_oss.FAMILY,
     deepseek_v2.FAMILY,
+    deepseek_v3.FAMILY,
+    glm4_moe.FAMILY,
+    ernie4_5_moe.FAMILY,
     mixtral.FAMILY,
     olmoe.FAMILY,
     qwen2_moe.FAMILY,

@@ -6,82 +6,52 @@ Source: DeepSeek-V2 (arXiv:2405.04434) and the model type `deepseek_v2` of trans
 from typing import Final
 
 from export.architectures.family import Family
-from export.architectures.latent import LATENT_RULES, read_latent_attention
-from export.architectures.shared import (
-    DECODER_RULES,
-    EXPERT_RULES,
-    GATED_MLP_RULES,
-    SHARED_EXPERTS_RULES,
-    read_decoder,
-    read_norm,
+from export.architectures.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
+from export.architectures.routed import (
+    IGNORED_KEYS,
+    ROUTED_RULES,
+    read_groups,
+    read_routed_decoder,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Dense, Layer, Router, SharedExpert, SparseMoE
+from export.routers import Router, ScoredRouter
+from export.spec import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:
-    config.require("hidden_act", "silu")
-    config.require("mlp_bias", False)
-    config.require("moe_layer_freq", 1)
-    norm = read_norm(config)
-    attention = read_latent_attention(config)
-    experts = _experts(config)
-    dense = Dense(intermediate_size=config.integer("intermediate_size"))
-    num_dense = config.integer("first_k_dense_replace", default=0, minimum=0)
-    return read_decoder(
+    return read_routed_decoder(
         config,
-        [
-            Layer(
-                attention=attention,
-                feed_forward=dense if index < num_dense else experts,
-                norm=norm,
-            )
-            for index in range(config.integer("num_hidden_layers"))
-        ],
+        read_latent_attention(config),
+        _router(config),
+        default_first_dense=0,
+        default_shared=2,
     )
 
 
-def _experts(config: Config) -> SparseMoE:
-    size = config.integer("moe_intermediate_size")
-    num_shared = config.integer("n_shared_experts", default=2)
-    return SparseMoE(
-        num_experts=config.integer(config.spelling("n_routed_experts", "num_experts")),
-        moe_intermediate_size=size,
-        router=_router(config),
-        shared=SharedExpert(intermediate_size=num_shared * size, gate="none"),
-    )
-
-
-def _router(config: Config) -> Router:
+def _router(config: Config) -> Router | ScoredRouter:
     config.require("scoring_func", "softmax")
     config.require("norm_topk_prob", False)
-    config.require("topk_method", "greedy")
-    return Router(num_experts_per_tok=config.integer("num_experts_per_tok"), renormalize=False)
+    config.require("topk_method", "greedy", "group_limited_greedy")
+    num_chosen = config.integer("num_experts_per_tok")
+    scale = config.number("routed_scaling_factor", default=1.0)
+    has_groups = config.text("topk_method", default="greedy") == "group_limited_greedy"
+    groups = read_groups(config, score="best") if has_groups else None
+    if groups is None and scale == 1.0:
+        return Router(num_experts_per_tok=num_chosen, renormalize=False)
+    return ScoredRouter(
+        num_experts_per_tok=num_chosen,
+        score="softmax",
+        renormalize=False,
+        scale=scale,
+        correction=False,
+        groups=groups,
+    )
 
 
 FAMILY: Final = Family(
     model_type="deepseek_v2",
     class_name="DeepseekV2ForCausalLM",
     read_spec=read_spec,
-    rules=(
-        *(rule for rule in DECODER_RULES if "self_attn" not in rule.pattern),
-        *LATENT_RULES,
-        *GATED_MLP_RULES,
-        *EXPERT_RULES,
-        *SHARED_EXPERTS_RULES,
-    ),
-    # How experts were balanced and spread in training; sizes that follow from others.
-    ignored=frozenset(
-        {
-            "aux_loss_alpha",
-            "ep_size",
-            "head_dim",
-            "pretraining_tp",
-            "qk_head_dim",
-            "router_aux_loss_coef",
-            "seq_aux",
-            "n_group",
-            "topk_group",
-        }
-    ),
+    rules=(*OTHER_RULES, *LATENT_RULES, *ROUTED_RULES),
+    ignored=IGNORED_KEYS,
 )

@@ -20,7 +20,8 @@ from export.architectures.shared import (
     read_window,
 )
 from export.config import Config
-from export.spec import ClampedSwiglu, DecoderSpec, GroupedQuery, Layer, Router, SparseMoE
+from export.routers import Router
+from export.spec import ClampedSwiglu, DecoderSpec, GroupedQuery, Layer, SparseMoE
 from export.tensors import Rule, Share
 
 

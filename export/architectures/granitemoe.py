@@ -18,7 +18,8 @@ from export.architectures.shared import (
     read_norm,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Head, Layer, Residual, Router, SharedExpert, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Head, Layer, Residual, SharedExpert, SparseMoE
 from export.tensors import Rule, Share
 
 

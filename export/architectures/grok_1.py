@@ -12,7 +12,8 @@ import msgspec
 from export.architectures.family import Family
 from export.architectures.shared import read_attention, read_decoder, read_norm
 from export.config import Config
-from export.spec import DecoderSpec, Head, Layer, Residual, Router, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Head, Layer, Residual, SparseMoE
 from export.tensors import Rule
 
 PUBLISHED_THETA: Final = 10_000.0

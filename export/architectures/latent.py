@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.shared import read_rope
+from export.architectures.shared import DECODER_RULES, read_rope
 from export.config import Config
 from export.rope import Rope, Yarn
 from export.spec import Latent, RmsNorm
@@ -27,6 +27,9 @@ LATENT_RULES: Final = tuple(
         ("o_proj", "output"),
     )
 )
+
+OTHER_RULES: Final = tuple(rule for rule in DECODER_RULES if ".self_attn." not in rule.pattern)
+"""What these families share with others: all but attention."""
 
 
 def read_latent_attention(config: Config) -> Latent:

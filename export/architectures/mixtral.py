@@ -17,7 +17,8 @@ from export.architectures.shared import (
     read_shared_window,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Layer, Router, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Layer, SparseMoE
 
 
 def read_spec(config: Config) -> DecoderSpec:

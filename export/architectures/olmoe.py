@@ -17,7 +17,8 @@ from export.architectures.shared import (
     read_norm,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Layer, QueryKeyNorm, Router, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Layer, QueryKeyNorm, SparseMoE
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -19,7 +19,8 @@ from export.architectures.shared import (
     read_shared_window,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Head, Layer, LayerNorm, SparseMixer, SparseMoE
+from export.routers import SparseMixer
+from export.spec import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
 from export.tensors import Rule
 
 

@@ -20,7 +20,8 @@ from export.architectures.shared import (
     sparse_layers,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Dense, Layer, Router, SharedExpert, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Dense, Layer, SharedExpert, SparseMoE
 from export.tensors import Rule
 
 

@@ -20,7 +20,8 @@ from export.architectures.shared import (
     sparse_layers,
 )
 from export.config import Config
-from export.spec import DecoderSpec, Dense, Layer, QueryKeyNorm, Router, SparseMoE
+from export.routers import Router
+from export.spec import DecoderSpec, Dense, Layer, QueryKeyNorm, SparseMoE
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -221,25 +221,39 @@ def read_attention(
     )
 
 
-def read_rope(config: Config, *, default_theta: float | None = None) -> Rope:
-    """Read the rotation's base and scaling.
+def read_rope(
+    config: Config, *, default_theta: float | None = None, default_share: float | None = None
+) -> Rope:
+    """Read the rotation's base, scaling and, with a `default_share`, its share of a head.
 
     They are spelled at the top and in `rope_scaling` or, by transformers 5, in `rope_parameters`.
     """
-    config.require("partial_rotary_factor", 1.0)
     parameters = config.section("rope_parameters")
     older = config.section("rope_scaling")
     at_the_top = config.has("rope_theta") or not parameters.has("rope_theta")
     theta = (config if at_the_top else parameters).number("rope_theta", default=default_theta)
     scaling = _read_scaling(older if config.has("rope_scaling") else parameters)
+    share = _read_share(config, parameters, default_share)
     older.refuse_unread(ignored={"type"})
     parameters.refuse_unread(ignored={"rope_theta", "type"})
-    return Rope(theta=theta, scaling=scaling)
+    return Rope(theta=theta, scaling=scaling, share=share)
+
+
+def _read_share(config: Config, parameters: Config, default: float | None) -> float:
+    if default is None:
+        config.require("partial_rotary_factor", 1.0)
+        parameters.require("partial_rotary_factor", 1.0)
+        return 1.0
+    is_at_the_top = config.has("partial_rotary_factor")
+    return (config if is_at_the_top else parameters).number(
+        "partial_rotary_factor", default=default
+    )
 
 
 def read_layer_rope(config: Config, kind: str) -> Rope:
     """Read the rotation of one kind of layers, where `rope_parameters` holds one for each."""
     parameters = config.section("rope_parameters").section(kind)
+    parameters.require("partial_rotary_factor", 1.0)
     rope = Rope(theta=parameters.number("rope_theta"), scaling=_read_scaling(parameters))
     parameters.refuse_unread(ignored={"type"})
     return rope
@@ -248,7 +262,6 @@ def read_layer_rope(config: Config, kind: str) -> Rope:
 def _read_scaling(config: Config) -> RopeScaling | None:
     key = config.spelling("rope_type", "type")
     config.require(key, "default", "linear", "llama3", "yarn")
-    config.require("partial_rotary_factor", 1.0)
     match config.text(key, default="default"):
         case "linear":
             return LinearScaling(factor=config.number("factor"))

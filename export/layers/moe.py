@@ -19,7 +19,8 @@ from export.layers.linear import INT8_ACTIVATIONS, linear, vector
 from export.layers.routing import expert_weights, sum_over_experts
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.quantization.moe_packing import interleave
-from export.spec import Activation, ClampedSwiglu, Router, SparseMixer, SparseMoE
+from export.routers import AnyRouter, Router, ScoredRouter, SparseMixer
+from export.spec import Activation, ClampedSwiglu, SparseMoE
 
 Biases = tuple[Value | None, Value | None]
 """Of gate and up, rows interleaved as theirs, and of down."""
@@ -32,11 +33,12 @@ def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: 
     logits = linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])
     biases = _biases(graph, spec, weights)
+    own = _own_weights(graph, spec.router, weights, logits)
     match gate_up, weights["down"]:
         case Float(), Float() as down:
-            return _float_experts(graph, spec, (x, logits), (gate_up, down), biases)
+            return _float_experts(graph, spec, (x, logits, own), (gate_up, down), biases)
         case Quantized(), Quantized() as down:
-            return _quantized_experts(graph, spec, (x, logits), (gate_up, down), biases)
+            return _quantized_experts(graph, spec, (x, logits, own), (gate_up, down), biases)
         case _:
             raise AssertionError("the experts of a layer come from one scheme")
 
@@ -54,21 +56,21 @@ def _biases(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight])
 def _float_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
-    x_and_logits: tuple[Value, Value],
+    x_and_routing: tuple[Value, Value, Value | None],
     matrices_of_experts: tuple[Float, Float],
     biases: Biases,
 ) -> Value:
-    x, logits = x_and_logits
+    x, logits, own = x_and_routing
     gate_up, down = (graph.weight(matrix.values) for matrix in matrices_of_experts)
     matrices = [gate_up, biases[0], down, biases[1]]
-    scores, total = _normalized_routing(graph, spec.router, logits)
+    scores, total = _normalized_routing(graph, spec.router, logits, own)
     inputs = [x, _per_token(graph, spec, scores), *matrices]
     mixed = _experts(graph, "MoE", spec, inputs, normalize_routing_weights=1)
     return mixed if total is None else graph.op("Mul", mixed, total)
 
 
 def _normalized_routing(
-    graph: GraphBuilder, router: Router | SparseMixer, logits: Value
+    graph: GraphBuilder, router: AnyRouter, logits: Value, own: Value | None
 ) -> tuple[Value, Value | None]:
     """Return logits whose chosen softmax is in proportion to the weights, and what those sum to.
 
@@ -79,52 +81,69 @@ def _normalized_routing(
             return logits, None
         case Router():
             return logits, _sum_of_weights(graph, router, logits)
-        case SparseMixer():
-            weights = expert_weights(graph, router, logits)
+        case ScoredRouter() | SparseMixer():
+            assert own is not None
             smallest = graph.constant(np.array(1e-30, np.float32))
-            scores = graph.op("Log", graph.op("Max", weights, smallest))
-            return scores, sum_over_experts(graph, weights)
+            scores = graph.op("Log", graph.op("Max", own, smallest))
+            return scores, sum_over_experts(graph, own)
 
 
 def _quantized_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
-    x_and_logits: tuple[Value, Value],
+    x_and_routing: tuple[Value, Value, Value | None],
     matrices_of_experts: tuple[Quantized, Quantized],
     biases: Biases,
 ) -> Value:
-    x, logits = x_and_logits
+    x, logits, own = x_and_routing
     gate_up, down = matrices_of_experts
-    tokens = _per_token(graph, spec, logits)
+    tokens = _per_token(graph, spec, logits if own is None else own)
     matrices = [
         *(graph.weight(gate_up.data), graph.weight(gate_up.scales), biases[0]),
         *(graph.weight(down.data), graph.weight(down.scales), biases[1]),
     ]
     inputs = [x, tokens, *matrices]
-    own_weights = _own_weights(graph, spec, tokens)
-    if own_weights is not None:
-        inputs += [None] * (14 - len(inputs)) + [own_weights]
+    mixing = _mixing_weights(graph, spec.router, tokens)
+    if mixing is not None:
+        inputs += [None] * (14 - len(inputs)) + [mixing]
     return _experts(
         graph,
         "QMoE",
         spec,
         inputs,
-        normalize_routing_weights=int(own_weights is None),
+        normalize_routing_weights=int(mixing is None),
         expert_weight_bits=down.bits,
         block_size=down.block_size,
         accuracy_level=INT8_ACTIVATIONS,
     )
 
 
-def _own_weights(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value | None:
-    """Return the weights of all experts where those of the chosen ones do not sum to one."""
-    match spec.router:
+def _own_weights(
+    graph: GraphBuilder, router: AnyRouter, weights: Mapping[str, Weight], logits: Value
+) -> Value | None:
+    """Return the weight of every expert where the operators cannot find the chosen ones."""
+    match router:
+        case Router():
+            return None
+        case ScoredRouter(correction=True):
+            correction = vector(graph, weights["router_correction"])
+            return expert_weights(graph, router, logits, correction)
+        case ScoredRouter() | SparseMixer():
+            return expert_weights(graph, router, logits)
+
+
+def _mixing_weights(graph: GraphBuilder, router: AnyRouter, tokens: Value) -> Value | None:
+    """Return QMoE's input 14, which it needs where the chosen weights do not sum to one.
+
+    Own weights are zero but for the chosen experts, so that QMoE chooses by them as well.
+    """
+    match router:
         case Router(renormalize=True):
             return None
         case Router():
-            return graph.op("Softmax", logits, axis=-1)
-        case SparseMixer() as router:
-            return expert_weights(graph, router, logits)
+            return graph.op("Softmax", tokens, axis=-1)
+        case ScoredRouter() | SparseMixer():
+            return tokens
 
 
 def _per_token(graph: GraphBuilder, spec: SparseMoE, logits: Value) -> Value:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from export.architectures import FAMILIES, read_architecture
 from export.config import Config
-from export.errors import UnsupportedError
+from export.errors import CheckpointError, UnsupportedError
 from export.reference import forward
+from export.spec import slots
 from export.verify import relative_error
 from inference.manifest import MODEL_FILE, Precision
 from tests.support.exported import (
@@ -60,6 +62,12 @@ def test_a_window_as_long_as_the_context_is_none() -> None:
     config = Config(named("phimoe").full_config, "config.json")
     assert config.integer("sliding_window") == config.integer("max_position_embeddings")
     assert read_architecture(config).spec.layers[0].attention.window is None
+
+
+def check_contradicted(name: str, because: str, **changes: Any) -> None:
+    model = next(model for model in FAMILY_MODELS if model.name == name)
+    with pytest.raises(CheckpointError, match=because):
+        read_architecture(Config(model.full_config | changes, "config.json"))
 
 
 def test_every_family_has_a_tiny_model() -> None:
@@ -182,3 +190,38 @@ def test_more_tokens_are_predicted_at_once() -> None:
 
 def test_another_activation_of_gpt_oss() -> None:
     check_refused("gpt_oss", "hidden_act = 'gelu'", hidden_act="gelu")
+
+
+def test_groups_that_experts_do_not_divide_into() -> None:
+    check_contradicted("deepseek_v3", "n_group = 3 and topk_group = 2 for 8 experts", n_group=3)
+
+
+def test_more_experts_than_the_chosen_groups_have() -> None:
+    because = "num_experts_per_tok = 5, yet the chosen groups have 4"
+    check_contradicted("deepseek_v3", because, num_experts_per_tok=5)
+
+
+def test_another_way_to_score_experts() -> None:
+    check_refused("deepseek_v3", "scoring_func = 'softmax'", scoring_func="softmax")
+
+
+def test_biased_latents() -> None:
+    check_refused("deepseek_v2", "attention_bias = True", attention_bias=True)
+
+
+def test_values_that_are_larger_than_a_head() -> None:
+    check_refused("deepseek_v2", "v_head_dim = 64, more than", v_head_dim=64)
+
+
+def test_a_biased_ernie() -> None:
+    check_refused("ernie4_5_moe", "use_bias = True", use_bias=True)
+
+
+def test_a_layer_that_predicts_further_tokens_is_left_out(tmp_path: Path) -> None:
+    model = next(model for model in FAMILY_MODELS if model.name == "deepseek_v3")
+    checkpoint = write_tiny_checkpoint(tmp_path, model)
+    tensors = load_file(checkpoint / "model.safetensors")
+    further = {"model.layers.2.eh_proj.weight": np.zeros((64, 128), np.float32)}
+    save_file(tensors | further, checkpoint / "model.safetensors")
+    _, values = read_values(checkpoint)
+    assert set(values) == set(slots(read_values(checkpoint)[0]))

@@ -57,7 +57,8 @@ def read_values(checkpoint: Path) -> tuple[DecoderSpec, Mapping[str, Array]]:
     opened = open_checkpoint(checkpoint)
     needed = slots(architecture.spec)
     aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
-    assigned = plan(architecture.family.rules, opened.tensors, needed, aliases=aliases)
+    names = architecture.family.used(opened.tensors, architecture.spec)
+    assigned = plan(architecture.family.rules, names, needed, aliases=aliases)
     return architecture.spec, slot_values(opened, assigned, needed)
 
 
