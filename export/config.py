@@ -76,6 +76,17 @@ class Config:
         except msgspec.ValidationError:
             raise self._wrong(key, value, "a list of strings") from None
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Return the numbers of a list, each finite and above zero."""
+        value: object = self._get(key, default=None)
+        try:
+            numbers = msgspec.convert(value, tuple[float, ...])
+        except msgspec.ValidationError:
+            raise self._wrong(key, value, "a list of numbers") from None
+        if not all(0.0 < number < float("inf") for number in numbers):
+            raise self._wrong(key, value, "a list of finite numbers above zero")
+        return numbers
+
     def section(self, key: str) -> "Config":
         """Return the object under a key, an empty one where there is none."""
         value = self._get(key, default={})

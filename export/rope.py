@@ -46,7 +46,17 @@ class Yarn(msgspec.Struct, frozen=True, kw_only=True):
     truncate: bool
 
 
-RopeScaling = LinearScaling | Llama3Scaling | Yarn
+class PairScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """Each frequency divided by a factor of its own (LongRoPE, arXiv:2402.13753).
+
+    Cosines and sines are multiplied by `attention_factor`.
+    """
+
+    factors: tuple[float, ...]
+    attention_factor: float
+
+
+RopeScaling = LinearScaling | Llama3Scaling | Yarn | PairScaling
 
 
 class Rope(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +81,8 @@ def rope_tables(rope: Rope, head_dim: int, num_positions: int) -> tuple[Array, A
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     unscaled = 1.0 / np.power(rope.theta, exponents.astype(np.float64))
     frequencies = _scaled(rope, unscaled).astype(np.float32)
-    size = rope.scaling.attention_factor if isinstance(rope.scaling, Yarn) else 1.0
+    scaling = rope.scaling
+    size = scaling.attention_factor if isinstance(scaling, Yarn | PairScaling) else 1.0
     angles = np.arange(num_positions, dtype=np.float32)[:, None] * frequencies
     return np.cos(angles.astype(np.float64)) * size, np.sin(angles.astype(np.float64)) * size
 
@@ -86,6 +97,8 @@ def _scaled(rope: Rope, frequencies: Array) -> Array:
             turns = frequencies * scaling.original_context_length / (2 * np.pi)
             kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
             return (1 - kept) * frequencies / factor + kept * frequencies
+        case PairScaling(factors=factors):
+            return frequencies / np.array(factors)
         case Yarn() as yarn:
             kept = _yarn_share_kept(rope.theta, yarn, len(frequencies))
             return (1 - kept) * frequencies / yarn.factor + kept * frequencies

@@ -1,5 +1,8 @@
 """Phi-3.5-MoE: layer norms with biases, and two experts chosen by SparseMixer.
 
+Its rotation has other factors once a text is longer than the context that it was first trained on.
+Keys that are in the cache by then were rotated by the old ones, so that context is the limit here.
+
 Source: Phi-3 technical report (arXiv:2404.14219) and the model type `phimoe` of transformers.
 """
 
@@ -16,9 +19,12 @@ from export.architectures.shared import (
     UNNAMED_EXPERT_RULES,
     read_attention,
     read_decoder,
+    read_rope,
     read_shared_window,
 )
 from export.config import Config
+from export.errors import CheckpointError
+from export.rope import PairScaling, Rope
 from export.routers import SparseMixer
 from export.spec import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
 from export.tensors import Rule
@@ -30,7 +36,7 @@ def read_spec(config: Config) -> DecoderSpec:
     has_bias = config.boolean("attention_bias", default=False)
     layer = Layer(
         attention=msgspec.structs.replace(
-            read_attention(config),
+            read_attention(config, rope=_read_rope(config)),
             input_bias=has_bias,
             output_bias=has_bias,
             window=read_shared_window(config),
@@ -43,8 +49,50 @@ def read_spec(config: Config) -> DecoderSpec:
         norm=LayerNorm(epsilon=config.number("rms_norm_eps", default=1e-5)),
     )
     spec = read_decoder(config, [layer] * config.integer("num_hidden_layers"))
-    head = Head(bias=config.boolean("lm_head_bias", default=False))
-    return msgspec.structs.replace(spec, head=head)
+    return msgspec.structs.replace(
+        spec,
+        head=Head(bias=config.boolean("lm_head_bias", default=False)),
+        max_position_embeddings=_read_context_length(config),
+    )
+
+
+def _read_rope(config: Config) -> Rope:
+    scaling = _read_scaling(config)
+    if not _is_long(scaling):
+        return read_rope(config, default_theta=1_000_000.0)
+    factors = scaling.numbers("short_factor")
+    head_dim = config.integer("hidden_size") // config.integer("num_attention_heads")
+    if 2 * len(factors) != head_dim:
+        raise CheckpointError(
+            f"config.json says {len(factors)} numbers in short_factor, which is not half of the "
+            f"{head_dim} of a head"
+        )
+    at_the_top = config.has("rope_theta") or not scaling.has("rope_theta")
+    rope = Rope(
+        theta=(config if at_the_top else scaling).number("rope_theta"),
+        scaling=PairScaling(factors=factors, attention_factor=scaling.number("short_mscale")),
+    )
+    # Beyond the limit; the length is read elsewhere.
+    scaling.refuse_unread(
+        {"type", "rope_type", "long_factor", "long_mscale", "original_max_position_embeddings"}
+    )
+    return rope
+
+
+def _read_context_length(config: Config) -> int:
+    scaling = _read_scaling(config)
+    limit = config.integer("max_position_embeddings")
+    if not _is_long(scaling):
+        return limit
+    return min(limit, scaling.integer("original_max_position_embeddings"))
+
+
+def _read_scaling(config: Config) -> Config:
+    return config.section(config.spelling("rope_scaling", "rope_parameters"))
+
+
+def _is_long(scaling: Config) -> bool:
+    return scaling.text(scaling.spelling("rope_type", "type"), default="default") == "longrope"
 
 
 FAMILY: Final = Family(
@@ -59,6 +107,13 @@ FAMILY: Final = Family(
         *UNNAMED_EXPERT_RULES,
         Rule("lm_head.bias", "head_bias"),
     ),
-    # Noise, balance and dropout in training.
-    ignored=frozenset({"router_aux_loss_coef", "input_jitter_noise", "hidden_dropout"}),
+    # Noise, balance and dropout in training; the rotation says the length again.
+    ignored=frozenset(
+        {
+            "router_aux_loss_coef",
+            "input_jitter_noise",
+            "hidden_dropout",
+            "original_max_position_embeddings",
+        }
+    ),
 )

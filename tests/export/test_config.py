@@ -92,6 +92,20 @@ def test_a_list_of_text_is_refused() -> None:
     check({"ids": ["a"]}, lambda config: config.integers("ids"), gives="error: a list of integers")
 
 
+def test_a_list_of_numbers() -> None:
+    check({"factors": [1, 2.5]}, lambda config: config.numbers("factors"), gives=(1.0, 2.5))
+
+
+def test_a_list_with_a_zero_is_no_list_of_factors() -> None:
+    check(
+        {"factors": [1.0, 0.0]}, lambda config: config.numbers("factors"), gives="error: above zero"
+    )
+
+
+def test_no_list_of_numbers() -> None:
+    check({}, lambda config: config.numbers("factors"), gives="error: no factors")
+
+
 def test_a_list_of_strings() -> None:
     check({"kinds": ["a"]}, lambda config: config.texts("kinds"), gives=("a",))
 

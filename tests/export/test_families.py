@@ -54,6 +54,11 @@ def check_refused(name: str, because: str, **changes: Any) -> None:
         read_architecture(Config(named(name).full_config | changes, "config.json"))
 
 
+def check_contradicted(name: str, because: str, **changes: Any) -> None:
+    with pytest.raises(CheckpointError, match=because):
+        read_architecture(Config(named(name).full_config | changes, "config.json"))
+
+
 def named(name: str) -> TinyModel:
     return next(model for model in FAMILY_MODELS if model.name == name)
 
@@ -64,10 +69,9 @@ def test_a_window_as_long_as_the_context_is_none() -> None:
     assert read_architecture(config).spec.layers[0].attention.window is None
 
 
-def check_contradicted(name: str, because: str, **changes: Any) -> None:
-    model = next(model for model in FAMILY_MODELS if model.name == name)
-    with pytest.raises(CheckpointError, match=because):
-        read_architecture(Config(model.full_config | changes, "config.json"))
+def test_a_rotation_that_changes_beyond_a_length_ends_the_context_there() -> None:
+    config = Config(named("phimoe-long").full_config, "config.json")
+    assert read_architecture(config).spec.max_position_embeddings == 64
 
 
 def test_every_family_has_a_tiny_model() -> None:
@@ -145,6 +149,11 @@ def test_a_biased_feed_forward_of_llama() -> None:
 
 def test_more_than_two_experts_of_phimoe() -> None:
     check_refused("phimoe", "num_experts_per_tok = 4; only 2", num_experts_per_tok=4)
+
+
+def test_a_factor_too_few_of_phimoe() -> None:
+    scaling = named("phimoe-long").full_config["rope_scaling"] | {"short_factor": [1.0] * 7}
+    check_contradicted("phimoe-long", "7 numbers in short_factor", rope_scaling=scaling)
 
 
 def test_another_activation_of_starcoder2() -> None:

@@ -137,6 +137,21 @@ FAMILY_MODELS = (
         lm_head_bias=True,
     ),
     tiny(
+        "phimoe/long",
+        "PhimoeForCausalLM",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        router_jitter_noise=0.25,
+        rope_scaling={
+            "type": "longrope",
+            "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0],
+            "long_factor": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+            "short_mscale": 1.2,
+            "long_mscale": 1.3,
+            "original_max_position_embeddings": 64,
+        },
+    ),
+    tiny(
         "grok-1",
         "Grok1ModelForCausalLM",
         hidden_act=None,
