@@ -61,6 +61,18 @@ FAMILY: Final = Family(
     class_name="MellumForCausalLM",
     read_spec=read_spec,
     rules=(*DECODER_RULES, *HEAD_NORM_RULES, *GATED_MLP_RULES, *EXPERT_RULES),
-    # A window that no layer has; how experts were balanced in training.
-    ignored=frozenset({"sliding_window", "rope_parameters", "router_aux_loss_coef"}),
+    # A window and rotations that no layer has; how experts were balanced in training; layers that
+    # predict further tokens, which are left out.
+    ignored=frozenset(
+        {
+            "mtp_layer_types",
+            "mtp_mlp_layer_types",
+            "num_mtp_layers",
+            "num_nextn_predict_layers",
+            "rope_parameters",
+            "router_aux_loss_coef",
+            "sliding_window",
+        }
+    ),
+    unused=("mtp.",),
 )
