@@ -13,21 +13,36 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
+from export.checking import Verified, check_package
 from export.conventions import AUTOMATIC, NAMES, NONE
 from export.inspection import in_words
 from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
-from export.quantization.scheme import BITS, BLOCK_SIZES
+from export.quality import NUM_TOKENS
+from export.quantization.scheme import (
+    BITS,
+    BLOCK_SIZES,
+    DEFAULT_ROUNDING,
+    ROUNDINGS,
+    Preset,
+    Rounding,
+)
 from inference.fim import FimOrder
-from inference.manifest import ModelManifest, Precision
+from inference.manifest import ModelManifest
 
 
 class Options(TypedDict):
     """The command's options as ExportOptions spells them."""
 
-    precision: Precision
+    precision: Preset
     block_size: int
     fim: str
+    rounding: Rounding
+    zero_points: bool
+    calibration: Path | None
+    quality_limit: float | None
+    accept_quality: bool
     fim_order: FimOrder | None
     context_length: int | None
     name: str | None
@@ -62,6 +77,25 @@ class Options(TypedDict):
     help="Whose spelling of holes the model was trained on.",
 )
 @click.option(
+    "--rounding",
+    default=DEFAULT_ROUNDING,
+    show_default=True,
+    type=click.Choice(ROUNDINGS),
+    help="gptq reads calibration text and takes longer; the others look at the weights alone.",
+)
+@click.option("--zero-points", is_flag=True, help="Let 4-bit blocks lie off the middle; CPU only.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Text for gptq and int4-quality; default code that comes with Inkling.",
+)
+@click.option(
+    "--quality-limit",
+    type=click.FloatRange(0, 1),
+    help="Least share of next tokens equal to the original's; int8: 0.97, int4: 0.93.",
+)
+@click.option("--accept-quality", is_flag=True, help="Export whatever share is measured.")
+@click.option(
     "--fim-order",
     type=click.Choice(get_args(FimOrder)),
     help="How the model was trained to see a hole; default the usual order of its convention.",
@@ -91,6 +125,46 @@ def export(
     with _unwound_by_sigterm():
         manifest = _export_with_progress(source, output, ExportOptions(**options))
     click.echo(_summary(manifest, output, seconds=time.perf_counter() - start))
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option("--against", metavar="CHECKPOINT", help="What it was made from: a folder or hub id.")
+@click.option("--tokens", default=NUM_TOKENS, show_default=True, help="How much text is read.")
+@click.option("--quality-limit", type=click.FloatRange(0, 1), help="As for export.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(
+    package: Path, *, against: str | None, tokens: int, quality_limit: float | None, as_json: bool
+) -> None:
+    """Check a package's files and measure its quality again.
+
+    Without a checkpoint its perplexity is compared with what its manifest says; with one, its next
+    tokens with the checkpoint's.
+    """
+    verified = check_package(package, against=against, num_tokens=tokens, limit=quality_limit)
+    if as_json:
+        click.echo(msgspec.json.encode(verified).decode())
+        return
+    Console().print(_table(verified))
+
+
+def _table(verified: Verified) -> Table:
+    table = Table(title=f"{verified.name} on {verified.tokens} tokens of code", show_header=False)
+    figures = {
+        "next tokens equal to the original's": _cell(verified.agreement, ".1%"),
+        "divergence from the original, nats": _cell(verified.divergence, ".4f"),
+        "perplexity": _cell(verified.perplexity, ".2f"),
+        "perplexity over the original's": _cell(verified.perplexity_ratio, ".3f"),
+    }
+    for name, bits in (verified.fim_bits_per_token or {}).items():
+        figures[f"bits a token in holes, {name}"] = _cell(bits, ".1f")
+    for name, cell in figures.items():
+        table.add_row(name, cell)
+    return table
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "not measured" if value is None else format(value, form)
 
 
 @contextlib.contextmanager
@@ -123,5 +197,5 @@ def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:
     return (
         f"{output}: {manifest.name}, {manifest.precision}, {size:.1f} MB, "
         f"{parameters.total / 1e6:.1f}M parameters ({parameters.active / 1e6:.1f}M active), "
-        f"{seconds:.1f} s"
+        f"{manifest.quality['agreement']:.0%} of next tokens as the original's, {seconds:.1f} s"
     )

@@ -6,6 +6,7 @@
         ├── UnsupportedError    the checkpoint asks for something that is not implemented
         ├── PackageError        the package cannot be written where it was asked for
         └── VerificationError   the package was written and does not compute what it should
+            └── QualityError    rounding moved its next tokens further than the limit allows
 
 Messages are lower case, name the value and the remedy, and carry no trailing dot.
 """
@@ -30,4 +31,8 @@ class PackageError(ExportError):
 
 
 class VerificationError(ExportError):
+    pass
+
+
+class QualityError(VerificationError):
     pass

@@ -6,7 +6,7 @@ the small files are fetched.
 
 from collections.abc import Mapping
 from math import prod
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from export.source import CheckpointSource
 from export.spec import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from export.tensors import plan
 from inference.fim import FimTemplate
-from inference.manifest import TOKENIZER_FILE
+from inference.manifest import TOKENIZER_FILE, Precision
 from inference.manifest import Architecture as Figures
 
 _FLOAT_BYTES: Final = 4
@@ -71,6 +71,7 @@ def inspect(
         packages={
             name: _package_size(find_scheme(name, block_size), slots(spec), documents + tables)
             for name in BITS
+            if name in get_args(Precision)  # which tensors int4-quality raises is not known yet
         },
         context_length=identity.context_length,
         cache_bytes=identity.context_length * cache_bytes_per_token(figures),

@@ -6,9 +6,10 @@ target's name before it was verified.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from export.architectures import Architecture, read_architecture
 from export.checkpoint import Float32, open_checkpoint
@@ -18,12 +19,36 @@ from export.decoder import build_decoder
 from export.errors import UnsupportedError
 from export.graph import DATA_FILE, GraphBuilder
 from export.inspection import Inspection, inspect
+from export.moments import CalibrationMoments
 from export.package import Identity, complete_package
 from export.placing import check_output, replacing
+from export.quality import (
+    NUM_TOKENS,
+    QUALITY_TEXT,
+    ROUNDING_TEXT,
+    WINDOW,
+    Text,
+    check_agreement,
+    compare,
+    manifest_figures,
+    measure_fim,
+    read_text,
+)
 from export.quantization.blockwise import Weight
-from export.quantization.scheme import check_scheme, find_scheme
+from export.quantization.scheme import (
+    DEFAULT_ROUNDING,
+    FindMoments,
+    Preset,
+    Rounding,
+    Scheme,
+    check_scheme,
+    find_scheme,
+    no_moments,
+)
+from export.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
+from export.sensitivity import raise_sensitive
 from export.source import CheckpointSource, find_source
-from export.spec import DecoderSpec, slots
+from export.spec import DecoderSpec, num_parameters, slots
 from export.tensors import plan
 from export.tokens import (
     CHAT_TEMPLATE_FILE,
@@ -31,17 +56,26 @@ from export.tokens import (
     read_eos_token_ids,
     read_tokens,
 )
-from export.verify import verify_package
+from export.verify import MAX_ORACLE_PARAMETERS, verify_package
 from export.weights import (
     RoundingErrors,
     check_copies,
     dequantized,
+    kept,
     scheme_weights,
     slot_values,
     watched,
 )
 from inference.fim import FimOrder
-from inference.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest, Precision, Source
+from inference.manifest import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    ModelManifest,
+    Source,
+    write_manifest,
+)
+from inference.runtime import OnnxModel
+from inference.tokenizer import Tokenizer
 
 CONFIG_FILE: Final = "config.json"
 MAX_DEFAULT_CONTEXT: Final = 32_768
@@ -55,10 +89,20 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
     a branch, tag or commit of a Hugging Face id.
+
+
+    `calibration` None is the shipped text, `quality_limit` None that of the precision.
+    `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens.
     """
 
-    precision: Precision = "int4"
+    precision: Preset = "int4"
     block_size: int = 128
+    rounding: Rounding = DEFAULT_ROUNDING
+    zero_points: bool = False
+    calibration: Path | None = None
+    quality_limit: float | None = None
+    accept_quality: bool = False
+    quality_tokens: int = NUM_TOKENS
     fim: str = AUTOMATIC
     fim_order: FimOrder | None = None
     context_length: int | None = None
@@ -74,26 +118,116 @@ def export_checkpoint(
     Raises an ExportError naming what was wrong; `output` is then as it was.
     """
     check_output(output)
-    scheme = find_scheme(options.precision, options.block_size)
+    scheme = find_scheme(
+        options.precision,
+        options.block_size,
+        rounding=options.rounding,
+        has_zero_points=options.zero_points,
+    )
     found = find_source(source, revision=options.revision)
     architecture, identity = _read_small_files(found, options)
-    needed = slots(architecture.spec)
+    spec, needed = architecture.spec, slots(architecture.spec)
     check_scheme(scheme, needed)
+    texts = _Texts(found.folder / TOKENIZER_FILE, min(WINDOW, identity.context_length), options)
     values = _open_values(found, architecture)
+    if options.precision == "int4-quality":
+        raised = raise_sensitive(scheme, spec, values, texts.for_sensitivity())
+        scheme = msgspec.structs.replace(scheme, raised=raised)
     errors = RoundingErrors()
-    weights = scheme_weights(scheme, needed, values, on_rounded=errors.add)
+    weights = _rounded_weights(scheme, spec, values, texts, errors)
     with replacing(output) as folder:
-        _write_graph(folder, architecture.spec, _counted(weights, progress), identity)
+        _write_graph(folder, spec, _counted(weights, progress), identity)
+        quality = {**_scheme_figures(options, scheme), **errors.figures()}
         manifest = complete_package(
             folder,
             identity,
-            architecture.spec,
+            spec,
             scheme,
             documents=_documents(found.folder),
-            quality=errors.figures(),
+            quality=quality,
         )
-        oracle_weights = dequantized(scheme_weights(scheme, needed, values))
-        verify_package(folder, manifest, architecture.spec, oracle_weights)
+        verify_package(folder, manifest, spec, dequantized(weights))
+        return _pass_gate(folder, manifest, spec, values, (texts, options))
+
+
+def open_original(source: str) -> tuple[DecoderSpec, Mapping[str, Float32]]:
+    """Return a checkpoint's spec and its slots in full precision, read when asked for."""
+    found = find_source(source)
+    architecture = read_architecture(read_config(found.folder / "config.json"))
+    return architecture.spec, _open_values(found, architecture)
+
+
+class _Texts(msgspec.Struct, frozen=True):
+    """The calibration texts as the checkpoint's tokenizer cuts them, read when asked for."""
+
+    tokenizer: Path
+    window: int
+    options: ExportOptions
+
+    def for_rounding(self) -> Text:
+        return self._read(self.options.calibration or ROUNDING_TEXT, NUM_TOKENS)
+
+    def for_sensitivity(self) -> Text:
+        return self._read(self.options.calibration or ROUNDING_TEXT, NUM_SENSITIVITY_TOKENS)
+
+    def for_quality(self) -> Text:
+        return self._read(QUALITY_TEXT, self.options.quality_tokens)
+
+    def _read(self, path: Path, num_tokens: int) -> Text:
+        tokenizer = Tokenizer.load(self.tokenizer)
+        return read_text(path, tokenizer, num_tokens=num_tokens, window=self.window)
+
+
+def _rounded_weights(
+    scheme: Scheme,
+    spec: DecoderSpec,
+    values: Mapping[str, Float32],
+    texts: _Texts,
+    errors: RoundingErrors,
+) -> Mapping[str, Weight]:
+    is_small = num_parameters(spec) <= MAX_ORACLE_PARAMETERS
+    find_moments: FindMoments = no_moments
+    if scheme.rounding == "gptq" and scheme.bits:
+        text = texts.for_rounding()
+        # Double where it is cheap: other processors then round the same way.
+        dtype = np.float64 if is_small else np.float32
+        find_moments = CalibrationMoments(spec, values, text, dtype=dtype).find
+    weights = scheme_weights(
+        scheme, slots(spec), values, find_moments=find_moments, on_rounded=errors.add
+    )
+    return kept(weights) if is_small else weights
+
+
+def _scheme_figures(options: ExportOptions, scheme: Scheme) -> dict[str, Any]:
+    if not scheme.bits:
+        return {}
+    figures: dict[str, Any] = {
+        "preset": options.precision,
+        "rounding": scheme.rounding,
+        "zero_points": scheme.has_zero_points,
+    }
+    return figures | ({"raised_to_int8": sorted(scheme.raised)} if scheme.raised else {})
+
+
+def _pass_gate(
+    folder: Path,
+    manifest: ModelManifest,
+    spec: DecoderSpec,
+    values: Mapping[str, Float32],
+    texts_and_options: tuple[_Texts, ExportOptions],
+) -> ModelManifest:
+    """Measure a package, refuse it or write the figures into its manifest."""
+    texts, options = texts_and_options
+    text = texts.for_quality()
+    model = OnnxModel.load(folder, manifest)
+    comparison = compare(model, spec, values, text)
+    fim_bits = None if manifest.fim is None else measure_fim(model, manifest.fim, text)
+    model.close()
+    if not options.accept_quality:
+        check_agreement(manifest, comparison, limit=options.quality_limit)
+    figures = manifest_figures(comparison, fim_bits, num_tokens=len(text.token_ids))
+    manifest = msgspec.structs.replace(manifest, quality=manifest.quality | figures)
+    write_manifest(manifest, folder)
     return manifest
 
 

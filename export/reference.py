@@ -307,12 +307,13 @@ def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
     mixed = np.zeros_like(x)
     for expert in range(moe.num_experts):
         rows, choices = np.nonzero(expert_ids == expert)
-        slots.saw("gate", x[rows], expert=expert)
-        slots.saw("up", x[rows], expert=expert)
+        chosen = x[rows]
+        slots.saw("gate", chosen, expert=expert)
+        slots.saw("up", chosen, expert=expert)
         gated = _gated(
             moe.activation,
-            x[rows] @ gate[expert].T + gate_bias[expert],
-            x[rows] @ up[expert].T + up_bias[expert],
+            chosen @ gate[expert].T + gate_bias[expert],
+            chosen @ up[expert].T + up_bias[expert],
         )
         slots.saw("down", gated, expert=expert)
         out = gated @ down[expert].T + down_bias[expert]

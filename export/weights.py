@@ -13,7 +13,7 @@ import numpy as np
 from export.checkpoint import Checkpoint, Float32
 from export.errors import CheckpointError
 from export.quantization.blockwise import Float, Quantized, Weight, dequantize
-from export.quantization.scheme import Scheme, apply_scheme
+from export.quantization.scheme import FindMoments, Scheme, apply_scheme, no_moments
 from export.spec import Slot, SlotRole
 from export.tensors import Plan, stored_shape, taken
 
@@ -116,13 +116,14 @@ def scheme_weights(
     slots: Mapping[str, Slot],
     values: Mapping[str, Float32],
     *,
+    find_moments: FindMoments = no_moments,
     on_rounded: Callable[[SlotRole, Float32, Quantized], None] = ignore_rounding,
 ) -> Mapping[str, Weight]:
     """Round each slot as the scheme says, and report what was rounded."""
 
     def make(name: str) -> Weight:
         exact = values[name]
-        weight = apply_scheme(scheme, slots[name], exact)
+        weight = apply_scheme(scheme, name, slots[name], exact, find_moments=find_moments)
         if isinstance(weight, Quantized):
             on_rounded(slots[name].role, exact, weight)
         return weight
@@ -141,6 +142,18 @@ def dequantized(weights: Mapping[str, Weight]) -> Mapping[str, Float32]:
                 return dequantize(weight)
 
     return OnDemand(weights, widen)
+
+
+def kept(values: Mapping[str, Made]) -> Mapping[str, Made]:
+    """Keep what was made, for weights that are few and costly to make."""
+    found: dict[str, Made] = {}
+
+    def make(name: str) -> Made:
+        if name not in found:
+            found[name] = values[name]
+        return found[name]
+
+    return OnDemand(values, make)
 
 
 def watched(values: Mapping[str, Made], on_access: Callable[[str], None]) -> Mapping[str, Made]:

@@ -17,6 +17,7 @@ VERBS: Final = {
     "eval": ("inference.evaluation.cli:evaluate", "Measure a model on holes in real code."),
     "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
+    "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),
 }
 
 

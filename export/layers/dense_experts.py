@@ -15,7 +15,13 @@ from export.graph import GraphBuilder, Value
 from export.layers.elementwise import activated
 from export.layers.linear import linear, stacked_rows
 from export.layers.routing import expert_weights
-from export.quantization.blockwise import Float, Quantized, Weight
+from export.quantization.blockwise import (
+    Float,
+    Quantized,
+    Weight,
+    concatenate_columns,
+    concatenate_rows,
+)
 from export.spec import ClampedSwiglu, SparseMoE
 
 
@@ -51,13 +57,8 @@ def _below_each_other(weight: Weight) -> Weight:
     match weight:
         case Float(values):
             return Float(values.reshape(-1, values.shape[-1]))
-        case Quantized(bits=bits, block_size=block_size, data=data, scales=scales):
-            return Quantized(
-                bits=bits,
-                block_size=block_size,
-                data=data.reshape(-1, data.shape[-1]),
-                scales=scales.reshape(-1, scales.shape[-1]),
-            )
+        case Quantized():
+            return concatenate_rows(weight.experts())
 
 
 def _beside_each_other(weight: Weight) -> Weight:
@@ -65,10 +66,5 @@ def _beside_each_other(weight: Weight) -> Weight:
     match weight:
         case Float(values):
             return Float(np.concatenate(list(values), axis=-1))
-        case Quantized(bits=bits, block_size=block_size, data=data, scales=scales):
-            return Quantized(
-                bits=bits,
-                block_size=block_size,
-                data=np.concatenate(list(data), axis=-1),
-                scales=np.concatenate(list(scales), axis=-1),
-            )
+        case Quantized():
+            return concatenate_columns(weight.experts())

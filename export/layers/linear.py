@@ -49,11 +49,13 @@ def quantized_matmul(
 ) -> Value:
     """Multiply by a rounded matrix whose bytes, `weight.block_shape`, are in the graph already."""
     rows, columns = weight.shape
+    zero_points = [] if weight.zero_points is None else [graph.weight(weight.zero_points)]
     return graph.op(
         "MatMulNBits",
         x,
         data,
         scales,
+        *zero_points,
         domain=MICROSOFT,
         K=columns,
         N=rows,

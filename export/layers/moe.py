@@ -10,6 +10,7 @@ result is multiplied by what the weights sum to. Both measured with onnxruntime 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from export.spec import Activation, ClampedSwiglu, SparseMoE
 
 Biases = tuple[Value | None, Value | None]
 """Of gate and up, rows interleaved as theirs, and of down."""
+
+_ZERO_POINTS_INPUT: Final = 11
 
 
 def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
@@ -103,6 +106,9 @@ def _quantized_experts(
         *(graph.weight(down.data), graph.weight(down.scales), biases[1]),
     ]
     inputs = [x, tokens, *matrices]
+    if gate_up.zero_points is not None and down.zero_points is not None:
+        inputs += [None] * (_ZERO_POINTS_INPUT - len(inputs))
+        inputs += [graph.weight(gate_up.zero_points), graph.weight(down.zero_points)]
     mixing = _mixing_weights(graph, spec.router, tokens)
     if mixing is not None:
         inputs += [None] * (14 - len(inputs)) + [mixing]

@@ -1,9 +1,10 @@
 """Round matrices to 4 or 8 bits in blocks along their rows, with one scale a block.
 
-The format is that of the runtime's MatMulNBits operator with its default zero point:
+The format is that of the runtime's MatMulNBits and QMoE operators:
 
-    value = (q - 2^(bits-1)) * scale        q an unsigned integer of `bits` bits
+    value = (q - zero_point) * scale        q an unsigned integer of `bits` bits
 
+The zero point is 2^(bits-1) unless a weight has one for each block, packed like its integers.
 Two 4-bit integers share a byte, the even index in the low nibble. `dequantize` is exact: it
 computes the very numbers that the operator multiplies by.
 
@@ -11,7 +12,10 @@ Only elementwise arithmetic and sums over one axis are used, in a fixed order, s
 weights give the same bytes on every machine.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -43,17 +47,35 @@ class Float(msgspec.Struct, frozen=True):
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     """A weight [..., rows, columns] in blocks of `block_size` along its columns.
 
-    `data` is [..., rows, columns * bits / 8], `scales` is [..., rows, columns / block_size].
+    `data` is [..., rows, columns * bits / 8], `scales` is [..., rows, columns / block_size],
+    `zero_points` is [..., rows, bytes for the blocks of a row] or None for the middle.
     """
 
     bits: int
     block_size: int
     data: Bytes
     scales: Float32
+    zero_points: Bytes | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (*self.scales.shape[:-1], self.scales.shape[-1] * self.block_size)
+
+    def experts(self) -> list["Quantized"]:
+        """Return the matrices of [num_experts, rows, columns] one by one."""
+        zero_points = repeat(None) if self.zero_points is None else self.zero_points
+        return [
+            Quantized(
+                bits=self.bits,
+                block_size=self.block_size,
+                data=data,
+                scales=scales,
+                zero_points=zero_points_of_one,
+            )
+            for data, scales, zero_points_of_one in zip(
+                self.data, self.scales, zero_points, strict=False
+            )
+        ]
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -72,11 +94,12 @@ def quantize(values: Float32, *, bits: int, block_size: int) -> Quantized:
     blocks = values.reshape(-1, block_size)
     quantized = np.empty(blocks.shape, np.uint8)
     scales = np.empty(len(blocks), np.float32)
-    step = max(1, _SLICE_ELEMENTS // block_size)
-    for start in range(0, len(blocks), step):
-        part = slice(start, start + step)
+
+    def round_part(part: slice) -> None:
         scales[part] = search_scales(blocks[part], bits=bits)
         quantized[part] = _rounded(blocks[part], scales[part], bits) + np.float32(2 ** (bits - 1))
+
+    on_every_core(round_part, slices(len(blocks), block_size))
     return Quantized(
         bits=bits,
         block_size=block_size,
@@ -87,15 +110,28 @@ def quantize(values: Float32, *, bits: int, block_size: int) -> Quantized:
 
 def dequantize(weight: Quantized) -> Float32:
     """Return the values that the operators compute with, [..., rows, columns]."""
-    centered = unpack(weight.data, bits=weight.bits).astype(np.float32) - 2 ** (weight.bits - 1)
-    blocks = centered.reshape(*weight.scales.shape, weight.block_size)
-    return (blocks * weight.scales[..., None]).reshape(weight.shape)
+    integers = unpack(weight.data, bits=weight.bits).astype(np.float32)
+    blocks = integers.reshape(*weight.scales.shape, weight.block_size)
+    return ((blocks - _zero_points(weight)) * weight.scales[..., None]).reshape(weight.shape)
+
+
+def _zero_points(weight: Quantized) -> Float32:
+    if weight.zero_points is None:
+        return np.full((1,), 2 ** (weight.bits - 1), np.float32)
+    unpacked = unpack(weight.zero_points, bits=weight.bits)[..., : weight.scales.shape[-1]]
+    return unpacked.astype(np.float32)[..., None]
 
 
 def pack(quantized: Bytes, *, bits: int) -> Bytes:
-    """Pack unsigned integers along the last axis, the first of a byte in its low bits."""
+    """Pack unsigned integers along the last axis, the first of a byte in its low bits.
+
+    An odd number of them is filled up with a zero.
+    """
     if bits == 8:
         return quantized
+    if quantized.shape[-1] % 2:
+        filler = np.zeros((*quantized.shape[:-1], 1), np.uint8)
+        quantized = np.concatenate([quantized, filler], axis=-1)
     return quantized[..., 0::2] | (quantized[..., 1::2] << np.uint8(4))
 
 
@@ -115,7 +151,58 @@ def concatenate_rows(weights: Sequence[Quantized]) -> Quantized:
         block_size=first.block_size,
         data=np.concatenate([weight.data for weight in weights], axis=-2),
         scales=np.concatenate([weight.scales for weight in weights], axis=-2),
+        zero_points=join_zero_points(
+            weights, lambda zero_points: np.concatenate(zero_points, axis=-2)
+        ),
     )
+
+
+def concatenate_columns(weights: Sequence[Quantized]) -> Quantized:
+    """Put weights of equal rows, bits and blocks beside each other."""
+    first = weights[0]
+
+    def join(zero_points: Sequence[Bytes]) -> Bytes:
+        num_blocks = [weight.scales.shape[-1] for weight in weights]
+        unpacked = [
+            unpack(part, bits=first.bits)[..., :size]
+            for part, size in zip(zero_points, num_blocks, strict=True)
+        ]
+        return pack(np.concatenate(unpacked, axis=-1), bits=first.bits)
+
+    return Quantized(
+        bits=first.bits,
+        block_size=first.block_size,
+        data=np.concatenate([weight.data for weight in weights], axis=-1),
+        scales=np.concatenate([weight.scales for weight in weights], axis=-1),
+        zero_points=join_zero_points(weights, join),
+    )
+
+
+def join_zero_points(
+    weights: Sequence[Quantized], join: Callable[[Sequence[Bytes]], Bytes]
+) -> Bytes | None:
+    """Join the zero points of weights that all have them, or none has."""
+    found = [weight.zero_points for weight in weights if weight.zero_points is not None]
+    assert len(found) in {0, len(weights)}
+    return join(found) if found else None
+
+
+def slices(num_blocks: int, block_size: int) -> list[slice]:
+    """Cut blocks into parts whose temporaries stay in the processor's cache."""
+    step = max(1, _SLICE_ELEMENTS // block_size)
+    return [slice(start, start + step) for start in range(0, num_blocks, step)]
+
+
+def on_every_core(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
+    """Do independent parts side by side: numpy's loops let other threads run.
+
+    What each part computes does not depend on how many run.
+    """
+    if len(parts) == 1:
+        work(parts[0])
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(work, parts))
 
 
 def search_scales(blocks: Float32, *, bits: int) -> Float32:

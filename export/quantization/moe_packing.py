@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.quantization.blockwise import Float, Quantized, Weight
+from export.quantization.blockwise import Float, Quantized, Weight, join_zero_points
 
 
 def interleave(gate: Weight, up: Weight) -> Weight:
@@ -24,6 +24,7 @@ def interleave(gate: Weight, up: Weight) -> Weight:
                 block_size=gate.block_size,
                 data=_interleaved_rows(gate.data, up.data),
                 scales=_interleaved_rows(gate.scales, up.scales),
+                zero_points=join_zero_points([gate, up], lambda both: _interleaved_rows(*both)),
             )
         case _:
             raise AssertionError("gate and up come from one scheme")

@@ -12,13 +12,14 @@ held-out code with the bootstrap checkpoint (tied weights, `python -m benchmarks
     everything in 8 bits          +0.0 %   +0.0 %   +0.1 %    next tokens equal: 99, 99, 99 %
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from export.errors import UnsupportedError
-from export.quantization.blockwise import Float, Float32, Weight, quantize
+from export.quantization.blockwise import Float, Float32, Weight
+from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
 from export.spec import Slot, SlotRole
 from inference.manifest import Precision
 
@@ -27,30 +28,82 @@ FULL: Final = 32
 
 BLOCK_SIZES: Final = (32, 64, 128)
 
+Preset = Literal["f32", "int8", "int4", "int4-quality"]
+Rounding = Literal["nearest", "half-quadratic", "gptq"]
+
+ROUNDINGS: Final = get_args(Rounding)
+DEFAULT_ROUNDING: Final[Rounding] = "gptq"
+"""Least perplexity of the three on the bootstrap checkpoint (docs/quantization.md)."""
+
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
-    """`bits` of each role that is rounded; the others stay in float32."""
+    """How each tensor is rounded: by its role, unless it is among the `raised`, which get 8 bits.
+
+    The roles that have no `bits` stay in float32. Zero points are only for 4 bits: 256 steps lose
+    nothing by lying around the middle.
+    """
 
     precision: Precision
     block_size: int
     bits: Mapping[SlotRole, int]
+    rounding: Rounding = "nearest"
+    has_zero_points: bool = False
+    raised: frozenset[str] = frozenset()
+
+    def grid(self, name: str, slot: Slot) -> Grid | None:
+        """Return what a tensor is rounded to; None where it is not."""
+        bits = self.bits.get(slot.role, FULL)
+        if bits == FULL:
+            return None
+        bits = 8 if name in self.raised else bits
+        return Grid(
+            bits=bits,
+            block_size=self.block_size,
+            has_zero_points=self.has_zero_points and bits == 4,
+        )
 
 
-BITS: Final[Mapping[Precision, Mapping[SlotRole, int]]] = {
+BITS: Final[Mapping[Preset, Mapping[SlotRole, int]]] = {
     "f32": {},
     "int8": {"embedding": 8, "head": 8, "projection": 8, "expert": 8},
     "int4": {"embedding": 8, "head": 8, "projection": 4, "expert": 4},
+    "int4-quality": {"embedding": 8, "head": 8, "projection": 4, "expert": 4},
 }
 
+PRECISIONS: Final[Mapping[Preset, Precision]] = {
+    "f32": "f32",
+    "int8": "int8",
+    "int4": "int4",
+    "int4-quality": "int4",
+}
+"""What a package of each preset calls itself."""
 
-def find_scheme(precision: Precision, block_size: int) -> Scheme:
-    """Return the scheme of a precision. Raises UnsupportedError for values that have none."""
-    if precision not in BITS:
-        raise UnsupportedError(f"precision {precision} is not implemented; use {', '.join(BITS)}")
+
+def find_scheme(
+    preset: str,
+    block_size: int,
+    *,
+    rounding: Rounding = "nearest",
+    has_zero_points: bool = False,
+) -> Scheme:
+    """Return the scheme of a preset. Raises UnsupportedError for values that have none."""
+    if preset not in BITS:
+        raise UnsupportedError(f"precision {preset} is not implemented; use {', '.join(BITS)}")
     if block_size not in BLOCK_SIZES:
         sizes = ", ".join(map(str, BLOCK_SIZES))
         raise UnsupportedError(f"block size {block_size} is not implemented; use one of {sizes}")
-    return Scheme(precision=precision, block_size=block_size, bits=BITS[precision])
+    bits = BITS[preset]
+    if has_zero_points and 4 not in bits.values():
+        raise UnsupportedError(
+            f"zero points are for 4 bits, which {preset} has not; leave them out"
+        )
+    return Scheme(
+        precision=PRECISIONS[preset],
+        block_size=block_size,
+        bits=bits,
+        rounding=rounding,
+        has_zero_points=has_zero_points,
+    )
 
 
 def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:
@@ -66,9 +119,36 @@ def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:
             )
 
 
-def apply_scheme(scheme: Scheme, slot: Slot, values: Float32) -> Weight:
-    """Round one tensor as its role says."""
-    bits = scheme.bits.get(slot.role, FULL)
-    if bits == FULL:
+FindMoments = Callable[[str], Moments | None]
+"""Returns the second moments of what a tensor multiplies, where the calibration text has any."""
+
+
+def no_moments(name: str) -> None:
+    """Know nothing of what a tensor multiplies."""
+
+
+def apply_scheme(
+    scheme: Scheme,
+    name: str,
+    slot: Slot,
+    values: Float32,
+    *,
+    find_moments: FindMoments = no_moments,
+) -> Weight:
+    """Round one tensor as the scheme says.
+
+    Where GPTQ has no moments, as for embedding and head, it rounds to nearest.
+    """
+    grid = scheme.grid(name, slot)
+    if grid is None:
         return Float(values)
-    return quantize(values, bits=bits, block_size=scheme.block_size)
+    match scheme.rounding:
+        case "nearest":
+            return nearest(values, grid)
+        case "half-quadratic":
+            return half_quadratic(values, grid)
+        case "gptq":
+            moments = find_moments(name)
+            return (
+                nearest(values, grid) if moments is None else error_feedback(values, grid, moments)
+            )

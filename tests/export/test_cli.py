@@ -22,7 +22,9 @@ def run(folder: Path, *options: str) -> str:
 
 
 def test_one_line_tells_what_was_written(tmp_path: Path) -> None:
-    output = run(tmp_path, "--block-size", "32", "--fim-order", "spm", "--name", "mine")
+    output = run(
+        tmp_path, "--block-size", "32", "--accept-quality", "--fim-order", "spm", "--name", "mine"
+    )
     assert "package: mine, int4, " in output
     assert "0.1M parameters (0.1M active)" in output
     manifest = read_manifest(tmp_path / "package")

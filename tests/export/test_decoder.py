@@ -85,6 +85,19 @@ def test_every_block_size_is_packed_right(block_size: int, tmp_path: Path) -> No
     check(exported, relative=EXACT)
 
 
+@every_kind
+def test_zero_points_are_packed_right(model: TinyModel, tmp_path: Path) -> None:
+    exported = export_tiny(tmp_path, model, "int4", zero_points=True)
+    compute_with_float_activations(exported.folder / MODEL_FILE)
+    check(exported, relative=EXACT)
+
+
+def test_tensors_of_both_widths_beside_each_other(tmp_path: Path) -> None:
+    exported = export_tiny(tmp_path, TINY_MODELS[3], "int4-quality")
+    assert exported.manifest.quality["raised_to_int8"]
+    check(exported, relative=INT8_ACTIVATIONS)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return export_tiny(tmp_path_factory.mktemp("plain"), TINY_MODELS[0])

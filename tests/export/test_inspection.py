@@ -11,7 +11,7 @@ from export.errors import UnsupportedError
 from export.inspection import Inspection, in_words
 from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
 from inference.manifest import Precision
-from tests.support.exported import no_progress
+from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,7 +29,7 @@ def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_p
     config = {"hidden_size": 128, "moe_intermediate_size": 256, "num_experts": 16}
     model = TinyModel("larger", 1, config | {"tie_word_embeddings": tied})
     told = inspected(tmp_path, model)
-    options = ExportOptions(precision=precision, block_size=32)
+    options = tiny_options(precision=precision)
     package = tmp_path / "package"
     manifest = export_checkpoint(str(tmp_path / "tiny"), package, options, progress=no_progress)
     size = told.packages[precision].num_bytes

@@ -12,10 +12,10 @@ from export.checkpoint import SINGLE_FILE, open_checkpoint
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
 from export.packed import unpack_fp8, unpack_mxfp4
-from export.pipeline import ExportOptions, export_checkpoint
+from export.pipeline import export_checkpoint
 from export.reference import forward
 from inference.runtime import OnnxModel
-from tests.support.exported import TOKEN_IDS, no_progress, read_tokens, read_values
+from tests.support.exported import TOKEN_IDS, no_progress, read_tokens, read_values, tiny_options
 from tests.support.packed_checkpoints import write_fp8_checkpoint, write_mxfp4_checkpoint
 from tests.support.tiny_checkpoints import TINY_MODELS
 from tests.support.tiny_families import FAMILY_MODELS
@@ -35,7 +35,7 @@ def check_mxfp4(code: int, scale: int, *, gives: float) -> None:
 
 def check_package(checkpoint: Path, folder: Path) -> None:
     """A package of it computes what the numbers in the checkpoint say."""
-    options = ExportOptions(precision="f32")
+    options = tiny_options(precision="f32")
     manifest = export_checkpoint(str(checkpoint), folder, options, progress=no_progress)
     model = OnnxModel.load(folder, manifest)
     spec, values = read_values(checkpoint)

@@ -12,7 +12,7 @@ from export.errors import ExportError
 from export.pipeline import ExportOptions, export_checkpoint
 from inference.fim import FimTemplate
 from inference.manifest import Precision, read_manifest, verify_files
-from tests.support.exported import no_progress
+from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import (
     TINY_MODELS,
     TinyModel,
@@ -22,7 +22,7 @@ from tests.support.tiny_checkpoints import (
 )
 
 TIED = TINY_MODELS[1]
-INT4 = ExportOptions(block_size=32)
+INT4 = tiny_options()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -80,24 +80,33 @@ def test_the_manifest_says_what_the_package_is(tmp_path: Path) -> None:
         file_separator_token_id=6,
         convention="qwen",
     )
-    assert manifest.quality["weight_error"].keys() == {"embedding", "projection", "expert", "head"}
+    quality = manifest.quality
+    assert quality["weight_error"].keys() == {"embedding", "projection", "expert", "head"}
+    assert (quality["preset"], quality["rounding"], quality["zero_points"]) == (
+        "int4",
+        "nearest",
+        False,
+    )
+    assert 0 < quality["agreement"] < 1 < quality["perplexity"]
+    assert quality["fim_bits_per_token"].keys() == {"psm", "spm", "left_to_right"}
 
 
 def test_the_options_are_kept(tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
-    options = ExportOptions(precision="f32", fim_order="spm", context_length=50, name="mine")
+    options = tiny_options(precision="f32", fim_order="spm", context_length=50, name="mine")
     manifest = export_checkpoint(
         str(checkpoint), tmp_path / "package", options, progress=no_progress
     )
     assert manifest.fim is not None
     assert (manifest.name, manifest.fim.order, manifest.context_length) == ("mine", "spm", 50)
-    assert (manifest.precision, manifest.block_size, manifest.quality) == ("f32", None, {})
+    assert (manifest.precision, manifest.block_size) == ("f32", None)
+    assert (manifest.quality["agreement"], manifest.quality["perplexity_ratio"]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
 def test_the_same_checkpoint_gives_the_same_bytes(precision: Precision, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TIED)
-    options = ExportOptions(precision=precision, block_size=32)
+    options = tiny_options(precision=precision, block_size=32)
     packages = [tmp_path / "first", tmp_path / "elsewhere" / "second"]
     for package in packages:
         export_checkpoint(str(checkpoint), package, options, progress=no_progress)
@@ -106,7 +115,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(precision: Precision, tmp_path
 
 @pytest.mark.parametrize("precision", ["f32", "int4"])
 def test_shards_give_the_same_bytes_as_one_file(precision: Precision, tmp_path: Path) -> None:
-    options = ExportOptions(precision=precision, block_size=32, name="same")
+    options = tiny_options(precision=precision, block_size=32, name="same")
     for name, num_shards in (("one", 1), ("three", 3)):
         checkpoint = write_tiny_checkpoint(tmp_path / name / "tiny", num_shards=num_shards)
         export_checkpoint(
@@ -118,14 +127,14 @@ def test_shards_give_the_same_bytes_as_one_file(precision: Precision, tmp_path: 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_checkpoints(dtype: str, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny", dtype=dtype)
-    options = ExportOptions(precision="f32")
+    options = tiny_options(precision="f32")
     export_checkpoint(str(checkpoint), tmp_path / "package", options, progress=no_progress)
 
 
 def test_a_head_stored_beside_the_embedding_it_is_tied_to(tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TIED)
     tensors = dict(random_tensors(TIED))
-    options = ExportOptions(precision="f32")
+    options = tiny_options(precision="f32")
     export_checkpoint(str(checkpoint), tmp_path / "without", options, progress=no_progress)
     write_shards(checkpoint, tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]}, 1)
     export_checkpoint(str(checkpoint), tmp_path / "with", options, progress=no_progress)
@@ -223,7 +232,7 @@ def test_a_block_that_does_not_divide(tmp_path: Path) -> None:
         tmp_path,
         "which block size 128 does not divide; use --block-size",
         lambda checkpoint: None,
-        ExportOptions(),
+        tiny_options(block_size=128),
     )
 
 
@@ -232,7 +241,7 @@ def test_a_context_beyond_the_models(tmp_path: Path) -> None:
         tmp_path,
         "context length 129 .* max_position_embeddings = 128",
         lambda checkpoint: None,
-        ExportOptions(precision="f32", context_length=129),
+        tiny_options(precision="f32", context_length=129),
     )
 
 
@@ -251,7 +260,7 @@ def test_no_tokenizer(tmp_path: Path) -> None:
 def test_a_context_longer_than_any_machine_wants_is_cut(tmp_path: Path) -> None:
     model = TinyModel("long", 1, {"max_position_embeddings": 1_000_000})
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny", model)
-    options = ExportOptions(precision="f32")
+    options = tiny_options(precision="f32")
     manifest = export_checkpoint(
         str(checkpoint), tmp_path / "package", options, progress=no_progress
     )

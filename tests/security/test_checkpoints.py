@@ -13,11 +13,11 @@ import pytest
 
 from export.checkpoint import INDEX_FILE, SINGLE_FILE, open_checkpoint
 from export.errors import ExportError
-from export.pipeline import ExportOptions, export_checkpoint
-from tests.support.exported import no_progress
+from export.pipeline import export_checkpoint
+from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import write_json, write_tiny_checkpoint
 
-OPTIONS = ExportOptions(block_size=32)
+OPTIONS = tiny_options()
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from export.errors import PackageError
-from export.pipeline import ExportOptions, export_checkpoint
+from export.pipeline import export_checkpoint
 from export.placing import replacing
 from inference.manifest import read_manifest, verify_files
-from tests.support.exported import no_progress
+from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import TINY_MODELS, write_tiny_checkpoint
 
 TIMEOUT_S = 60.0
@@ -26,7 +26,8 @@ EXPORT = """
 import os, signal, sys
 from pathlib import Path
 from export import placing
-from export.pipeline import ExportOptions, export_checkpoint
+from export.pipeline import export_checkpoint
+from tests.support.exported import tiny_options
 
 checkpoint, package, moment, number = sys.argv[1:]
 
@@ -44,7 +45,7 @@ def audit(event, arguments):
 if moment == "os.rename":
     placing._exchange = lambda first, second: False
 sys.addaudithook(audit)
-export_checkpoint(checkpoint, Path(package), ExportOptions(block_size=32), progress=progress)
+export_checkpoint(checkpoint, Path(package), tiny_options(), progress=progress)
 """
 
 
@@ -57,7 +58,7 @@ def package(tmp_path: Path) -> Path:
 def export(folder: Path, package: Path, name: str) -> None:
     model = next(model for model in TINY_MODELS if model.name == name)
     checkpoint = write_tiny_checkpoint(folder / name, model)
-    options = ExportOptions(block_size=32)
+    options = tiny_options()
     export_checkpoint(str(checkpoint), package, options, progress=no_progress)
 
 
@@ -156,7 +157,7 @@ def test_a_disk_that_is_full(package: Path) -> None:
 
 
 def check_cannot_be_written(package: Path, checkpoint: Path) -> None:
-    options = ExportOptions(block_size=32)
+    options = tiny_options()
     with pytest.raises(PackageError, match="cannot write"):
         export_checkpoint(str(checkpoint), package, options, progress=no_progress)
 

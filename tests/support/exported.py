@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -13,12 +14,12 @@ from export.architectures import read_architecture
 from export.checkpoint import open_checkpoint
 from export.config import read_config
 from export.pipeline import ExportOptions, export_checkpoint
-from export.quantization.scheme import find_scheme
+from export.quantization.scheme import Preset, find_scheme
 from export.spec import DecoderSpec, slots
 from export.tensors import plan
 from export.weights import dequantized, scheme_weights, slot_values
 from inference.cancellation import CancelToken
-from inference.manifest import ModelManifest, Precision
+from inference.manifest import ModelManifest
 from inference.runtime import OnnxCache, OnnxModel
 from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel, write_tiny_checkpoint
 
@@ -40,15 +41,34 @@ class Exported:
         return OnnxModel.load(self.folder, self.manifest)
 
 
+def tiny_options(**changes: Any) -> ExportOptions:
+    """Return options for random weights, which are not what rounding is good at.
+
+    Little text is read: it shows that all works.
+    """
+    options = ExportOptions(
+        block_size=32, rounding="nearest", accept_quality=True, quality_tokens=64
+    )
+    return msgspec.structs.replace(options, **changes)
+
+
 def export_tiny(
-    folder: Path, model: TinyModel, precision: Precision = "f32", *, block_size: int = 32
+    folder: Path,
+    model: TinyModel,
+    precision: Preset = "f32",
+    *,
+    block_size: int = 32,
+    zero_points: bool = False,
 ) -> Exported:
     checkpoint = write_tiny_checkpoint(folder / "checkpoint", model)
-    options = ExportOptions(precision=precision, block_size=block_size)
+    options = tiny_options(precision=precision, block_size=block_size, zero_points=zero_points)
     package = folder / "package"
     manifest = export_checkpoint(str(checkpoint), package, options, progress=no_progress)
     spec, values = read_values(checkpoint)
-    weights = scheme_weights(find_scheme(precision, block_size), slots(spec), values)
+    scheme = find_scheme(precision, block_size, has_zero_points=zero_points)
+    raised = frozenset(manifest.quality.get("raised_to_int8", []))
+    scheme = msgspec.structs.replace(scheme, raised=raised)
+    weights = scheme_weights(scheme, slots(spec), values)
     return Exported(package, manifest, spec, dequantized(weights))
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from export.errors import UnsupportedError
 from export.quantization.blockwise import Float, Quantized
-from export.quantization.scheme import BITS, apply_scheme, check_scheme, find_scheme
+from export.quantization.scheme import BITS, Preset, apply_scheme, check_scheme, find_scheme
 from export.spec import Slot, SlotRole
-from inference.manifest import Precision
 
 
-def check(precision: Precision, role: SlotRole, *, bits: int) -> None:
+def check(precision: Preset, role: SlotRole, *, bits: int) -> None:
     scheme = find_scheme(precision, 32)
-    weight = apply_scheme(scheme, Slot(shape=(2, 64), role=role), np.ones((2, 64), np.float32))
+    slot = Slot(shape=(2, 64), role=role)
+    weight = apply_scheme(scheme, "weight", slot, np.ones((2, 64), np.float32))
     match weight:
         case Float():
             assert bits == 32
@@ -24,7 +24,7 @@ def check(precision: Precision, role: SlotRole, *, bits: int) -> None:
 
 @pytest.mark.parametrize("role", ["norm", "router"])
 @pytest.mark.parametrize("precision", list(BITS))
-def test_routers_and_norms_are_never_rounded(precision: Precision, role: SlotRole) -> None:
+def test_routers_and_norms_are_never_rounded(precision: Preset, role: SlotRole) -> None:
     check(precision, role, bits=32)
 
 

@@ -1,0 +1,228 @@
+"""Export a checkpoint that is larger than the memory it may use, load the package, and decode.
+
+`python -m benchmarks.streaming` writes a random checkpoint of OLMoE's shape, 6.9 billion parameters
+in bf16 shards, into a temporary folder (14 GB, and 4 GB for the package), exports it in a process
+of its own, and loads the package in another. It prints minutes, peak memory and sizes, and as its
+last line one JSON object.
+
+Random weights do not survive rounding, so the quality gate only measures here. How much memory the
+exporting process needs shows in `anonymous`, which the checkpoint's own mapped pages do not count
+to: the system takes those back when it needs them.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import ml_dtypes
+import numpy as np
+
+from benchmarks.report import print_json, print_report
+from inference.cancellation import CancelToken
+from inference.manifest import read_manifest, verify_files
+from inference.runtime import OnnxModel
+
+ROOT: Final = Path(__file__).parent.parent
+TOKENIZER: Final = ROOT / "training" / "checkpoints" / "bootstrap"
+NUM_DECODED: Final = 16
+SHAPE: Final[Mapping[str, int]] = {
+    "hidden_size": 2048,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "num_experts": 64,
+    "num_experts_per_tok": 8,
+    "vocab_size": 50304,
+    "max_position_embeddings": 4096,
+}
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@click.command()
+@click.option("--layers", default=SHAPE["num_hidden_layers"], show_default=True)
+@click.option("--rounding", default="nearest", show_default=True)
+@click.option("--quality-tokens", default=512, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where; default the system's own.")
+def main(layers: int, rounding: str, quality_tokens: int, folder: Path | None) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        checkpoint, package = Path(temporary) / "checkpoint", Path(temporary) / "package"
+        start = time.perf_counter()
+        num_bytes = write_checkpoint(checkpoint, {**SHAPE, "num_hidden_layers": layers})
+        writing = time.perf_counter() - start
+        arguments = [str(checkpoint), str(package), rounding, str(quality_tokens)]
+        exported = run_watched("export_here", arguments)
+        decoded = run_watched("decode_here", [str(package)])
+        size = sum(path.stat().st_size for path in package.iterdir())
+    figures = {
+        "checkpoint_gb": round(num_bytes / 1e9, 2),
+        "package_gb": round(size / 1e9, 2),
+        "write_minutes": round(writing / 60, 2),
+        **{f"export_{name}": value for name, value in exported.items()},
+        **{f"decode_{name}": value for name, value in decoded.items()},
+    }
+    print_report("streaming", ["value"], {name: [str(value)] for name, value in figures.items()})
+    print_json("streaming", {"layers": layers, "rounding": rounding, **figures})
+
+
+def write_checkpoint(folder: Path, shape: Mapping[str, int]) -> int:
+    """Write config, tokenizer and one shard a layer; return the weights' bytes."""
+    folder.mkdir()
+    config = {**shape, "model_type": "olmoe", "hidden_act": "silu", "norm_topk_prob": False}
+    config |= {"rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False}
+    config |= {"attention_bias": False, "clip_qkv": None, "eos_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    tokenizer = (TOKENIZER / "tokenizer.json").read_bytes()
+    (folder / "tokenizer.json").write_bytes(tokenizer)
+    shards = [outer_shapes(shape), *layer_shapes(shape)]
+    names = [f"model-{index:05d}.safetensors" for index in range(len(shards))]
+    for index, (name, shapes) in enumerate(zip(names, shards, strict=True)):
+        write_shard(folder / name, shapes, seed=index)
+    places = {tensor: name for name, shapes in zip(names, shards, strict=True) for tensor in shapes}
+    index_file = folder / "model.safetensors.index.json"
+    index_file.write_text(json.dumps({"weight_map": places}), "utf-8")
+    return sum((folder / name).stat().st_size for name in names)
+
+
+def outer_shapes(shape: Mapping[str, int]) -> Shapes:
+    table = (shape["vocab_size"], shape["hidden_size"])
+    return {
+        "model.embed_tokens.weight": table,
+        "model.norm.weight": table[1:],
+        "lm_head.weight": table,
+    }
+
+
+def layer_shapes(shape: Mapping[str, int]) -> Iterator[Shapes]:
+    hidden, size = shape["hidden_size"], shape["intermediate_size"]
+    for layer in range(shape["num_hidden_layers"]):
+        parts: Shapes = {f"self_attn.{name}_proj.weight": (hidden, hidden) for name in "qkvo"}
+        parts |= {f"self_attn.{name}_norm.weight": (hidden,) for name in "qk"}
+        parts |= {"input_layernorm.weight": (hidden,), "post_attention_layernorm.weight": (hidden,)}
+        parts["mlp.gate.weight"] = (shape["num_experts"], hidden)
+        for expert in range(shape["num_experts"]):
+            parts[f"mlp.experts.{expert}.gate_proj.weight"] = (size, hidden)
+            parts[f"mlp.experts.{expert}.up_proj.weight"] = (size, hidden)
+            parts[f"mlp.experts.{expert}.down_proj.weight"] = (hidden, size)
+        yield {f"model.layers.{layer}.{name}": part for name, part in parts.items()}
+
+
+def write_shard(path: Path, shapes: Shapes, *, seed: int) -> None:
+    """Write the format by hand, one tensor in memory at a time."""
+    random = np.random.default_rng(seed)
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for name, shape in shapes.items():
+            file.write(random_tensor(random, name, shape).tobytes())
+
+
+def random_tensor(
+    random: np.random.Generator, name: str, shape: Sequence[int]
+) -> np.ndarray[Any, Any]:
+    if name.endswith("norm.weight"):
+        return np.ones(shape, ml_dtypes.bfloat16)
+    values = random.standard_normal(shape, np.float32) * np.float32(1 / np.sqrt(shape[-1]))
+    return values.astype(ml_dtypes.bfloat16)
+
+
+def run_watched(function: str, arguments: Sequence[str]) -> dict[str, float]:
+    """Run a function of this module in a process of its own; add what it took to what it says."""
+    code = f"import sys; from benchmarks import streaming; streaming.{function}(*sys.argv[1:])"
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        peaks = {"RssAnon": 0, "VmRSS": 0}
+        watcher = threading.Thread(target=watch_memory, args=(process, peaks))
+        watcher.start()
+        output, _ = process.communicate()
+        watcher.join()
+    if process.returncode:
+        raise click.ClickException(f"{function} ended with {process.returncode}")
+    return {
+        **json.loads(output.splitlines()[-1]),
+        "minutes": round((time.perf_counter() - start) / 60, 2),
+        "peak_anonymous_gb": round(peaks["RssAnon"] / 1e6, 2),
+        "peak_resident_gb": round(peaks["VmRSS"] / 1e6, 2),
+    }
+
+
+def watch_memory(process: subprocess.Popen[str], peaks: dict[str, int]) -> None:
+    """Read the process's memory, in kB, ten times a second until it ends."""
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        lines = [line.split() for line in status.read_text("ascii").splitlines()]
+        for name, peak in list(peaks.items()):
+            found = [int(line[1]) for line in lines if line[0] == f"{name}:"]
+            peaks[name] = max(peak, *found, 0)
+        time.sleep(0.1)
+
+
+def export_here(checkpoint: str, package: str, rounding: str, quality_tokens: str) -> None:
+    from export.pipeline import ExportOptions, export_checkpoint
+
+    options = ExportOptions(accept_quality=True, quality_tokens=int(quality_tokens))
+    marks: list[float] = []
+
+    def mark(done: int, total: int) -> None:
+        marks.append(time.perf_counter())
+
+    import msgspec
+
+    options = msgspec.structs.replace(options, rounding=rounding)
+    export_checkpoint(checkpoint, Path(package), options, progress=mark)
+    end = time.perf_counter()
+    print(
+        json.dumps(
+            {
+                "rounding_minutes": round((marks[-1] - marks[0]) / 60, 2),
+                "checking_minutes": round((end - marks[-1]) / 60, 2),
+            }
+        )
+    )
+
+
+def decode_here(package: str) -> None:
+    folder = Path(package)
+    start = time.perf_counter()
+    manifest = read_manifest(folder)
+    verify_files(manifest, folder)
+    hashed = time.perf_counter()
+    model = OnnxModel.load(folder, manifest)
+    loaded = time.perf_counter()
+    cache, cancel = model.create_cache(), CancelToken()
+    token_ids = list(range(100, 164))
+    for _ in range(NUM_DECODED):
+        logits = model.forward(token_ids, cache, num_logits=1, cancel=cancel)
+        assert np.isfinite(logits).all()
+        token_ids = [int(logits[-1].argmax())]
+    decoded = time.perf_counter()
+    print(
+        json.dumps(
+            {
+                "hash_seconds": round(hashed - start, 1),
+                "load_seconds": round(loaded - hashed, 1),
+                "tokens": NUM_DECODED,
+                "seconds": round(decoded - loaded, 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
