@@ -39,14 +39,18 @@ GEMMA: Mapping[str, Any] = {
     "tie_word_embeddings": True,
 }
 
-GRANITE: Mapping[str, Any] = {
-    "num_local_experts": 4,
-    "num_experts_per_tok": 2,
+MULTIPLIERS: Mapping[str, Any] = {
     "attention_multiplier": 0.125,
     "embedding_multiplier": 6.0,
     "residual_multiplier": 0.5,
     "logits_scaling": 0.5,
     "tie_word_embeddings": True,
+}
+
+GRANITE: Mapping[str, Any] = {
+    **MULTIPLIERS,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
 }
 
 LATENT: Mapping[str, Any] = {
@@ -118,6 +122,7 @@ FAMILY_MODELS = (
         rope_local_base_freq=100.0,
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
+    tiny("granite", "GraniteForCausalLM", **MULTIPLIERS),
     tiny("granitemoe", "GraniteMoeForCausalLM", **GRANITE),
     tiny(
         "granitemoeshared",
