@@ -32,9 +32,9 @@ from rich.progress import track
 
 from benchmarks.report import print_json, print_report
 from export.errors import VerificationError
+from export.quantization.scheme import Preset
 from export.reference import forward
 from inference.cancellation import CancelToken
-from inference.manifest import Precision
 from inference.model import Logits
 from inference.runtime import OnnxModel
 from tests.support.exported import export_tiny, read_tokens
@@ -96,9 +96,7 @@ def measure(model: TinyModel) -> Row:
         )
 
 
-def _rounded(
-    folder: Path, model: TinyModel, precision: Precision, expected: Logits
-) -> Rounded | None:
+def _rounded(folder: Path, model: TinyModel, precision: Preset, expected: Logits) -> Rounded | None:
     """Return None where the exporter's own check refuses what random weights make of rounding."""
     try:
         exported = export_tiny(folder / precision, model, precision)
