@@ -23,8 +23,8 @@ from inference.manifest import TOKENIZER_FILE, ModelManifest, read_manifest, ver
 from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
 
-MAX_DRIFT: Final = 0.05
-"""Of the perplexity: a manifest keeps two digits of it, and processors differ by far less."""
+MAX_DRIFT: Final = 0.02
+"""Of the perplexity: a manifest keeps three digits of it, and processors differ by far less."""
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):

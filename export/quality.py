@@ -8,11 +8,14 @@ needs neither a second package nor memory for the whole of it, whatever the chec
     perplexity        exp of the mean negative log-likelihood of the text's next token
     perplexity_ratio  that over the original's
 
-The kernels of another processor move a logit in its fourth digit. What a manifest keeps is rounded
-to what survives that, so that a package's bytes do not depend on where it was made.
+Other kernels move a logit in its fourth digit: reading the windows whole, in pieces of 37 tokens or
+one by one moves agreement by 0.3 %, divergence by 0.5 % of itself and perplexity by 0.02 %. What a
+manifest keeps is rounded to what survives that, so that a package's bytes do not depend on where it
+was made; agreement is rounded down.
 """
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,9 +100,9 @@ class Comparison(msgspec.Struct, kw_only=True):
 
     def figures(self) -> dict[str, float]:
         return {
-            "agreement": round(self.agreement, 2),
+            "agreement": floor(100 * self.agreement) / 100,
             "divergence": _digits(self.divergence, 1),
-            "perplexity": _digits(self.perplexity, 2),
+            "perplexity": _digits(self.perplexity, 3),
             "perplexity_ratio": round(self.perplexity_ratio, 2),
         }
 
