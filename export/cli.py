@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from export.checking import Verified, check_package
+from export.checkpoint_writing import StoredType, write_checkpoint
 from export.conventions import AUTOMATIC, NAMES, NONE
 from export.inspection import in_words
 from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
@@ -51,12 +52,26 @@ class Options(TypedDict):
 
 @click.command()
 @click.argument("source")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Package folder.")
 @click.option(
     "--inspect",
-    "is_inspection",
-    is_flag=True,
+    "action",
+    flag_value="inspect",
     help="Only tell what SOURCE is and what a package of it would cost; no weight is read.",
+)
+@click.option(
+    "--to-checkpoint",
+    "action",
+    flag_value="to-checkpoint",
+    help="Write the weights of the package SOURCE as a Hugging Face checkpoint to FOLDER.",
+)
+@click.option(
+    "--dtype",
+    default="f32",
+    show_default=True,
+    type=click.Choice(get_args(StoredType)),
+    help="With --to-checkpoint: what the weights are written as; f32 is exact.",
 )
 @click.option("--json", "is_json", is_flag=True, help="With --inspect: print JSON.")
 @click.option("--revision", help="Branch, tag or commit of a Hugging Face id; default main.")
@@ -104,21 +119,26 @@ class Options(TypedDict):
 @click.option("--name", help="What the package calls itself; default the source's name.")
 def export(
     source: str,
+    folder: Path | None,
     output: Path | None,
     *,
-    is_inspection: bool,
+    action: str | None,
     is_json: bool,
+    dtype: StoredType,
     **options: Unpack[Options],
 ) -> None:
     """Turn a checkpoint into a quantized model package.
 
     SOURCE is a folder with config.json and *.safetensors, or a Hugging Face id such as owner/name.
     """
-    if is_inspection:
-        inspection = inspect_checkpoint(source, ExportOptions(**options))
-        encoded = msgspec.json.format(msgspec.json.encode(inspection)).decode()
-        click.echo(encoded if is_json else in_words(inspection))
+    if action == "inspect":
+        click.echo(_inspection(source, ExportOptions(**options), is_json=is_json))
         return
+    if action == "to-checkpoint":
+        click.echo(_way_back(source, folder, dtype))
+        return
+    if folder is not None:
+        raise click.UsageError(f"Got unexpected extra argument ({folder}).")
     if output is None:
         raise click.UsageError("Missing option '--output' / '-o'.")
     start = time.perf_counter()
@@ -165,6 +185,19 @@ def _table(verified: Verified) -> Table:
 
 def _cell(value: float | None, form: str) -> str:
     return "not measured" if value is None else format(value, form)
+
+
+def _inspection(source: str, options: ExportOptions, *, is_json: bool) -> str:
+    found = inspect_checkpoint(source, options)
+    return msgspec.json.format(msgspec.json.encode(found)).decode() if is_json else in_words(found)
+
+
+def _way_back(package: str, folder: Path | None, dtype: StoredType) -> str:
+    if folder is None:
+        raise click.UsageError("Missing argument 'FOLDER'.")
+    with _unwound_by_sigterm():
+        num_tensors = write_checkpoint(Path(package), folder, dtype=dtype)
+    return f"{folder}: {num_tensors} tensors of {dtype}"
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -27,6 +28,26 @@ MICROSOFT: Final = "com.microsoft"
 _OPSETS: Final = {"": 21, MICROSOFT: 1}
 _IR_VERSION: Final = 10
 _PAGE_BYTES: Final = 4096
+
+
+class StoredWeight(msgspec.Struct, frozen=True):
+    """Some bytes of the data file of a graph."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    num_values: int
+
+
+def stored_weights(path: Path) -> list[StoredWeight]:
+    """Return what a graph reads from its data file, in the order in which it was written."""
+    found: dict[int, StoredWeight] = {}
+    model = ir.load(path)  # pyright: ignore[reportUnknownMemberType] - its path type is open
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and tensor.offset is not None:
+            dtype = tensor.dtype.numpy()
+            found[tensor.offset] = StoredWeight(tensor.offset, dtype, tensor.size)
+    return [found[offset] for offset in sorted(found)]
 
 
 class GraphBuilder:

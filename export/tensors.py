@@ -51,6 +51,14 @@ class Rule(msgspec.Struct, frozen=True):
     has_leading_one: bool = False
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The slot that gives a tensor back, and the place in its stack; None where it is whole."""
+
+    slot: str
+    index: int | None
+    rule: Rule
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`parts`: for each slot its tensors in stacking order, of which there is one without a stack.
 
@@ -165,3 +173,43 @@ def taken(rule: Rule | None, values: Array) -> Array:
             step = slice(index, None, num_shares)
             part = step if interleaved else slice(index * size, (index + 1) * size)
             return values[(slice(None),) * axis + (part,)]
+
+
+def origins(rules: Sequence[Rule], slots: Mapping[str, Slot]) -> dict[str, list[Origin]]:
+    """Read the rules backwards: return each tensor of a checkpoint and the slots it is made of.
+
+    Where a family knows several spellings, the first one is written.
+    """
+    matchers = [(_compiled(rule.slot), rule) for rule in rules]
+    found: dict[str, list[Origin]] = {}
+    for slot, shape in ((name, slot.shape) for name, slot in slots.items()):
+        matched = next(
+            (
+                (match.groupdict(), rule)
+                for matcher, rule in matchers
+                if (match := matcher.fullmatch(slot)) is not None
+            ),
+            None,
+        )
+        if matched is None:
+            raise CheckpointError(f"no tensor of this family's checkpoints is {slot}")
+        fields, rule = matched
+        for index in range(shape[0]) if rule.stack else [None]:
+            name = rule.pattern.format_map(fields | {rule.stack: str(index)})
+            found.setdefault(name, []).append(Origin(slot=slot, index=index, rule=rule))
+    return found
+
+
+def given_back(rule: Rule, parts: Sequence[tuple[Rule, Array]]) -> Array:
+    """Undo `taken`: put the shares of several slots, or the whole of one, into one tensor."""
+    first = parts[0][1]
+    shape = list(first.shape)
+    if rule.share is not None:
+        shape[rule.share.axis] *= rule.share.num_shares
+        if len(parts) != rule.share.num_shares:
+            raise CheckpointError(f"only {len(parts)} shares of {rule.pattern} are in this model")
+    whole = np.empty(shape, first.dtype)
+    for part_rule, values in parts:
+        untransposed = msgspec.structs.replace(part_rule, transposed=False)
+        taken(untransposed, whole)[...] = values
+    return np.swapaxes(whole, -1, -2) if rule.transposed else whole

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.checkpoint_writing import write_checkpoint
 from export.pipeline import ExportOptions, export_checkpoint
+from export.reference import forward
+from inference.local import default_model_folder
 from inference.manifest import TOKENIZER_FILE
 from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
@@ -19,6 +22,7 @@ from tests.support.exported import (
     greedy_tokens,
     no_progress,
     read_tokens,
+    read_values,
 )
 from tests.support.golden import (
     ALL_MODELS,
@@ -66,6 +70,21 @@ def test_the_trained_model_writes_the_same_tokens(tmp_path: Path) -> None:
     assert len(prompts) == NUM_PROMPTS
     for prompt in prompts:
         assert greedy_tokens(model, prompt) == original_greedy_tokens(original, prompt)
+
+
+@pytest.mark.slow
+def test_the_weights_that_ship_are_the_same_model_in_transformers(tmp_path: Path) -> None:
+    """What the package serves, rounded, comes back as a checkpoint that others load."""
+    write_checkpoint(default_model_folder(), tmp_path / "back")
+    original = load_original(tmp_path / "back")
+    spec, weights = read_values(tmp_path / "back")
+    weights = dict(weights)  # each is read once, not at every step
+    tokenizer = Tokenizer.load(tmp_path / "back" / TOKENIZER_FILE)
+    for text in list(prompt_texts())[:3]:
+        token_ids = tokenizer.encode(text)[-48:]
+        written = original_greedy_tokens(original, token_ids)
+        ours = forward(spec, weights, [*token_ids, *written[:-1]])[len(token_ids) - 1 :]
+        assert ours.argmax(axis=-1).tolist() == written
 
 
 def prompt_texts() -> Iterator[str]:
