@@ -132,8 +132,10 @@ def _package_size(scheme: Scheme, needed: Mapping[str, Slot], others: int) -> Pa
 
 def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
     """Hold the headers of weights that are here against the model."""
+    if found.revision is not None:  # they were not fetched
+        return None
     if not any((found.folder / name).is_file() for name in (SINGLE_FILE, INDEX_FILE)):
-        return None if found.revision else "no safetensors file in the folder"
+        return "no safetensors file in the folder"
     spec: DecoderSpec = architecture.spec
     aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
     try:

@@ -16,14 +16,15 @@ import msgspec
 from export.config import read_json
 from export.errors import CheckpointError
 
+INDEX_FILE: Final = "model.safetensors.index.json"
 SMALL_FILES: Final = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    INDEX_FILE,
 )
-INDEX_FILE: Final = "model.safetensors.index.json"
 SINGLE_FILE: Final = "model.safetensors"
 MAX_INDEX_BYTES: Final = 100_000_000
 
@@ -104,7 +105,7 @@ def find_source(
         name=source,
         revision=cached.name,
         folder=cached,
-        fetch_weights=lambda: _fetch_weights(source, cached.name, fetch),
+        fetch_weights=lambda: _fetch_weights(source, cached, fetch),
     )
 
 
@@ -112,12 +113,12 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def _fetch_weights(repository: str, commit: str, fetch: Fetch) -> Path:
+def _fetch_weights(repository: str, folder: Path, fetch: Fetch) -> Path:
     """Bring the shards that the index names, or else the single file, and nothing beside them.
 
     Repositories hold the same weights twice, for other programs, and what training left.
     """
-    folder = fetch(repository, commit, [INDEX_FILE])
+    commit = folder.name
     if not (folder / INDEX_FILE).is_file():
         return fetch(repository, commit, [SINGLE_FILE])
     index = read_json(folder / INDEX_FILE, _Index, max_bytes=MAX_INDEX_BYTES)

@@ -202,14 +202,19 @@ def origins(rules: Sequence[Rule], slots: Mapping[str, Slot]) -> dict[str, list[
 
 def given_back(rule: Rule, parts: Sequence[tuple[Rule, Array]]) -> Array:
     """Undo `taken`: put the shares of several slots, or the whole of one, into one tensor."""
+    whole = parts[0][1] if rule.share is None else _joined(rule.share, parts)
+    if len(parts) != (1 if rule.share is None else rule.share.num_shares):
+        raise CheckpointError(f"only {len(parts)} parts of {rule.pattern} are in this model")
+    whole = np.swapaxes(whole, -1, -2) if rule.transposed else whole
+    return whole[None] if rule.has_leading_one else whole
+
+
+def _joined(share: Share, parts: Sequence[tuple[Rule, Array]]) -> Array:
     first = parts[0][1]
     shape = list(first.shape)
-    if rule.share is not None:
-        shape[rule.share.axis] *= rule.share.num_shares
-        if len(parts) != rule.share.num_shares:
-            raise CheckpointError(f"only {len(parts)} shares of {rule.pattern} are in this model")
+    shape[share.axis] *= share.num_shares
     whole = np.empty(shape, first.dtype)
-    for part_rule, values in parts:
-        untransposed = msgspec.structs.replace(part_rule, transposed=False)
-        taken(untransposed, whole)[...] = values
-    return np.swapaxes(whole, -1, -2) if rule.transposed else whole
+    for rule, values in parts:
+        plain = msgspec.structs.replace(rule, transposed=False, has_leading_one=False)
+        taken(plain, whole)[...] = values
+    return whole
