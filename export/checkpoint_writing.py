@@ -56,9 +56,10 @@ def write_checkpoint(
     if CONFIG_FILE not in manifest.files:
         raise PackageError(f"{package} does not hold its checkpoint's {CONFIG_FILE}; export again")
     architecture = read_architecture(read_config(package / CONFIG_FILE))
-    if manifest.precision == "f16":
+    precision = manifest.precision
+    if precision == "f16":
         raise PackageError(f"{package} is of precision f16, which has no way back yet")
-    scheme = find_scheme(manifest.precision, manifest.block_size or 128)
+    scheme = find_scheme(precision, manifest.block_size or 128)
     values = package_values(package, architecture.spec, scheme)
     needed = slots(architecture.spec)
     tensors = origins(architecture.family.rules, needed)
