@@ -12,7 +12,7 @@ most MAX_FILES files and MAX_PART_BYTES; the small files of a run travel in one 
 import argparse
 import shutil
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -110,31 +110,31 @@ def _archive(run: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.verb
-    run(options)
+    match options.verb:
+        case "parcel":
+            print(f"{parcel(options.number) / 1e6:.1f} MB in {PARCEL_FOLDER.name}/")
+        case "receive":
+            receive(options.parcel, options.home)
+        case "give":
+            print(*give(options.run, options.output, options.part))
+        case _:
+            take(options.part, options.run)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="training.machine", description=__doc__)
-    verbs = parser.add_subparsers(required=True)
-    verb = verbs.add_parser("parcel")
-    verb.add_argument("number", type=int)
-    verb.set_defaults(
-        verb=lambda o: print(f"{parcel(o.number) / 1e6:.1f} MB in {PARCEL_FOLDER.name}/")
-    )
+    verbs = parser.add_subparsers(required=True, dest="verb")
+    verbs.add_parser("parcel").add_argument("number", type=int)
     verb = verbs.add_parser("receive")
     verb.add_argument("parcel", type=Path)
     verb.add_argument("home", type=Path)
-    verb.set_defaults(verb=lambda o: receive(o.parcel, o.home))
     verb = verbs.add_parser("give")
     verb.add_argument("run", type=Path)
     verb.add_argument("output", type=Path)
     verb.add_argument("--part", type=int, required=True)
-    verb.set_defaults(verb=lambda o: print(*give(o.run, o.output, o.part)))
     verb = verbs.add_parser("take")
     verb.add_argument("part", type=Path)
     verb.add_argument("run", type=Path)
-    verb.set_defaults(verb=lambda o: take(o.part, o.run))
     return parser
 
 
