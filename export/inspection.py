@@ -140,14 +140,15 @@ def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
     aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
     try:
         tensors = open_checkpoint(found.folder).tensors
-        plan(architecture.family.rules, tensors, slots(spec), aliases=aliases)
+        used = architecture.family.used(tensors, spec)
+        plan(architecture.family.rules, used, slots(spec), aliases=aliases)
     except ExportError as error:
         return str(error)
     stored = [
         entry.values if isinstance(entry, PackedEntry) else entry for entry in tensors.values()
     ]
     dtypes = ", ".join(sorted({entry.dtype for entry in stored}))
-    return f"{len(tensors)} tensors of {dtypes}, each with its place"
+    return f"{len(used)} tensors of {dtypes}, each with its place"
 
 
 def _words(part: object) -> str:

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
 
 from export.cli import export
 from export.errors import UnsupportedError
@@ -13,6 +15,7 @@ from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
 from inference.manifest import Precision
 from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+from tests.support.tiny_families import FAMILY_MODELS
 
 ROOT = Path(__file__).parent.parent.parent
 BOOTSTRAP = ROOT / "training" / "checkpoints" / "bootstrap"
@@ -123,3 +126,13 @@ def test_the_command_prints_words_or_json(tmp_path: Path) -> None:
 def test_an_export_needs_a_place(tmp_path: Path) -> None:
     checkpoint = str(write_tiny_checkpoint(tmp_path / "tiny"))
     assert "Missing option '--output'" in CliRunner().invoke(export, [checkpoint]).output
+
+
+def test_layers_that_are_left_out_are_no_surplus(tmp_path: Path) -> None:
+    model = next(model for model in FAMILY_MODELS if model.name == "deepseek_v3")
+    told = inspected(tmp_path, model)
+    tensors = load_file(tmp_path / "tiny" / "model.safetensors")
+    further = {"model.layers.2.eh_proj.weight": np.zeros((64, 128), np.float32)}
+    save_file(tensors | further, tmp_path / "tiny" / "model.safetensors")
+    again = inspect_checkpoint(str(tmp_path / "tiny"), ExportOptions(block_size=32))
+    assert again.tensors == told.tensors == f"{len(tensors)} tensors of F32, each with its place"

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from export.errors import CheckpointError
 from export.spec import Slot
-from export.tensors import Plan, Rule, plan
+from export.tensors import Plan, Rule, Share, plan, stored_shape, taken
 
 RULES = (
     Rule("embed", "embedding"),
@@ -91,3 +92,41 @@ def test_the_names_of_a_large_checkpoint() -> None:
     names = [f"layers.{layer}.experts.{expert}.up" for layer in range(12) for expert in range(128)]
     parts = plan(RULES, sorted(names), slots, aliases={}).parts
     assert parts["layers.11.moe.up"][100] == "layers.11.experts.100.up"
+
+
+def check_taken(rule: Rule, stored: tuple[int, ...], *, gives: list[int]) -> None:
+    """`stored` counts up from zero; `gives` is what a slot of two experts takes of the first."""
+    values = np.arange(np.prod(stored), dtype=np.float32).reshape(stored)
+    found = taken(rule, values)
+    assert stored_shape(rule, found.shape) == stored
+    assert found[0].ravel().tolist() == gives
+
+
+def test_halves_behind_each_other() -> None:
+    share = Share(axis=1, index=1, num_shares=2, interleaved=False)
+    check_taken(Rule("a", "b", share=share), (2, 4, 2), gives=[4, 5, 6, 7])
+
+
+def test_halves_in_turn() -> None:
+    share = Share(axis=1, index=1, num_shares=2, interleaved=True)
+    check_taken(Rule("a", "b", share=share), (2, 4, 2), gives=[2, 3, 6, 7])
+
+
+def test_halves_in_turn_of_a_transposed_matrix() -> None:
+    share = Share(axis=1, index=0, num_shares=2, interleaved=True)
+    check_taken(Rule("a", "b", share=share, transposed=True), (2, 2, 4), gives=[0, 4, 2, 6])
+
+
+def test_a_first_axis_of_one() -> None:
+    check_taken(Rule("a", "b", has_leading_one=True), (1, 2, 3), gives=[0, 1, 2])
+
+
+def test_one_tensor_fills_several_slots() -> None:
+    halves = [
+        Rule("both", slot, share=Share(axis=0, index=index, num_shares=2, interleaved=False))
+        for index, slot in enumerate(("first", "second"))
+    ]
+    slots = {slot: Slot(shape=(2, 4), role="projection") for slot in ("first", "second")}
+    assigned = plan(halves, ["both"], slots, aliases={})
+    assert assigned.parts == {"first": ("both",), "second": ("both",)}
+    assert assigned.rules == dict(zip(slots, halves, strict=True))
