@@ -18,7 +18,7 @@ REQUEST = CompletionRequest(document="a", prefix="x = ")
 
 
 class Stage:
-    """A model whose third run waits until it is let go, and tells when it gets there."""
+    """A model whose third run waits until it is let go or cancelled, and tells when it is there."""
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
@@ -30,7 +30,9 @@ class Stage:
             assert self.go_on.wait(TIMEOUT)
 
     def load(self) -> LoadedModel:
-        return loaded(ScriptedModel(playing("abcdef"), on_forward=self.on_forward))
+        release = self.go_on.set
+        model = ScriptedModel(playing("abcdef"), on_forward=self.on_forward, on_cancel=release)
+        return loaded(model)
 
     async def wait_arrived(self) -> None:
         assert await asyncio.to_thread(self.arrived.wait, TIMEOUT)
@@ -61,8 +63,6 @@ async def test_a_newer_request_supersedes_a_running_one() -> None:
     older = asyncio.ensure_future(engine.complete(REQUEST))
     await stage.wait_arrived()
     newer = asyncio.ensure_future(engine.complete(REQUEST))
-    await asyncio.sleep(0)
-    stage.go_on.set()
     await check(older, gives=FinishReason.SUPERSEDED)
     await check(newer, gives="abcdef")
     await engine.close()
@@ -76,7 +76,6 @@ async def test_cancelling_the_await_stops_the_model() -> None:
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    stage.go_on.set()
     await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="abcdef")
     await engine.close()
 
@@ -87,7 +86,6 @@ async def test_the_deadline_gives_what_is_written() -> None:
     request = CompletionRequest(document="a", prefix="x = ", deadline_ms=50)
     answer = asyncio.ensure_future(engine.complete(request))
     await stage.wait_arrived()
-    asyncio.get_running_loop().call_later(0.1, stage.go_on.set)
     await check(answer, gives="a")
     await engine.close()
 
@@ -162,8 +160,6 @@ async def test_closing_answers_what_runs_and_may_be_done_twice() -> None:
     answer = asyncio.ensure_future(engine.complete(REQUEST))
     await stage.wait_arrived()
     closing = asyncio.ensure_future(engine.close())
-    await asyncio.sleep(0)
-    stage.go_on.set()
     await check(answer, gives=FinishReason.UNAVAILABLE)
     await closing
     await engine.close()

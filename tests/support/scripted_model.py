@@ -45,7 +45,10 @@ class ScriptedCache:
 
 
 class ScriptedModel:
-    """`on_forward` is called before each run with the number of runs so far; it may raise."""
+    """`on_forward` is called before each run with the number of runs so far; it may raise.
+
+    `on_cancel` is called when a run is cancelled while `on_forward` keeps it waiting.
+    """
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class ScriptedModel:
         *,
         context_length: int = 512,
         on_forward: Callable[[int], None] = lambda _: None,
+        on_cancel: Callable[[], None] = lambda: None,
     ) -> None:
         self._next_token = next_token
         self._context_length = context_length
         self._on_forward = on_forward
+        self._on_cancel = on_cancel
         self.num_forwards = 0
         self.num_tokens_read = 0
 
@@ -84,7 +89,8 @@ class ScriptedModel:
         cancel.raise_if_set()
         end = cache.length + len(token_ids)
         cache.buffer[cache.length : end] = token_ids
-        self._on_forward(self.num_forwards)
+        with cancel.calling(self._on_cancel):
+            self._on_forward(self.num_forwards)
         cancel.raise_if_set()
         cache.length = end
         self.num_tokens_read += len(token_ids)
