@@ -89,13 +89,14 @@ def test_what_is_on_the_grid_stays_there(method: str, values: Float32, bits: int
     )
 
 
-@settings(deadline=None, max_examples=50)
-@given(values=weights(), block_size=st.sampled_from([32, 64, 128]))
-def test_zero_points_help_where_values_lie_on_one_side(values: Float32, block_size: int) -> None:
-    values = np.abs(values)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("block_size", [32, 64, 128])
+def test_zero_points_help_where_values_lie_on_one_side(seed: int, block_size: int) -> None:
+    """Half of the steps of a grid around zero would be wasted on them."""
+    values = np.random.default_rng(seed).uniform(0.5, 1.0, (16, 256)).astype(np.float32)
     without = nearest(values, Grid(bits=4, block_size=block_size))
     with_zero_points = nearest(values, Grid(bits=4, block_size=block_size, has_zero_points=True))
-    assert squared_error(values, with_zero_points) <= 1.02 * squared_error(values, without) + 1e-12
+    assert squared_error(values, with_zero_points) < 0.9 * squared_error(values, without)
 
 
 @settings(deadline=None, max_examples=50)
