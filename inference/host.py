@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
@@ -25,6 +24,7 @@ from typing import Final, NoReturn
 from inference.completion import CompletionRequest
 from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import InklingError, WireError
+from inference.logs import log_without_text
 from inference.wire import (
     Answer,
     Cancel,
@@ -173,12 +173,6 @@ class Host:
         if status != self._told:
             self._told = status
             self._send(Status(status))
-
-
-def log_without_text(error: BaseException) -> None:
-    """Log what kind of error it was and where; its message may hold a piece of a document."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s in the engine\n%s", type(error).__name__, frames)
 
 
 async def _serve(open_engine: Callable[[], Engine], send: Callable[[FromHost], None]) -> None:

@@ -4,8 +4,6 @@ The event loop waits; whatever touches the model runs in the scheduler's thread 
 """
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import resources
@@ -21,14 +19,13 @@ from inference.errors import (
     InvalidModelError,
     RequestCancelledError,
 )
+from inference.logs import log_without_text
 from inference.manifest import TOKENIZER_FILE, ModelManifest, read_manifest, verify_files
 from inference.runtime import OnnxModel
 from inference.scheduler import Scheduler
 from inference.scoring import Score
 from inference.timing import now_ms
 from inference.tokenizer import Tokenizer
-
-logger = logging.getLogger(__name__)
 
 
 class LocalEngine:
@@ -76,7 +73,7 @@ class LocalEngine:
         except RequestCancelledError:
             return Completion.nothing(self._reason_cancelled(is_expired=is_expired()))
         except Exception as error:
-            _log_without_text(error)
+            log_without_text(error)
             return Completion.nothing(FinishReason.FAILED)
         finally:
             deadline.cancel()
@@ -124,7 +121,7 @@ class LocalEngine:
         except InklingError as error:
             status = EngineStatus(state=EngineState.FAILED, message=str(error))
         except Exception as error:
-            _log_without_text(error)
+            log_without_text(error)
             message = f"loading the model failed with {type(error).__name__}; see the log"
             status = EngineStatus(state=EngineState.FAILED, message=message)
         finally:  # whatever was raised: nobody waits for ever
@@ -178,9 +175,3 @@ def _check_token_ids(manifest: ModelManifest, tokenizer: Tokenizer) -> None:
             f"{manifest.name} has token ids up to {largest} but only {vocab_size} logits; "
             "its tokenizer belongs to another model: export again"
         )
-
-
-def _log_without_text(error: Exception) -> None:
-    """Log where it happened and what kind it is; its message may hold a piece of a document."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s in the engine\n%s", type(error).__name__, frames)
