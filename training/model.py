@@ -5,7 +5,7 @@ computed in float32. Names of parameters are the checkpoint's, but for the exper
 stacked. Knows no optimizer and no data.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from training.configuration import Shape
 from training.experts import LOOPED, Grouping, mixture_of_experts
+
+_QUERY_BLOCK: Final = 128
 
 
 class Routing(NamedTuple):
@@ -114,11 +116,10 @@ class Layer(nn.Module):
         query = rotate(rms_norm(query, self.q_norm, eps), cosine, sine)
         key = rotate(rms_norm(key, self.k_norm, eps), cosine, sine)
         groups = self.shape.num_attention_heads // self.shape.num_key_value_heads
-        output = functional.scaled_dot_product_attention(
+        output = causal_attention(
             query.transpose(1, 2),
             key.transpose(1, 2).repeat_interleave(groups, dim=1),
             value.transpose(1, 2).repeat_interleave(groups, dim=1),
-            is_causal=True,
         )
         joined = output.transpose(1, 2).reshape(batch, length, -1)
         return functional.linear(joined, self.o_proj.to(x.dtype))
@@ -135,6 +136,25 @@ class Layer(nn.Module):
         )
         mixed = mixture_of_experts(x, chosen, weights, matrices, self.grouping)
         return mixed, routing_of(logits, probabilities, chosen)
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend from [batch, heads, length, head_dim] to all of the same shape that is not later.
+
+    On a CPU by blocks of queries, each against the keys that it may see: torch's own kernel skips
+    them too, but takes 1.3 to 2 times as long forward and back (bf16, one core of an EPYC).
+    """
+    if query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    length, head_dim = query.shape[-2:]
+    future = torch.full((length, length), float("-inf")).triu(1)
+    outputs: list[Tensor] = []
+    for start in range(0, length, _QUERY_BLOCK):
+        end = min(start + _QUERY_BLOCK, length)
+        scores = query[:, :, start:end] * head_dim**-0.5 @ key[:, :, :end].transpose(-1, -2)
+        weights = (scores.float() + future[start:end, :end]).softmax(dim=-1)
+        outputs.append(weights.to(query.dtype) @ value[:, :, :end])
+    return torch.cat(outputs, dim=2)
 
 
 def routing_of(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Routing:
