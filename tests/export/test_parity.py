@@ -34,13 +34,15 @@ from tests.support.golden import (
     original_greedy_tokens,
     original_logits,
 )
+from tests.support.llama_cpp import LlamaCpp, write_gguf
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
-BOOTSTRAP = ROOT / "training" / "checkpoints" / "bootstrap"
+SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "bootstrap"
 TRANSFORMERS_MODELS = [model for model in ALL_MODELS if model not in PUBLISHED_MODELS]
 NUM_PROMPTS = 20
 PROMPT_CHARACTERS = 600
+END_OF_TEXT = 0
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -62,14 +64,32 @@ def test_transformers_equals_the_golden_logits_and_the_f32_graph(
 def test_the_trained_model_writes_the_same_tokens(tmp_path: Path) -> None:
     package = tmp_path / "package"
     options = ExportOptions(precision="f32")
-    manifest = export_checkpoint(str(BOOTSTRAP), package, options, progress=no_progress)
+    manifest = export_checkpoint(str(SHIPPED_CHECKPOINT), package, options, progress=no_progress)
     model = OnnxModel.load(package, manifest)
     tokenizer = Tokenizer.load(package / TOKENIZER_FILE)
-    original = load_original(BOOTSTRAP)
+    original = load_original(SHIPPED_CHECKPOINT)
     prompts = [tokenizer.encode(text) for text in prompt_texts()]
     assert len(prompts) == NUM_PROMPTS
     for prompt in prompts:
         assert greedy_tokens(model, prompt) == original_greedy_tokens(original, prompt)
+
+
+@pytest.mark.slow
+def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
+    """The shipped checkpoint, and the weights that are served of it, rounded and given back."""
+    write_checkpoint(default_model_folder(), tmp_path / "back")
+    for checkpoint in (SHIPPED_CHECKPOINT, tmp_path / "back"):
+        original = load_original(checkpoint)
+        tokenizer = Tokenizer.load(checkpoint / TOKENIZER_FILE)
+        gguf = tmp_path / f"{checkpoint.name}.gguf"
+        write_gguf(gguf, *read_values(checkpoint), checkpoint / TOKENIZER_FILE)
+        llama = LlamaCpp(gguf, context_length=1024, num_threads=1)
+        for text in prompt_texts():
+            prompt = tokenizer.encode(text)
+            expected = original_greedy_tokens(original, prompt)
+            found = llama.greedy_tokens(prompt, len(expected))
+            assert found == expected[: len(found)]
+            assert len(found) == len(expected) or expected[len(found)] == END_OF_TEXT
 
 
 @pytest.mark.slow

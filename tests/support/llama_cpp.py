@@ -1,0 +1,123 @@
+"""llama.cpp as a peer: our checkpoints in its file format, and its server in this process.
+
+Only Qwen3-MoE is written. Weights stay float32, so that both compute with the same numbers.
+Sources: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the names of the `gguf`
+package, which is llama.cpp's own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import gguf
+import xllamacpp
+
+from export.checkpoint import Float32
+from export.spec import DecoderSpec, GroupedQuery, SparseMoE
+
+_TENSORS: Final[Mapping[str, str]] = {
+    "attention_norm": "attn_norm",
+    "attention.query": "attn_q",
+    "attention.key": "attn_k",
+    "attention.value": "attn_v",
+    "attention.query_norm": "attn_q_norm",
+    "attention.key_norm": "attn_k_norm",
+    "attention.output": "attn_output",
+    "feed_forward_norm": "ffn_norm",
+    "moe.router": "ffn_gate_inp",
+    "moe.gate": "ffn_gate_exps",
+    "moe.up": "ffn_up_exps",
+    "moe.down": "ffn_down_exps",
+}
+
+
+def write_gguf(
+    path: Path, spec: DecoderSpec, weights: Mapping[str, Float32], tokenizer: Path
+) -> None:
+    """Write a Qwen3-MoE decoder and its byte-level BPE, a tokenizer.json, as one GGUF file."""
+    writer = gguf.GGUFWriter(path, "qwen3moe")
+    _write_shape(writer, spec)
+    _write_tokenizer(writer, json.loads(tokenizer.read_text("utf-8")))
+    writer.add_tensor("token_embd.weight", weights["embedding"])
+    writer.add_tensor("output_norm.weight", weights["norm"])
+    tied = "embedding" if spec.tie_word_embeddings else "head"
+    writer.add_tensor("output.weight", weights[tied])
+    for layer in range(len(spec.layers)):
+        for slot, name in _TENSORS.items():
+            writer.add_tensor(f"blk.{layer}.{name}.weight", weights[f"layers.{layer}.{slot}"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _write_shape(writer: gguf.GGUFWriter, spec: DecoderSpec) -> None:
+    layer = spec.layers[0]
+    attention, moe = layer.attention, layer.feed_forward
+    assert isinstance(attention, GroupedQuery), "not Qwen3-MoE"
+    assert isinstance(moe, SparseMoE), "not Qwen3-MoE"
+    writer.add_block_count(len(spec.layers))
+    writer.add_context_length(spec.max_position_embeddings)
+    writer.add_embedding_length(spec.hidden_size)
+    writer.add_feed_forward_length(moe.moe_intermediate_size)
+    writer.add_head_count(attention.num_attention_heads)
+    writer.add_head_count_kv(attention.num_key_value_heads)
+    writer.add_key_length(attention.head_dim)
+    writer.add_value_length(attention.head_dim)
+    writer.add_rope_freq_base(attention.rope.theta)
+    writer.add_layer_norm_rms_eps(layer.norm.epsilon)
+    writer.add_expert_count(moe.num_experts)
+    writer.add_expert_used_count(moe.router.num_experts_per_tok)
+    writer.add_expert_feed_forward_length(moe.moe_intermediate_size)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+
+
+def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Mapping[str, Any]) -> None:
+    """Write the vocabulary in the order of ids, and the merges; special tokens are control ones."""
+    model = tokenizer["model"]
+    special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
+    names = {token_id: name for name, token_id in model["vocab"].items()} | special
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list([names[token_id] for token_id in range(len(names))])
+    kinds = (
+        gguf.TokenType.CONTROL if token_id in special else gguf.TokenType.NORMAL
+        for token_id in range(len(names))
+    )
+    writer.add_token_types(list(kinds))
+    merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
+    writer.add_token_merges(list(merges))
+    writer.add_add_bos_token(False)
+    writer.add_eos_token_id(next(i for i, name in special.items() if name == "<|endoftext|>"))
+
+
+class LlamaCpp:
+    """llama.cpp's server on one model; keys and values are float32 too."""
+
+    def __init__(self, path: Path, *, context_length: int, num_threads: int) -> None:
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(path)
+        parameters.n_ctx = context_length
+        parameters.n_parallel = 1
+        parameters.cpuparams.n_threads = num_threads
+        parameters.cpuparams_batch.n_threads = num_threads
+        parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.warmup = False
+        self._server = xllamacpp.Server(parameters)
+
+    def greedy_tokens(self, prompt: Sequence[int], num_tokens: int) -> list[int]:
+        """Return the likeliest tokens, one after the other, up to an end token."""
+        answer = self._server.handle_completions(
+            {
+                "prompt": list(prompt),
+                "max_tokens": num_tokens,
+                "temperature": 0,
+                "logprobs": 1,  # the only way in which ids come back
+                "cache_prompt": False,
+            }
+        )
+        if "choices" not in answer:
+            raise RuntimeError(f"llama.cpp answers {answer}")
+        return [token["id"] for token in answer["choices"][0]["logprobs"]["content"]]
