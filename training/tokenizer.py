@@ -1,11 +1,14 @@
 """Learn the vocabulary: byte-level BPE that any reader of Qwen2's tokenizer understands.
 
-    python -m training.tokenizer        writes corpus/tokenizer/ and prints bytes per token
+    python -m training.tokenizer [--share 0.12]
+
+Writes corpus/tokenizer/ and prints bytes per token.
 
 Qwen2's pre-tokenization: digits one by one, at most one blank or mark before a word, white space in
 runs. No normalization, so that what is read is what is written. Special tokens come first.
 """
 
+import argparse
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +41,7 @@ QWEN2_PATTERN: Final = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _SAMPLE_SHARE: Final = 0.12
-"""100 MB of text, which is learned from in two minutes."""
+"""100 MB of the whole corpus, which are learned from in two minutes."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> tokenizers.Tokenizer:
@@ -109,14 +112,17 @@ def bytes_per_token(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> fl
     return sum(len(text.encode()) for text in texts) / sum(map(len, encodings))
 
 
-def _sample(documents: Iterable[Document], seed: int) -> Iterator[str]:
+def _sample(documents: Iterable[Document], share: float, *, seed: int) -> Iterator[str]:
     source = random.Random(seed)  # noqa: S311
-    return (document.text for document in documents if source.random() < _SAMPLE_SHARE)
+    return (document.text for document in documents if source.random() < share)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="training.tokenizer", description=__doc__)
+    parser.add_argument("--share", type=float, default=_SAMPLE_SHARE, help="of the documents")
+    share: float = parser.parse_args(arguments).share
     documents = read_documents(DOCUMENTS_FOLDER / "train.jsonl")
-    tokenizer = train_tokenizer(_sample(documents, seed=0))
+    tokenizer = train_tokenizer(_sample(documents, share, seed=0))
     save_tokenizer(tokenizer, TOKENIZER_FOLDER, max_length=4096)
     held_out = list(read_documents(DOCUMENTS_FOLDER / "validation.jsonl"))
     for language in sorted({document.language for document in held_out}):
