@@ -25,6 +25,10 @@ MODEL_FILE: Final = "model.onnx"
 DATA_FILE: Final = "model.onnx.data"
 MICROSOFT: Final = "com.microsoft"
 
+ACCURACY_LEVEL: Final = "accuracy_level"
+"""The attribute of rounded operators that says what they multiply weights by."""
+
+_FLOAT_ACTIVATIONS: Final = 1
 _OPSETS: Final = {"": 21, MICROSOFT: 1}
 _IR_VERSION: Final = 10
 _PAGE_BYTES: Final = 4096
@@ -48,6 +52,15 @@ def stored_weights(path: Path) -> list[StoredWeight]:
             dtype = tensor.dtype.numpy()
             found[tensor.offset] = StoredWeight(tensor.offset, dtype, tensor.size)
     return [found[offset] for offset in sorted(found)]
+
+
+def write_with_float_activations(source: Path, target: Path) -> None:
+    """Copy a graph, its rounded operators made to multiply floats where they have such a kernel."""
+    model = ir.load(source)  # pyright: ignore[reportUnknownMemberType] - its path type is open
+    for node in model.graph:
+        if ACCURACY_LEVEL in node.attributes:
+            node.attributes[ACCURACY_LEVEL] = ir.AttrInt64(ACCURACY_LEVEL, _FLOAT_ACTIVATIONS)
+    target.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
 class GraphBuilder:

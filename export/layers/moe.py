@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
-from export.layers.dense_experts import dense_experts
+from export.layers.gathered_experts import gathered_experts
 from export.layers.linear import INT8_ACTIVATIONS, linear, vector
 from export.layers.routing import expert_weights, sum_over_experts
 from export.quantization.blockwise import Float, Quantized, Weight
@@ -32,7 +32,7 @@ _ZERO_POINTS_INPUT: Final = 11
 def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
     if spec.activation == "gelu_tanh":
-        return dense_experts(graph, spec, weights, x)
+        return gathered_experts(graph, spec, weights, x)
     logits = linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])
     biases = _biases(graph, spec, weights)

@@ -157,27 +157,6 @@ def concatenate_rows(weights: Sequence[Quantized]) -> Quantized:
     )
 
 
-def concatenate_columns(weights: Sequence[Quantized]) -> Quantized:
-    """Put weights of equal rows, bits and blocks beside each other."""
-    first = weights[0]
-
-    def join(zero_points: Sequence[Bytes]) -> Bytes:
-        num_blocks = [weight.scales.shape[-1] for weight in weights]
-        unpacked = [
-            unpack(part, bits=first.bits)[..., :size]
-            for part, size in zip(zero_points, num_blocks, strict=True)
-        ]
-        return pack(np.concatenate(unpacked, axis=-1), bits=first.bits)
-
-    return Quantized(
-        bits=first.bits,
-        block_size=first.block_size,
-        data=np.concatenate([weight.data for weight in weights], axis=-1),
-        scales=np.concatenate([weight.scales for weight in weights], axis=-1),
-        zero_points=join_zero_points(weights, join),
-    )
-
-
 def join_zero_points(
     weights: Sequence[Quantized], join: Callable[[Sequence[Bytes]], Bytes]
 ) -> Bytes | None:

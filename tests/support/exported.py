@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from export.architectures import read_architecture
 from export.checkpoint import open_checkpoint
 from export.config import read_config
+from export.graph import write_with_float_activations
 from export.pipeline import ExportOptions, export_checkpoint
 from export.quantization.scheme import Preset, find_scheme
 from export.spec import DecoderSpec, slots
@@ -102,11 +102,7 @@ def greedy_tokens(model: OnnxModel, prompt: Sequence[int], num_tokens: int = 32)
 
 def compute_with_float_activations(path: Path) -> None:
     """Have a rounded graph multiply floats, so that its packing alone is judged."""
-    graph = ir.load(path)
-    for node in graph.graph:
-        if "accuracy_level" in node.attributes:
-            node.attributes["accuracy_level"] = ir.AttrInt64("accuracy_level", 1)
-    ir.save(graph, path)
+    write_with_float_activations(path, path)
 
 
 def no_progress(done: int, total: int) -> None:

@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 
 from export.quantization.blockwise import (
     Quantized,
-    concatenate_columns,
     concatenate_rows,
     dequantize,
     pack,
@@ -17,7 +16,6 @@ from export.quantization.blockwise import (
     search_scales,
     unpack,
 )
-from export.quantization.rounding import Grid, nearest
 
 Float32 = npt.NDArray[np.float32]
 
@@ -162,17 +160,3 @@ def test_rows_are_put_below_each_other() -> None:
     expected = quantize(np.concatenate([first, second]), bits=4, block_size=32)
     np.testing.assert_array_equal(both.data, expected.data)
     np.testing.assert_array_equal(both.scales, expected.scales)
-
-
-@pytest.mark.parametrize("columns", [64, 96])
-def test_columns_are_put_beside_each_other(columns: int) -> None:
-    """Also where a row has an odd number of zero points, which share bytes."""
-    random = np.random.default_rng(4)
-    grid = Grid(bits=4, block_size=32, has_zero_points=True)
-    parts = [random.random((2, columns)).astype(np.float32) for _ in range(3)]
-    both = concatenate_columns([nearest(part, grid) for part in parts])
-    expected = nearest(np.concatenate(parts, axis=1), grid)
-    np.testing.assert_array_equal(dequantize(both), dequantize(expected))
-    assert both.zero_points is not None
-    assert expected.zero_points is not None
-    np.testing.assert_array_equal(both.zero_points, expected.zero_points)
