@@ -49,6 +49,10 @@ VARIANTS: Final[Mapping[str, ExportOptions]] = {
     "int4-quality, gptq, 128": ExportOptions(precision="int4-quality", rounding="gptq"),
 }
 
+HELD_OUT_PACKAGES: Final = ("attr", "cattrs", "markdown_it")
+"""Installed beside Inkling, each under the MIT licence. None is in the texts that exporting reads,
+nor in the corpus that our models are trained on."""
+
 Figures = Mapping[str, float]
 
 
@@ -98,7 +102,7 @@ def measure(checkpoint: str, options: ExportOptions, *, num_tokens: int, window:
 
 
 def held_out_text(tokenizer: Tokenizer, end_token: int, num_tokens: int, window: int) -> Text:
-    """Cut code that no model of ours was trained on into whole windows, `num_tokens` at most."""
+    """Cut code that no calibration has read into whole windows, `num_tokens` at most."""
     token_ids: list[int] = []
     for path in held_out_files():
         token_ids += [*tokenizer.encode(path.read_text(encoding="utf-8")), end_token]
@@ -109,9 +113,8 @@ def held_out_text(tokenizer: Tokenizer, end_token: int, num_tokens: int, window:
 
 
 def held_out_files() -> Iterator[Path]:
-    """Alternate between this repository, pygls and click."""
-    folders = [ROOT / "inference", package_folder("pygls"), package_folder("click")]
-    files = [sorted(folder.rglob("*.py")) for folder in folders]
+    """Alternate between the packages."""
+    files = [sorted(package_folder(name).rglob("*.py")) for name in HELD_OUT_PACKAGES]
     return (path for path in chain.from_iterable(zip_longest(*files)) if path is not None)
 
 

@@ -21,7 +21,7 @@ from inference.manifest import (
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "3"
+EXPORTER_VERSION: Final = "4"
 """Raised whenever the same checkpoint would give other bytes."""
 
 

@@ -6,13 +6,20 @@ memory, whatever the size of the checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from export.checkpoint import Checkpoint, Float32
 from export.errors import CheckpointError
-from export.quantization.blockwise import Float, Quantized, Weight, dequantize
+from export.quantization.blockwise import (
+    Float,
+    Quantized,
+    Weight,
+    dequantize,
+    rounding_error,
+)
 from export.quantization.scheme import FindMoments, Scheme, apply_scheme, no_moments
 from export.spec import Slot, SlotRole
 from export.tensors import Plan, stored_shape, taken
@@ -57,11 +64,16 @@ def slot_values(
     """
 
     def read(name: str) -> Float32:
-        rule = plan.rules.get(name)
-        parts = [taken(rule, checkpoint.read(part)) for part in plan.parts[name]]
+        rule, shape = plan.rules.get(name), slots[name].shape
+        parts = (taken(rule, checkpoint.read(part)) for part in plan.parts[name])
+        first = next(parts)
         # One tensor may be a whole slot or the only part of a stacked one.
-        is_stacked = parts[0].ndim < len(slots[name].shape)
-        return np.stack(parts) if is_stacked else np.ascontiguousarray(parts[0])
+        if first.ndim == len(shape):
+            return np.ascontiguousarray(first)
+        stack = np.empty(shape, np.float32)
+        for index, part in enumerate(chain([first], parts)):  # one part at a time in memory
+            stack[index] = part
+        return stack
 
     _check_shapes(checkpoint, plan, slots)
     return OnDemand(plan.parts, read)
@@ -88,11 +100,9 @@ class RoundingErrors:
         self._squares: dict[SlotRole, tuple[float, float]] = {}
 
     def add(self, role: SlotRole, values: Float32, weight: Quantized) -> None:
-        difference = (dequantize(weight) - values).astype(np.float64)
-        error, size = self._squares.get(role, (0.0, 0.0))
-        error += float(np.sum(difference * difference))
-        size += float(np.sum(np.square(values, dtype=np.float64)))
-        self._squares[role] = (error, size)
+        before = self._squares.get(role, (0.0, 0.0))
+        error, size = rounding_error(values, weight)
+        self._squares[role] = (before[0] + error, before[1] + size)
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the relative root mean square error by role, in three digits.

@@ -16,10 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from export.quantization.blockwise import (
-    _NUM_REFINEMENTS,  # pyright: ignore[reportPrivateUsage]
-    _candidate_divisors,  # pyright: ignore[reportPrivateUsage]
-)
+from export.quantization.blockwise import NUM_REFINEMENTS, candidate_divisors
 from export.quantization.scheme import BITS
 from export.spec import SlotRole
 
@@ -101,16 +98,18 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
 def search_scales(blocks: Tensor, bits: int) -> Tensor:
     """Return the scale of least squared error for each of [num_blocks, block_size]."""
     extreme = blocks.gather(1, blocks.abs().argmax(dim=1, keepdim=True))[:, 0]
-    best_scale = extreme / -(2 ** (bits - 1))
+    plain = extreme / -(2 ** (bits - 1))
+    best_scale = plain
     best_gain = torch.full_like(best_scale, -torch.inf)
-    for divisor in torch.from_numpy(_candidate_divisors(bits)).to(blocks.device):
+    for divisor in torch.from_numpy(candidate_divisors(bits)).to(blocks.device):
         scale, gain = _fitted(blocks, extreme / divisor, bits)
         is_better = gain > best_gain
         best_scale = torch.where(is_better, scale, best_scale)
         best_gain = torch.where(is_better, gain, best_gain)
-    for _ in range(_NUM_REFINEMENTS):
+    for _ in range(NUM_REFINEMENTS):
         best_scale, _ = _fitted(blocks, best_scale, bits)
-    return best_scale
+    is_worse = _squared_error(blocks, best_scale, bits) > _squared_error(blocks, plain, bits)
+    return torch.where(is_worse, plain, best_scale)
 
 
 def _fitted(blocks: Tensor, scale: Tensor, bits: int) -> tuple[Tensor, Tensor]:
@@ -119,6 +118,11 @@ def _fitted(blocks: Tensor, scale: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     square = _sum(integers * integers)
     fitted = torch.where(square > 0, product / square.clamp(min=1), scale)
     return fitted, product * fitted
+
+
+def _squared_error(blocks: Tensor, scale: Tensor, bits: int) -> Tensor:
+    difference = _to_integers(blocks, scale, bits) * scale[:, None] - blocks
+    return _sum(difference * difference)
 
 
 def _sum(blocks: Tensor) -> Tensor:

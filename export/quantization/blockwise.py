@@ -33,9 +33,10 @@ _CLIPPING: Final = {4: 1.5, 8: 1.1}
 """How far beyond the largest integer a candidate scale may put a block's largest value, by bits.
 The least squared error lies inside for gaussian and for trained weights (measured)."""
 
-_NUM_REFINEMENTS: Final = 2
-_SLICE_ELEMENTS: Final = 1 << 20
-"""Elements rounded together: the temporaries of one slice stay in the processor's cache."""
+NUM_REFINEMENTS: Final = 2
+_SLICE_ELEMENTS: Final = 1 << 18
+"""Elements computed together: the temporaries of one slice stay in the processor's cache, and the
+system has not to find new memory for each."""
 
 
 class Float(msgspec.Struct, frozen=True):
@@ -97,7 +98,8 @@ def quantize(values: Float32, *, bits: int, block_size: int) -> Quantized:
 
     def round_part(part: slice) -> None:
         scales[part] = search_scales(blocks[part], bits=bits)
-        quantized[part] = _rounded(blocks[part], scales[part], bits) + np.float32(2 ** (bits - 1))
+        rounded = _rounded(blocks[part], scales[part], bits, np.empty_like(blocks[part]))
+        np.add(rounded, np.float32(2 ** (bits - 1)), out=quantized[part], casting="unsafe")
 
     on_every_core(round_part, slices(len(blocks), block_size))
     return Quantized(
@@ -113,6 +115,35 @@ def dequantize(weight: Quantized) -> Float32:
     integers = unpack(weight.data, bits=weight.bits).astype(np.float32)
     blocks = integers.reshape(*weight.scales.shape, weight.block_size)
     return ((blocks - _zero_points(weight)) * weight.scales[..., None]).reshape(weight.shape)
+
+
+def rounding_error(values: Float32, weight: Quantized) -> tuple[float, float]:
+    """Return the sum of squares of what rounding moved, and that of the values themselves."""
+    rows = values.reshape(-1, values.shape[-1])
+    parts = slices(len(rows), values.shape[-1])
+    sums = np.empty((2, len(parts)), np.float64)
+
+    def add_up(part: slice) -> None:
+        difference = dequantize(_rows_of(weight, part)) - rows[part]
+        index = parts.index(part)
+        for kind, addends in enumerate((difference, rows[part])):
+            squares = np.multiply(addends, addends, out=difference)
+            sums[kind, index] = squares.sum(axis=1).sum(dtype=np.float64)
+
+    on_every_core(add_up, parts)
+    error, size = sums.sum(axis=1)
+    return float(error), float(size)
+
+
+def _rows_of(weight: Quantized, part: slice) -> Quantized:
+    """Return some of a weight's rows, counted through its whole stack."""
+    data, scales, zero_points = (
+        None if array is None else array.reshape(-1, array.shape[-1])[part]
+        for array in (weight.data, weight.scales, weight.zero_points)
+    )
+    assert data is not None
+    assert scales is not None
+    return msgspec.structs.replace(weight, data=data, scales=scales, zero_points=zero_points)
 
 
 def _zero_points(weight: Quantized) -> Float32:
@@ -188,42 +219,62 @@ def search_scales(blocks: Float32, *, bits: int) -> Float32:
     """Return a scale for each of [num_blocks, block_size], which may be negative.
 
     The integers reach one step further below zero than above, so a block's largest value is put
-    there by the sign of its scale. Around that scale candidates are tried; each rounding is then
-    judged with its own best scale, <w, q> / <q, q>.
+    there by the sign of its scale: the plain rule. Around that scale candidates are tried; each
+    rounding is then judged with its own best scale, <w, q> / <q, q>.
+
+    What explains nearly all of a block says little about the rest in float32, so the winner is
+    held against the plain rule by the errors themselves, and is never worse.
     """
+    scratch = np.empty_like(blocks)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)[:, 0]
-    best_scale = extreme / np.float32(-(2 ** (bits - 1)))
+    plain = extreme / np.float32(-(2 ** (bits - 1)))
+    best_scale = plain
     best_gain = np.full(len(blocks), -np.inf, np.float32)
-    for divisor in _candidate_divisors(bits):
-        scale, gain = _fitted(blocks, extreme / divisor, bits)
+    for divisor in candidate_divisors(bits):
+        scale, gain = _fitted(blocks, extreme / divisor, bits, scratch)
         is_better = gain > best_gain
         best_scale = np.where(is_better, scale, best_scale)
         best_gain = np.where(is_better, gain, best_gain)
-    for _ in range(_NUM_REFINEMENTS):
-        best_scale, _ = _fitted(blocks, best_scale, bits)
-    return best_scale
+    for _ in range(NUM_REFINEMENTS):
+        best_scale, _ = _fitted(blocks, best_scale, bits, scratch)
+    best_error = _squared_error(blocks, best_scale, bits, scratch)
+    is_worse = best_error > _squared_error(blocks, plain, bits, scratch)
+    return np.where(is_worse, plain, best_scale)
 
 
-def _candidate_divisors(bits: int) -> Float32:
-    # The plain rule is among them, so that what was rounded by it before is kept exactly.
+def candidate_divisors(bits: int) -> Float32:
+    """Return what a block's largest value is divided by, the plain rule's divisor first.
+
+    So what was rounded by that rule before is kept exactly.
+    """
     limit = 2 ** (bits - 1)
     around = np.linspace(limit - 1, limit * _CLIPPING[bits], _NUM_CANDIDATES, dtype=np.float32)
     return -np.append(np.float32(limit), around)
 
 
-def _fitted(blocks: Float32, scale: Float32, bits: int) -> tuple[Float32, Float32]:
+def _fitted(
+    blocks: Float32, scale: Float32, bits: int, scratch: Float32
+) -> tuple[Float32, Float32]:
     """Round with `scale`; return the best scale for that rounding and how much error it explains.
 
     |w - s q|² with s = <w, q> / <q, q> is |w|² - <w, q>² / <q, q>.
     """
-    rounded = _rounded(blocks, scale, bits)
-    product = (blocks * rounded).sum(axis=1)
-    square = (rounded * rounded).sum(axis=1)
+    rounded = _rounded(blocks, scale, bits, scratch)
+    square = np.einsum("ij,ij->i", rounded, rounded)  # of integers: exact in any order
+    product = np.multiply(rounded, blocks, out=scratch).sum(axis=1)
     fitted = np.divide(product, square, out=scale.copy(), where=square > 0)
     return fitted, product * fitted
 
 
-def _rounded(blocks: Float32, scale: Float32, bits: int) -> Float32:
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-    limit = 2 ** (bits - 1)
-    return np.clip(np.rint(blocks * inverse[:, None]), -limit, limit - 1)
+def _squared_error(blocks: Float32, scale: Float32, bits: int, scratch: Float32) -> Float32:
+    moved = np.multiply(_rounded(blocks, scale, bits, scratch), scale[:, None], out=scratch)
+    difference = np.subtract(moved, blocks, out=scratch)
+    return np.multiply(difference, difference, out=scratch).sum(axis=1)
+
+
+def _rounded(blocks: Float32, scale: Float32, bits: int, scratch: Float32) -> Float32:
+    """Return whole numbers, in the memory of `scratch`."""
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+    limit = np.float32(2 ** (bits - 1))
+    scaled = np.multiply(blocks, inverse[:, None], out=scratch)
+    return np.clip(np.rint(scaled, out=scratch), -limit, limit - 1, out=scratch)

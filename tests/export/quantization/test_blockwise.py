@@ -53,17 +53,16 @@ def test_no_weight_moves_further_than_a_block_allows(
 
 @settings(deadline=None)
 @given(values=weights(), bits=BITS, block_size=BLOCK_SIZES)
-def test_the_searched_scale_is_never_much_worse_than_the_plain_rule(
+def test_the_searched_scale_is_never_worse_than_the_plain_rule(
     values: Float32, bits: int, block_size: int
 ) -> None:
-    """The search tries a grid, which may miss the plain rule's scale: by 6 % of the error at worst
-    in 6,000 examples that were driven there, at 8 bits."""
+    """But for the last digits of float32, in which the errors are compared."""
     blocks = values.reshape(-1, block_size)
     index = np.abs(blocks).argmax(axis=1)
     plain = blocks[np.arange(len(blocks)), index] / -np.float32(2 ** (bits - 1))
     searched = search_scales(blocks, bits=bits)
     before, after = (squared_error(blocks, scales, bits) for scales in (plain, searched))
-    assert np.all(after <= before * 1.15 + 1e-12 * (blocks.astype(np.float64) ** 2).sum(axis=1))
+    assert np.all(after <= before * 1.001 + 1e-12 * (blocks.astype(np.float64) ** 2).sum(axis=1))
 
 
 def squared_error(blocks: Float32, scales: Float32, bits: int) -> npt.NDArray[np.float64]:
