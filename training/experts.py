@@ -7,11 +7,10 @@ device it does the work; elsewhere a loop over the experts does, with the same r
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 
@@ -79,6 +78,15 @@ def places_by_expert(chosen: Tensor, num_experts: int, alignment: int) -> tuple[
     return places, ends.to(torch.int32)
 
 
+class _Context(Protocol):
+    """What torch hands from forward to backward; its own class declares no attributes."""
+
+    length: int
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _RowsAt(torch.autograd.Function):
     """Rows at places that are all different: their gradients are copied, not added up.
 
@@ -86,14 +94,14 @@ class _RowsAt(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, rows: Tensor, places: Tensor) -> Tensor:
+    def forward(ctx: _Context, rows: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(places)
         ctx.length = len(rows)
         return rows[places]
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        (places,) = ctx.saved_tensors
+    def backward(ctx: _Context, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (places,), (gradient,) = ctx.saved_tensors, grad_outputs
         zeros = gradient.new_zeros(ctx.length, gradient.shape[1])
         return zeros.index_copy(0, places, gradient), None
 
