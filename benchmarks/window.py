@@ -1,14 +1,17 @@
 """What a window saves: `python -m benchmarks.window [--window N]`.
 
-Two models of the same random weights, one whose layers see all tokens and one whose layers see a
-window, decode one token behind contexts of different length. The cache is taken as read: its
-content does not change what a step costs. Steps of both take turns, so that a noisy machine is
-noisy for both; the cost of a layer is that of the step over the number of layers.
+Models of the same random weights, whose layers see all tokens, a window, or both by turns, read one
+text and write one token at a time behind contexts of different length. Their steps take turns, so
+that a noisy machine is noisy for all of them.
+
+The buffers of windowed layers slide once in an eighth of a window. A round is so many steps, and
+begins where the last one began: it holds one slide, and its mean is what a step costs.
 """
 
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +19,21 @@ import click
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report
+from inference.caches.windowed import SLIDES_PER_WINDOW
 from inference.cancellation import CancelToken
 from inference.runtime import OnnxCache, OnnxModel
+from inference.session import PREFILL_CHUNK
 from tests.support.exported import export_tiny
 from tests.support.tiny_checkpoints import TinyModel
 from tests.support.tiny_families import FAMILY_MODELS
 
 CONTEXTS: Final = (1024, 2048, 4096, 8192, 16384)
 NUM_LAYERS: Final = 8
+PATTERNS: Final = {
+    "full": ["full_attention"] * NUM_LAYERS,
+    "alternating": ["sliding_attention", "full_attention"] * (NUM_LAYERS // 2),
+    "windowed": ["sliding_attention"] * NUM_LAYERS,
+}
 SHAPE: Final[dict[str, Any]] = {
     "hidden_size": 512,
     "num_attention_heads": 8,
@@ -35,48 +45,80 @@ SHAPE: Final[dict[str, Any]] = {
     "max_position_embeddings": 2 * CONTEXTS[-1],
 }
 
+Reader = tuple[OnnxModel, OnnxCache]
+
 
 @click.command()
-@click.option("--window", default=1024, show_default=True, type=click.IntRange(1))
-@click.option("--steps", default=60, show_default=True, type=click.IntRange(1))
-def main(window: int, steps: int) -> None:
+@click.option("--window", default=1024, show_default=True, type=click.IntRange(SLIDES_PER_WINDOW))
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+def main(window: int, rounds: int) -> None:
     """Measure decoding with and without a window of so many tokens."""
     with tempfile.TemporaryDirectory() as folder:
-        models = {
-            kind: _load(Path(folder) / kind, kind, window)
-            for kind in ("full_attention", "sliding_attention")
-        }
+        readers = {name: _load(Path(folder) / name, name, window) for name in PATTERNS}
         figures = {
-            context: _step_ms(models, context, steps)
+            context: _step_ms(readers, context, rounds, window // SLIDES_PER_WINDOW)
             for context in track(CONTEXTS, description="measuring")
         }
     rows = {
         str(context): [f"{step:.3f}" for step in steps_ms.values()]
+        + [f"{_ratio(steps_ms, name):.2f}" for name in list(PATTERNS)[1:]]
         for context, steps_ms in figures.items()
     }
-    print_report(f"median ms a step, {NUM_LAYERS} layers, window {window}", list(models), rows)
-    print_json("window", {"window": window, "layers": NUM_LAYERS, "step_ms": figures})
+    columns = [*PATTERNS, *(f"{name} / full" for name in list(PATTERNS)[1:])]
+    print_report(f"ms a step, {NUM_LAYERS} layers, window {window}", columns, rows)
+    ratios = {
+        context: {name: round(_ratio(steps_ms, name), 3) for name in steps_ms}
+        for context, steps_ms in figures.items()
+    }
+    conditions = {"window": window, "layers": NUM_LAYERS, "rounds": rounds}
+    print_json("window", {**conditions, "step_ms": figures, "relative_to_full": ratios})
 
 
-def _load(folder: Path, kind: str, window: int) -> tuple[OnnxModel, OnnxCache]:
+def _load(folder: Path, name: str, window: int) -> Reader:
     mellum = next(model for model in FAMILY_MODELS if model.name == "mellum")
-    changes = {**SHAPE, "layer_types": [kind] * NUM_LAYERS, "sliding_window": window}
+    changes = {**SHAPE, "layer_types": PATTERNS[name], "sliding_window": window}
     model = TinyModel("window", 1, {**mellum.config, **changes}, mellum.base)
     loaded = export_tiny(folder, model, "int4", block_size=128).load()
-    return loaded, OnnxCache(loaded, CONTEXTS[-1] + 1)
+    capacity = CONTEXTS[-1] + window // SLIDES_PER_WINDOW
+    return loaded, OnnxCache(loaded.manifest.architecture, capacity)
 
 
 def _step_ms(
-    models: dict[str, tuple[OnnxModel, OnnxCache]], context: int, steps: int
+    readers: Mapping[str, Reader], context: int, rounds: int, num_steps: int
 ) -> dict[str, float]:
-    samples: dict[str, list[float]] = {kind: [] for kind in models}
-    for _ in range(steps):
-        for kind, (model, cache) in models.items():
-            cache.length = context
-            started = time.perf_counter()
-            model.forward([1], cache, num_logits=1, cancel=CancelToken())
-            samples[kind].append(1000 * (time.perf_counter() - started))
-    return {kind: round(statistics.median(times), 4) for kind, times in samples.items()}
+    """Return each reader's median over the rounds of the mean time of a step."""
+    for reader in readers.values():
+        _read_to(reader, context)
+    means: dict[str, list[float]] = {name: [] for name in readers}
+    for _ in range(rounds):
+        seconds = dict.fromkeys(readers, 0.0)
+        for _ in range(num_steps):
+            for name, reader in readers.items():
+                seconds[name] += _timed_step(reader)
+        for name, (_, cache) in readers.items():
+            means[name].append(1000 * seconds[name] / num_steps)
+            cache.rewind(context)
+    return {name: round(statistics.median(times), 4) for name, times in means.items()}
+
+
+def _read_to(reader: Reader, context: int) -> None:
+    model, cache = reader
+    while cache.length < context:
+        token_ids = [1] * min(PREFILL_CHUNK, context - cache.length)
+        model.forward(token_ids, cache, num_logits=1, cancel=CancelToken())
+    model.forward([1], cache, num_logits=1, cancel=CancelToken())  # prepares its buffers
+    cache.rewind(context)
+
+
+def _timed_step(reader: Reader) -> float:
+    model, cache = reader
+    started = time.perf_counter()
+    model.forward([1], cache, num_logits=1, cancel=CancelToken())
+    return time.perf_counter() - started
+
+
+def _ratio(steps_ms: Mapping[str, float], name: str) -> float:
+    return steps_ms[name] / steps_ms["full"]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
 inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_sequence_length [],
          logit_rows [rows]: which of the batch * sequence rows get logits,
          past_key.{i}, past_value.{i} [batch, num_key_value_heads, capacity, head_dim]
+
+         where layers see a window: window_seqlens_k, window_total_sequence_length, which count the
+         tokens that their buffers hold, and position_ids [batch, sequence], which count all;
+         the other two lengths are inputs only where some layer sees all tokens
 outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers
 """
 
@@ -34,6 +38,7 @@ from export.spec import (
     Layer,
     SparseMoE,
     Ungated,
+    window_of,
 )
 from export.weights import under
 
@@ -44,7 +49,7 @@ def build_decoder(
     graph: GraphBuilder, spec: DecoderSpec, weights: Mapping[str, Weight], *, context_length: int
 ) -> None:
     """Add a whole decoder that can reach `context_length` positions."""
-    inputs = _declare_inputs(graph)
+    inputs = _declare_inputs(graph, spec)
     ropes = _rope_tables(graph, spec, context_length)
     rows, tied_head = embedding(graph, weights["embedding"], inputs.input_ids)
     stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
@@ -67,19 +72,48 @@ def _logits(graph: GraphBuilder, head: Head, weights: Mapping[str, Weight], scor
     return capped(graph, scaled(graph, biased, head.scale), head.softcap)
 
 
-class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    input_ids: Value
+class _Lengths(msgspec.Struct, frozen=True, kw_only=True):
     seqlens_k: Value
     total_sequence_length: Value
+    position_ids: Value | None = None
+
+
+class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """`full` and `windowed` are None where no layer sees all tokens, or none a window."""
+
+    input_ids: Value
+    full: _Lengths | None
     logit_rows: Value
+    windowed: _Lengths | None
+
+    def lengths_for(self, attention: Attention) -> _Lengths:
+        lengths = self.full if window_of(attention) is None else self.windowed
+        assert lengths is not None
+        return lengths
 
 
-def _declare_inputs(graph: GraphBuilder) -> _Inputs:
+def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
+    are_windowed = {window_of(layer.attention) is not None for layer in spec.layers}
     return _Inputs(
         input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
+        full=_declare_lengths(graph) if False in are_windowed else None,
+        logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
+        windowed=_declare_window(graph) if True in are_windowed else None,
+    )
+
+
+def _declare_lengths(graph: GraphBuilder) -> _Lengths:
+    return _Lengths(
         seqlens_k=graph.input("seqlens_k", np.int32, ["batch"]),
         total_sequence_length=graph.input("total_sequence_length", np.int32, []),
-        logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
+    )
+
+
+def _declare_window(graph: GraphBuilder) -> _Lengths:
+    return _Lengths(
+        seqlens_k=graph.input("window_seqlens_k", np.int32, ["batch"]),
+        total_sequence_length=graph.input("window_total_sequence_length", np.int32, []),
+        position_ids=graph.input("position_ids", np.int64, ["batch", "sequence"]),
     )
 
 
@@ -97,14 +131,22 @@ def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) ->
 def _attention_inputs(
     graph: GraphBuilder, spec: Attention, inputs: _Inputs, ropes: RopeTables, index: int
 ) -> AttentionInputs:
-    shape = ["batch", spec.num_key_value_heads, "capacity", spec.head_dim]
+    shape = _cache_shape(spec)
+    lengths = inputs.lengths_for(spec)
     return AttentionInputs(
         past_key=graph.input(f"past_key.{index}", np.float32, shape),
         past_value=graph.input(f"past_value.{index}", np.float32, shape),
-        seqlens_k=inputs.seqlens_k,
-        total_sequence_length=inputs.total_sequence_length,
+        seqlens_k=lengths.seqlens_k,
+        total_sequence_length=lengths.total_sequence_length,
         rope=ropes[spec.rope, spec.rotary_dim],
+        position_ids=lengths.position_ids,
     )
+
+
+def _cache_shape(spec: Attention) -> list[int | str]:
+    """Return that of keys and values; the buffers of windowed layers have a size of their own."""
+    capacity = "capacity" if window_of(spec) is None else "window_capacity"
+    return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
 
 
 def _layer(
@@ -155,6 +197,6 @@ def _feed_forward(
 def _declare_outputs(
     graph: GraphBuilder, spec: Attention, attended: AttentionOutputs, index: int
 ) -> None:
-    shape = ["batch", spec.num_key_value_heads, "capacity", spec.head_dim]
+    shape = _cache_shape(spec)
     graph.output(f"present_key.{index}", attended.present_key, np.float32, shape)
     graph.output(f"present_value.{index}", attended.present_value, np.float32, shape)

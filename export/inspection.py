@@ -18,6 +18,7 @@ from export.quantization.scheme import BITS, FULL, Scheme, check_scheme, find_sc
 from export.source import CheckpointSource
 from export.spec import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from export.tensors import plan
+from inference.caches import num_cache_bytes
 from inference.fim import FimTemplate
 from inference.manifest import TOKENIZER_FILE, Precision
 from inference.manifest import Architecture as Figures
@@ -36,7 +37,7 @@ class PackageSize(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """`tensors` says whether the weights are there and are the model's; None where not looked at.
 
-    `cache_bytes` are the keys and values of one session over `context_length` tokens.
+    `cache_bytes` are what one session over `context_length` tokens keeps.
     """
 
     name: str
@@ -74,17 +75,11 @@ def inspect(
             if name in get_args(Precision)  # which tensors int4-quality raises is not known yet
         },
         context_length=identity.context_length,
-        cache_bytes=identity.context_length * cache_bytes_per_token(figures),
+        cache_bytes=num_cache_bytes(figures, identity.context_length),
         fim=identity.fim,
         eos_token_ids=identity.eos_token_ids,
         tensors=_tensors(found, architecture),
     )
-
-
-def cache_bytes_per_token(figures: Figures) -> int:
-    """Return what keys and values of one token take in all layers, in float32."""
-    per_layer = 2 * figures.num_key_value_heads * figures.head_dim * _FLOAT_BYTES
-    return figures.num_hidden_layers * per_layer
 
 
 def slot_bytes(scheme: Scheme, slot: Slot) -> int:

@@ -8,15 +8,24 @@ import msgspec
 
 from export.graph import DATA_FILE
 from export.quantization.scheme import Scheme
-from export.spec import DecoderSpec, SparseMoE, num_active_parameters, num_parameters
+from export.spec import (
+    DecoderSpec,
+    SparseMoE,
+    num_active_parameters,
+    num_parameters,
+    window_of,
+)
 from inference.fim import FimTemplate
 from inference.manifest import (
     MODEL_FILE,
     TOKENIZER_FILE,
     Architecture,
+    CacheKind,
+    Full,
     ModelManifest,
     Parameters,
     Source,
+    Windowed,
     file_entry,
     write_manifest,
 )
@@ -87,4 +96,11 @@ def describe(model_type: str, spec: DecoderSpec) -> Architecture:
         head_dim=attention.head_dim,
         num_experts=max((part.num_experts for part in experts), default=0),
         num_experts_per_tok=max((part.router.num_experts_per_tok for part in experts), default=0),
+        cache_kinds=_cache_kinds(spec),
     )
+
+
+def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
+    windows = [window_of(layer.attention) for layer in spec.layers]
+    kinds = tuple(Full() if window is None else Windowed(window) for window in windows)
+    return () if all(isinstance(kind, Full) for kind in kinds) else kinds

@@ -157,6 +157,15 @@ Attention = GroupedQuery | Latent
 FeedForward = Dense | Ungated | SparseMoE
 
 
+def window_of(attention: Attention) -> int | None:
+    """Return how many tokens each sees, itself among them; None where it sees all before it."""
+    match attention:
+        case GroupedQuery(window=window):
+            return window
+        case Latent():
+            return None
+
+
 class Residual(msgspec.Struct, frozen=True, kw_only=True):
     """How a part f of a layer is added to the stream.
 

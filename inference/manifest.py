@@ -50,8 +50,31 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figures that size the caches and explain the speed; `model_type` is for people only."""
+class Full(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="sees", tag="all_tokens"
+):
+    """A layer whose tokens see all before them."""
+
+
+class Windowed(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="sees", tag="window"
+):
+    """A layer whose tokens see themselves and the `window - 1` before them."""
+
+    window: Positive
+
+
+CacheKind = Full | Windowed
+"""What a layer has to keep of the tokens that were read."""
+
+
+class Architecture(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """The figures that size the caches and explain the speed; `model_type` is for people only.
+
+    `cache_kinds` has one entry per layer, or none where every layer is Full.
+    """
 
     model_type: str
     vocab_size: Positive
@@ -62,6 +85,17 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     head_dim: Positive
     num_experts: Count
     num_experts_per_tok: Count
+    cache_kinds: tuple[CacheKind, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.cache_kinds) not in {0, self.num_hidden_layers}:
+            raise ValueError(
+                f"{len(self.cache_kinds)} cache_kinds for {self.num_hidden_layers} layers"
+            )
+
+    @property
+    def kinds_of_layers(self) -> tuple[CacheKind, ...]:
+        return self.cache_kinds or (Full(),) * self.num_hidden_layers
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ runtime.py implements it with onnxruntime; tests implement it with a script.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from inference.cancellation import CancelToken
 
 Logits = npt.NDArray[np.float32]
+
+MAX_RUN_TOKENS: Final = 512
+"""The most tokens of one forward. Reading goes by fewer, which is faster and stops sooner."""
 
 
 class KvCache(Protocol):
@@ -23,8 +26,11 @@ class KvCache(Protocol):
     @property
     def length(self) -> int: ...
 
-    def rewind(self, length: int) -> None:
-        """Forget everything after the first `length` tokens; O(1) and exact."""
+    def rewind(self, length: int) -> int:
+        """Forget everything after the first `length` tokens; return the length that is left.
+
+        Exact. It is less than `length` where a layer keeps no state that old: read on from there.
+        """
         ...
 
 
@@ -49,7 +55,7 @@ class LanguageModel(Protocol):
     def forward(
         self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
     ) -> Logits:
-        """Append `token_ids` to the cache and return the last `num_logits` rows of logits.
+        """Append `token_ids`, at most MAX_RUN_TOKENS, and return the last rows of logits.
 
         The result, [num_logits, vocab_size], is a view that the next call overwrites.
         When the run raises, RequestCancelledError included, the cache's length is as before.

@@ -6,12 +6,11 @@ The hot loop binds preallocated OrtValues once per input length and then only wr
 numpy views of them: `session.run` with feeds is 1.75 times slower. `OrtValue.ortvalue_from_numpy`
 aliases the array on CPU, so writing to the array is writing to the input.
 
-The cache's buffers are bound as past and as present, so each run appends in place. Going back is
-lowering `length`: what lies behind it is overwritten by the next run and never read.
+What the layers keep, and which inputs they need for it, each kind of layer knows: see
+inference.caches. Its arrays are bound here, and told each run's length before it.
 """
 
 import contextlib
-import math
 import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -21,11 +20,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inference.caches import create_caches, num_cache_bytes
 from inference.cancellation import CancelToken
 from inference.errors import InvalidModelError, RequestCancelledError
 from inference.external_data import check_external_data
-from inference.manifest import MODEL_FILE, ModelManifest
-from inference.model import KvCache, Logits
+from inference.manifest import MODEL_FILE, Architecture, ModelManifest
+from inference.model import MAX_RUN_TOKENS, KvCache, Logits
 
 # Read when the attention kernels are built. Without flash attention prefill is 10 to 35 % faster
 # on CPU and decode the same (onnxruntime 1.31, measured).
@@ -43,37 +43,29 @@ MAX_BINDINGS: Final = 48
 _LOG_SEVERITY_ERROR: Final = 3
 
 
-def cache_shape(manifest: ModelManifest, capacity: int) -> tuple[int, int, int, int]:
-    """Return the shape of one layer's keys, which is that of its values."""
-    architecture = manifest.architecture
-    return (1, architecture.num_key_value_heads, capacity, architecture.head_dim)
-
-
 class OnnxCache:
-    """Keys and values of one session, [1, num_key_value_heads, capacity, head_dim] per layer.
+    """What one session keeps, a part for each kind of layer.
 
     Invariant 10 rests on `length`: only `OnnxModel.forward` raises it, after a run that succeeded.
     """
 
-    def __init__(self, model: "OnnxModel", capacity: int) -> None:
-        shape = cache_shape(model.manifest, capacity)
+    def __init__(self, architecture: Architecture, capacity: int) -> None:
         self._capacity = capacity
         self.length = 0
-        self.buffers = {
-            f"{kind}.{layer}": _alias(np.zeros(shape, np.float32))
-            for layer in range(model.manifest.architecture.num_hidden_layers)
-            for kind in ("key", "value")
-        }
+        self.parts = create_caches(architecture, capacity)
         self.bindings: dict[tuple[int, int], _Binding] = {}
 
     @property
     def capacity(self) -> int:
         return self._capacity
 
-    def rewind(self, length: int) -> None:
-        """Forget everything after the first `length` tokens."""
+    def rewind(self, length: int) -> int:
+        """Forget everything after the first `length` tokens, or fewer; return the length left."""
         assert 0 <= length <= self.length
+        for part in self.parts:
+            length = part.rewind(length)
         self.length = length
+        return length
 
 
 class OnnxModel:
@@ -118,16 +110,15 @@ class OnnxModel:
 
     @property
     def num_cache_bytes(self) -> int:
-        num_values = math.prod(cache_shape(self.manifest, self.context_length))
-        return num_values * 2 * self.manifest.architecture.num_hidden_layers * 4  # f32
+        return num_cache_bytes(self.manifest.architecture, self.context_length)
 
     def create_cache(self) -> OnnxCache:
-        return OnnxCache(self, self.context_length)
+        return OnnxCache(self.manifest.architecture, self.context_length)
 
     def forward(
         self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
     ) -> Logits:
-        """Append `token_ids` to the cache; return the last `num_logits` rows of logits.
+        """Append `token_ids`, at most MAX_RUN_TOKENS, to the cache; return the last rows of logits.
 
         The result, [num_logits, vocab_size], is a view that the next call overwrites.
         Raises RequestCancelledError, before the run or in the middle of it; the cache's length is
@@ -136,11 +127,11 @@ class OnnxModel:
         cancel.raise_if_set()
         num_tokens = len(token_ids)
         assert isinstance(cache, OnnxCache)
-        assert 0 < num_logits <= num_tokens <= cache.capacity - cache.length
+        assert 0 < num_logits <= num_tokens <= min(MAX_RUN_TOKENS, cache.capacity - cache.length)
         binding = self._binding(cache, num_tokens, num_logits)
         binding.input_ids[0, :] = token_ids
-        binding.total[...] = cache.length + num_tokens
-        binding.seqlens[0] = cache.length + num_tokens - 1
+        for part in cache.parts:
+            part.prepare(cache.length, num_tokens)
         run_options = ort.RunOptions()
         try:
             with _terminating(run_options, cancel):
@@ -167,12 +158,13 @@ class OnnxModel:
 
 
 class _Binding(msgspec.Struct):
-    """The inputs and the logits of one input length, and numpy views to write and read them."""
+    """The inputs and the logits of one input length, and numpy views to write and read them.
+
+    What the cache's parts keep is theirs to write.
+    """
 
     io: ort.IOBinding
     input_ids: npt.NDArray[np.int64]  # [1, num_tokens]
-    seqlens: npt.NDArray[np.int32]  # [1]
-    total: npt.NDArray[np.int32]  # []
     logits: Logits  # [num_logits, vocab_size]
     values: list[ort.OrtValue]  # kept alive: the binding holds no reference to them
 
@@ -185,24 +177,25 @@ def _bind(
     vocab_size: int,
 ) -> _Binding:
     input_ids = np.zeros((1, num_tokens), np.int64)
-    seqlens = np.zeros(1, np.int32)
-    total = np.zeros((), np.int32)
     logits = np.zeros((num_logits, vocab_size), np.float32)
     inputs = {
-        "input_ids": _alias(input_ids),
-        "seqlens_k": _alias(seqlens),
-        "total_sequence_length": _alias(total),
-        "logit_rows": _alias(np.arange(num_tokens - num_logits, num_tokens, dtype=np.int64)),
+        "input_ids": input_ids,
+        "logit_rows": np.arange(num_tokens - num_logits, num_tokens, dtype=np.int64),
     }
-    output = _alias(logits)
+    outputs = {"logits": logits}
+    for part in cache.parts:
+        inputs |= part.inputs(num_tokens)
+        inputs |= {f"past_{name}": array for name, array in part.past.items()}
+        outputs |= {f"present_{name}": array for name, array in part.present.items()}
     io = session.io_binding()
-    for name, value in inputs.items():
-        io.bind_ortvalue_input(name, value)
-    for name, value in cache.buffers.items():
-        io.bind_ortvalue_input(f"past_{name}", value)
-        io.bind_ortvalue_output(f"present_{name}", value)
-    io.bind_ortvalue_output("logits", output)
-    return _Binding(io, input_ids, seqlens, total, logits, [*inputs.values(), output])
+    values: list[ort.OrtValue] = []
+    for name, array in inputs.items():
+        values.append(_alias(array))
+        io.bind_ortvalue_input(name, values[-1])
+    for name, array in outputs.items():
+        values.append(_alias(array))
+        io.bind_ortvalue_output(name, values[-1])
+    return _Binding(io, input_ids, logits, values)
 
 
 def num_physical_cores() -> int:
@@ -239,9 +232,9 @@ def _terminating(run_options: ort.RunOptions, cancel: CancelToken) -> Generator[
 
 
 def _check_inputs(session: ort.InferenceSession, manifest: ModelManifest) -> None:
-    layers = range(manifest.architecture.num_hidden_layers)
-    expected = {"input_ids", "seqlens_k", "total_sequence_length", "logit_rows"}
-    expected |= {f"past_{kind}.{layer}" for layer in layers for kind in ("key", "value")}
+    expected = {"input_ids", "logit_rows"}
+    for part in create_caches(manifest.architecture, capacity=1):
+        expected |= {*part.inputs(1), *(f"past_{name}" for name in part.past)}
     found = {node.name for node in session.get_inputs()}
     if found != expected:
         names = ", ".join(sorted(found ^ expected)[:4])

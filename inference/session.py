@@ -51,8 +51,7 @@ class Session:
         logits are not. Raises RequestCancelledError; what was read by then stays in the cache.
         """
         assert 0 < len(token_ids) <= self._cache.capacity
-        num_reused = min(self.num_common(token_ids), len(token_ids) - 1)
-        self._rewind(num_reused)
+        num_reused = self._rewind(min(self.num_common(token_ids), len(token_ids) - 1))
         logits: Logits | None = None
         for start in range(num_reused, len(token_ids), PREFILL_CHUNK):
             logits = self.append(token_ids[start : start + PREFILL_CHUNK], cancel)
@@ -67,9 +66,11 @@ class Session:
         self._token_ids.extend(token_ids)
         return logits
 
-    def _rewind(self, length: int) -> None:
-        self._cache.rewind(length)
-        del self._token_ids[length:]
+    def _rewind(self, length: int) -> int:
+        """Go back to `length` tokens, or to fewer where the cache cannot; return how many."""
+        reached = self._cache.rewind(length)
+        del self._token_ids[reached:]
+        return reached
 
 
 class SessionPool:

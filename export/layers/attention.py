@@ -23,7 +23,9 @@ from export.spec import Attention, GroupedQuery, Latent, QueryKeyNorm
 class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What attention reads beside x. The lengths are those after this run's tokens were added.
 
-    `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim].
+    `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim]. Where they
+    hold the last tokens only, the lengths count those, and `position_ids`, [batch, sequence], say
+    where x stands in the whole text; where None, it stands behind the tokens held.
     """
 
     past_key: Value
@@ -31,6 +33,7 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     seqlens_k: Value
     total_sequence_length: Value
     rope: RopeValues
+    position_ids: Value | None = None
 
 
 class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ def attention(
 ) -> AttentionOutputs:
     """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
     heads = _query_key_value(graph, spec, weights, x)
-    sinks = _sinks(graph, spec, weights)
+    sinks = vector(graph, weights["sinks"]) if spec.sinks else None
     mixed, present_key, present_value = mixed_heads(graph, spec, heads, inputs, sinks=sinks)
     return AttentionOutputs(
         x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
@@ -63,7 +66,7 @@ def mixed_heads(
     query_key_value: tuple[Value, Value, Value],
     inputs: AttentionInputs,
     *,
-    sinks: Sequence[Value | None] = (),
+    sinks: Value | None = None,
 ) -> Sequence[Value]:
     """Return what each head read, [batch, sequence, heads * head_dim], and the new cache."""
     return graph.ops(
@@ -76,7 +79,7 @@ def mixed_heads(
             inputs.total_sequence_length,
             inputs.rope.cosines,
             inputs.rope.sines,
-            *sinks,
+            *_given([inputs.position_ids, None, sinks]),
         ],
         num_outputs=3,
         domain=MICROSOFT,
@@ -84,11 +87,10 @@ def mixed_heads(
     )
 
 
-def _sinks(
-    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight]
-) -> list[Value | None]:
-    """Return the operator's inputs 9 to 11: no positions, no scores to add, a sink per head."""
-    return [None, None, vector(graph, weights["sinks"])] if spec.sinks else []
+def _given(optional: Sequence[Value | None]) -> Sequence[Value | None]:
+    """Leave out the inputs behind the last one that is given."""
+    given = [index for index, value in enumerate(optional) if value is not None]
+    return optional[: max(given, default=-1) + 1]
 
 
 def _attributes(spec: Attention) -> dict[str, AttributeValue]:

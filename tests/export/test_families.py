@@ -34,11 +34,6 @@ EXACT = 1e-4
 INT8_ACTIVATIONS = 0.2
 
 every_model = pytest.mark.parametrize("model", FAMILY_MODELS, ids=lambda model: model.name)
-windowed = pytest.mark.parametrize(
-    "model",
-    [model for model in FAMILY_MODELS if model.full_config.get("sliding_window")],
-    ids=lambda model: model.name,
-)
 every_rounding = pytest.mark.parametrize("precision", ["int8", "int4"])
 
 
@@ -96,21 +91,6 @@ def test_the_f32_graph_equals_the_oracle_and_writes_the_same_tokens(
     expected = forward(exported.spec, exported.weights, TOKEN_IDS)
     np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
     assert greedy_tokens(loaded, TOKEN_IDS) == load_greedy(model)
-
-
-@windowed
-def test_a_window_survives_a_detour(model: TinyModel, tmp_path: Path) -> None:
-    """Rewinding is exact (invariant 12), however far the window had moved on."""
-    exported = export_tiny(tmp_path, model)
-    loaded = exported.load()
-    expected = forward(exported.spec, exported.weights, TOKEN_IDS)
-    cache = loaded.create_cache()
-    read_tokens(loaded, cache, TOKEN_IDS[:10])
-    read_tokens(loaded, cache, (7,) * 20)
-    cache.rewind(10)
-    in_pieces = [read_tokens(loaded, cache, TOKEN_IDS[10:13])]
-    in_pieces += [read_tokens(loaded, cache, [token_id]) for token_id in TOKEN_IDS[13:]]
-    np.testing.assert_allclose(np.concatenate(in_pieces), expected[10:], rtol=0, atol=EXACT)
 
 
 @every_model

@@ -64,13 +64,22 @@ def test_what_was_read_before_a_cancellation_is_kept() -> None:
     assert num_reused == PREFILL_CHUNK
 
 
+def test_a_cache_that_cannot_go_back_far_enough_is_read_on_from_where_it_went() -> None:
+    model = ScriptedModel(noise(1), stride=4)
+    session = Session(model)
+    session.prefill(prompt("def foo"), CancelToken())
+    _, num_reused = session.prefill(prompt("def fax"), CancelToken())
+    assert num_reused == session.cache_length - 3 == 4
+    assert model.num_tokens_read == 7 + 3
+
+
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=12)
 steps = st.lists(st.tuples(prompts, st.integers(1, 4), st.booleans()), max_size=8)
 
 
-@given(steps, prompts)
+@given(steps, prompts, st.sampled_from([1, 4]))
 def test_after_any_history_the_answer_is_that_of_a_fresh_session(
-    history: Sequence[tuple[list[int], int, bool]], last: list[int]
+    history: Sequence[tuple[list[int], int, bool]], last: list[int], stride: int
 ) -> None:
     failing = False
 
@@ -78,7 +87,7 @@ def test_after_any_history_the_answer_is_that_of_a_fresh_session(
         if failing:
             raise RuntimeError("the run failed")
 
-    session = Session(ScriptedModel(noise(3), on_forward=on_forward))
+    session = Session(ScriptedModel(noise(3), stride=stride, on_forward=on_forward))
     for token_ids, num_appended, failing in history:  # noqa: B007 - read by on_forward
         try:
             session.prefill(token_ids, CancelToken())

@@ -27,8 +27,11 @@ NextToken = Callable[[Sequence[int]], int]
 
 
 class ScriptedCache:
-    def __init__(self, capacity: int) -> None:
+    """It can go back to multiples of `stride`, as layers can that keep their state now and then."""
+
+    def __init__(self, capacity: int, stride: int = 1) -> None:
         self._capacity = capacity
+        self._stride = stride
         self.buffer = [-1] * capacity
         self.length = 0
 
@@ -36,9 +39,11 @@ class ScriptedCache:
     def capacity(self) -> int:
         return self._capacity
 
-    def rewind(self, length: int) -> None:
+    def rewind(self, length: int) -> int:
         assert 0 <= length <= self.length
-        self.length = length
+        if length < self.length:
+            self.length = length - length % self._stride
+        return self.length
 
     def tokens(self, length: int) -> Sequence[int]:
         return self.buffer[:length]
@@ -55,11 +60,13 @@ class ScriptedModel:
         next_token: NextToken,
         *,
         context_length: int = 512,
+        stride: int = 1,
         on_forward: Callable[[int], None] = lambda _: None,
         on_cancel: Callable[[], None] = lambda: None,
     ) -> None:
         self._next_token = next_token
         self._context_length = context_length
+        self._stride = stride
         self._on_forward = on_forward
         self._on_cancel = on_cancel
         self.num_forwards = 0
@@ -78,7 +85,7 @@ class ScriptedModel:
         return self._context_length
 
     def create_cache(self) -> ScriptedCache:
-        return ScriptedCache(self._context_length)
+        return ScriptedCache(self._context_length, self._stride)
 
     def forward(
         self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken

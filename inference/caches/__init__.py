@@ -1,0 +1,40 @@
+"""What a session keeps of the tokens it read: one LayerCache for all layers of one kind.
+
+A kind is a struct in `inference.manifest` (what a package says of a layer), a module here (what is
+kept, and how it goes back) and its line in KINDS. The graph's inputs of a kind carry its own names.
+Nothing here knows onnxruntime: arrays are numpy's, and runtime.py binds them.
+"""
+
+from typing import Final
+
+from inference.caches.full import FullLayers
+from inference.caches.layer_cache import LayerCache
+from inference.caches.windowed import WindowedLayers
+from inference.manifest import Architecture, Full, Windowed
+
+KINDS: Final = ((Windowed, WindowedLayers), (Full, FullLayers))
+"""Kinds that cannot go back to every length come first, see LayerCache.rewind."""
+
+
+def create_caches(architecture: Architecture, capacity: int) -> tuple[LayerCache, ...]:
+    """Return an empty cache of `capacity` tokens for each kind that some layer is of."""
+    return tuple(
+        layer_cache(architecture, layers, capacity)
+        for kind, layer_cache in KINDS
+        if (layers := _layers_of(kind, architecture))
+    )
+
+
+def num_cache_bytes(architecture: Architecture, capacity: int) -> int:
+    """Return what `create_caches` allocates."""
+    return sum(
+        layer_cache.num_bytes(architecture, layers, capacity)
+        for kind, layer_cache in KINDS
+        if (layers := _layers_of(kind, architecture))
+    )
+
+
+def _layers_of(kind: type, architecture: Architecture) -> list[int]:
+    return [
+        index for index, found in enumerate(architecture.kinds_of_layers) if isinstance(found, kind)
+    ]
