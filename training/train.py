@@ -3,10 +3,10 @@
     python -m training.train nano --run nano-cpu --minutes 60
     python -m training.train base --run base --minutes 24 --pause-after 8     (again, to go on)
 
-Writes runs/<name>/: configuration.toml, command.txt, metrics.jsonl, loss.png and, at the end,
-checkpoint/. `state.safetensors` holds all that going on needs: the batches behind it are those that
-an unbroken run would have seen. With --steps a run is a function of its seed and its device; with
---minutes the learning rate follows the clock.
+Writes runs/<name>/: configuration.toml, command.txt, CORPUS.md (the data card), metrics.jsonl and,
+at the end, loss.png, validation.json and checkpoint/. `state.safetensors` holds all that going on
+needs: the batches behind it are those that an unbroken run would have seen. With --steps a run is a
+function of its seed and its device; with --minutes the learning rate follows the clock.
 """
 
 import argparse
@@ -45,6 +45,7 @@ from training.tokenizer import TOKENIZER_FOLDER, load_tokenizer, save_tokenizer
 from training.trainer import Trainer
 
 RUNS_FOLDER: Final = Path(__file__).parent / "runs"
+DATA_CARD: Final = Path(__file__).parent / "CORPUS.md"
 _VALIDATION_CHARACTERS: Final = 400_000
 
 Step = tuple[Progress, Mapping[str, Tensor], Notes]
@@ -198,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configuration = read_configuration(options.configuration)
     named = CONFIGURATIONS / f"{options.configuration}.toml"
     shutil.copy(named if named.exists() else options.configuration, folder / "configuration.toml")
+    shutil.copy(DATA_CARD, folder)
     with (folder / "command.txt").open("a", encoding="utf-8") as file:
         file.write(f"python -m training.train {' '.join(arguments or sys.argv[1:])}\n")
     run(configuration, options)
