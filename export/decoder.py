@@ -7,7 +7,11 @@ inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_seque
          where layers see a window: window_seqlens_k, window_total_sequence_length, which count the
          tokens that their buffers hold, and position_ids [batch, sequence], which count all;
          the other two lengths are inputs only where some layer sees all tokens
-outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers
+
+         of each layer that keeps a state instead of keys and values: past_convolution.{i} [batch,
+         kernel_size - 1, channels], past_recurrent.{i} [batch, heads, key_dim, value_dim]
+outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers;
+         present_convolution.{i}, present_recurrent.{i}: other buffers
 """
 
 from collections.abc import Mapping
@@ -19,6 +23,7 @@ from export.graph import GraphBuilder, Value
 from export.layers.attention import AttentionInputs, AttentionOutputs, attention
 from export.layers.elementwise import capped, scaled
 from export.layers.embedding import embedding, wanted_rows
+from export.layers.gated_delta import States, gated_delta
 from export.layers.latent_attention import latent_attention
 from export.layers.linear import add_bias, linear
 from export.layers.mlp import mlp, shared_expert, ungated_mlp
@@ -26,9 +31,11 @@ from export.layers.moe import moe
 from export.layers.residual import Stream, normalized, outgoing
 from export.layers.rope import RopeValues, rope_values
 from export.quantization.blockwise import Weight
+from export.recurrence import GatedDelta
 from export.rope import Rope
 from export.spec import (
     Attention,
+    CachedAttention,
     DecoderSpec,
     Dense,
     FeedForward,
@@ -55,10 +62,9 @@ def build_decoder(
     stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
-            cache = _attention_inputs(graph, layer.attention, inputs, ropes, index)
             part = under(weights, f"layers.{index}.")
-            stream, attended = _layer(graph, layer, part, stream, cache)
-            _declare_outputs(graph, layer.attention, attended, index)
+            cache = _Cache(inputs=inputs, ropes=ropes, layer=index)
+            stream = _layer(graph, layer, part, stream, cache)
     normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
     is_tied = spec.tie_word_embeddings
@@ -86,20 +92,26 @@ class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
     logit_rows: Value
     windowed: _Lengths | None
 
-    def lengths_for(self, attention: Attention) -> _Lengths:
+    def lengths_for(self, attention: CachedAttention) -> _Lengths:
         lengths = self.full if window_of(attention) is None else self.windowed
         assert lengths is not None
         return lengths
 
 
 def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
-    are_windowed = {window_of(layer.attention) is not None for layer in spec.layers}
+    are_windowed = {window_of(found) is not None for found in _cached(spec)}
     return _Inputs(
         input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
         full=_declare_lengths(graph) if False in are_windowed else None,
         logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
         windowed=_declare_window(graph) if True in are_windowed else None,
     )
+
+
+def _cached(spec: DecoderSpec) -> list[CachedAttention]:
+    """Return the attention of the layers that look back at keys and values."""
+    found = [layer.attention for layer in spec.layers]
+    return [attention for attention in found if not isinstance(attention, GatedDelta)]
 
 
 def _declare_lengths(graph: GraphBuilder) -> _Lengths:
@@ -119,34 +131,19 @@ def _declare_window(graph: GraphBuilder) -> _Lengths:
 
 def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) -> RopeTables:
     """Add each table that some layer uses once."""
-    wanted = dict.fromkeys(
-        (layer.attention.rope, layer.attention.rotary_dim) for layer in spec.layers
-    )
+    wanted = dict.fromkeys((found.rope, found.rotary_dim) for found in _cached(spec))
     return {
         (rope, rotary_dim): rope_values(graph, rope, rotary_dim, context_length)
         for rope, rotary_dim in wanted
     }
 
 
-def _attention_inputs(
-    graph: GraphBuilder, spec: Attention, inputs: _Inputs, ropes: RopeTables, index: int
-) -> AttentionInputs:
-    shape = _cache_shape(spec)
-    lengths = inputs.lengths_for(spec)
-    return AttentionInputs(
-        past_key=graph.input(f"past_key.{index}", np.float32, shape),
-        past_value=graph.input(f"past_value.{index}", np.float32, shape),
-        seqlens_k=lengths.seqlens_k,
-        total_sequence_length=lengths.total_sequence_length,
-        rope=ropes[spec.rope, spec.rotary_dim],
-        position_ids=lengths.position_ids,
-    )
+class _Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layer declares its part of the cache with."""
 
-
-def _cache_shape(spec: Attention) -> list[int | str]:
-    """Return that of keys and values; the buffers of windowed layers have a size of their own."""
-    capacity = "capacity" if window_of(spec) is None else "window_capacity"
-    return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
+    inputs: _Inputs
+    ropes: RopeTables
+    layer: int
 
 
 def _layer(
@@ -154,14 +151,14 @@ def _layer(
     layer: Layer,
     weights: Mapping[str, Weight],
     stream: Stream,
-    cache: AttentionInputs,
-) -> tuple[Stream, AttentionOutputs]:
+    cache: _Cache,
+) -> Stream:
     normed, stream = normalized(graph, layer.norm, weights, "attention_norm", stream)
     attended = _attention(graph, layer.attention, under(weights, "attention."), normed, cache)
-    stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended.x))
+    stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended))
     normed, stream = normalized(graph, layer.norm, weights, "feed_forward_norm", stream)
     out = _feed_forward(graph, layer.feed_forward, weights, normed)
-    return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out)), attended
+    return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
 
 
 def _attention(
@@ -169,13 +166,68 @@ def _attention(
     spec: Attention,
     weights: Mapping[str, Weight],
     x: Value,
-    cache: AttentionInputs,
-) -> AttentionOutputs:
+    cache: _Cache,
+) -> Value:
     match spec:
+        case GatedDelta():
+            past = _declare_states(graph, spec, cache.layer)
+            out, present = gated_delta(graph, spec, weights, x, past)
+            _declare_next_states(graph, spec, present, cache.layer)
+            return out
         case GroupedQuery():
-            return attention(graph, spec, weights, x, cache)
+            past = _attention_inputs(graph, spec, cache)
+            attended = attention(graph, spec, weights, x, past)
         case Latent():
-            return latent_attention(graph, spec, weights, x, cache)
+            past = _attention_inputs(graph, spec, cache)
+            attended = latent_attention(graph, spec, weights, x, past)
+    _declare_outputs(graph, spec, attended, cache.layer)
+    return attended.x
+
+
+def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache) -> AttentionInputs:
+    shape = _cache_shape(spec)
+    lengths = cache.inputs.lengths_for(spec)
+    return AttentionInputs(
+        past_key=graph.input(f"past_key.{cache.layer}", np.float32, shape),
+        past_value=graph.input(f"past_value.{cache.layer}", np.float32, shape),
+        seqlens_k=lengths.seqlens_k,
+        total_sequence_length=lengths.total_sequence_length,
+        rope=cache.ropes[spec.rope, spec.rotary_dim],
+        position_ids=lengths.position_ids,
+    )
+
+
+def _declare_outputs(
+    graph: GraphBuilder, spec: CachedAttention, attended: AttentionOutputs, layer: int
+) -> None:
+    shape = _cache_shape(spec)
+    graph.output(f"present_key.{layer}", attended.present_key, np.float32, shape)
+    graph.output(f"present_value.{layer}", attended.present_value, np.float32, shape)
+
+
+def _cache_shape(spec: CachedAttention) -> list[int | str]:
+    """Return that of keys and values; the buffers of windowed layers have a size of their own."""
+    capacity = "capacity" if window_of(spec) is None else "window_capacity"
+    return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
+
+
+def _declare_states(graph: GraphBuilder, spec: GatedDelta, layer: int) -> States:
+    convolution, recurrent = _state_shapes(spec)
+    return States(
+        convolution=graph.input(f"past_convolution.{layer}", np.float32, convolution),
+        recurrent=graph.input(f"past_recurrent.{layer}", np.float32, recurrent),
+    )
+
+
+def _declare_next_states(graph: GraphBuilder, spec: GatedDelta, states: States, layer: int) -> None:
+    convolution, recurrent = _state_shapes(spec)
+    graph.output(f"present_convolution.{layer}", states.convolution, np.float32, convolution)
+    graph.output(f"present_recurrent.{layer}", states.recurrent, np.float32, recurrent)
+
+
+def _state_shapes(spec: GatedDelta) -> tuple[list[int | str], list[int | str]]:
+    heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
+    return ["batch", spec.kernel_size - 1, spec.num_channels], ["batch", *heads]
 
 
 def _feed_forward(
@@ -192,11 +244,3 @@ def _feed_forward(
                 return chosen
             always = shared_expert(graph, shared, under(weights, "moe.shared."), x)
             return graph.op("Add", chosen, always)
-
-
-def _declare_outputs(
-    graph: GraphBuilder, spec: Attention, attended: AttentionOutputs, index: int
-) -> None:
-    shape = _cache_shape(spec)
-    graph.output(f"present_key.{index}", attended.present_key, np.float32, shape)
-    graph.output(f"present_value.{index}", attended.present_value, np.float32, shape)

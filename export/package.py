@@ -8,8 +8,12 @@ import msgspec
 
 from export.graph import DATA_FILE
 from export.quantization.scheme import Scheme
+from export.recurrence import GatedDelta
 from export.spec import (
+    Attention,
     DecoderSpec,
+    GroupedQuery,
+    Latent,
     SparseMoE,
     num_active_parameters,
     num_parameters,
@@ -24,6 +28,7 @@ from inference.manifest import (
     Full,
     ModelManifest,
     Parameters,
+    Recurrent,
     Source,
     Windowed,
     file_entry,
@@ -83,7 +88,9 @@ def complete_package(
 
 def describe(model_type: str, spec: DecoderSpec) -> Architecture:
     """Return the figures of a spec that the engine and people want."""
-    attention = spec.layers[0].attention
+    attention = next(
+        layer.attention for layer in spec.layers if not isinstance(layer.attention, GatedDelta)
+    )
     sparse = [layer.feed_forward for layer in spec.layers]
     experts = [part for part in sparse if isinstance(part, SparseMoE)]
     return Architecture(
@@ -101,6 +108,20 @@ def describe(model_type: str, spec: DecoderSpec) -> Architecture:
 
 
 def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
-    windows = [window_of(layer.attention) for layer in spec.layers]
-    kinds = tuple(Full() if window is None else Windowed(window) for window in windows)
+    kinds = tuple(_cache_kind(layer.attention) for layer in spec.layers)
     return () if all(isinstance(kind, Full) for kind in kinds) else kinds
+
+
+def _cache_kind(attention: Attention) -> CacheKind:
+    match attention:
+        case GatedDelta():
+            return Recurrent(
+                kernel_size=attention.kernel_size,
+                num_channels=attention.num_channels,
+                num_heads=attention.num_value_heads,
+                key_head_dim=attention.key_head_dim,
+                value_head_dim=attention.value_head_dim,
+            )
+        case GroupedQuery() | Latent():
+            window = window_of(attention)
+            return Full() if window is None else Windowed(window)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.recurrence import DeltaParameters, GatedDelta, gated_delta
 from export.rope import Rope, rope_tables
 from export.routers import ScoredRouter, choose_experts
 from export.spec import (
@@ -161,6 +162,20 @@ def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
             return _grouped_query(attention, slots, x)
         case Latent():
             return _latent(attention, slots, x)
+        case GatedDelta():
+            return _gated_delta(attention, slots, x)
+
+
+def _gated_delta(spec: GatedDelta, slots: Slots, x: Array) -> Array:
+    parameters = DeltaParameters(
+        convolution=slots["convolution"][:, 0],
+        decay_log=slots["decay_log"],
+        decay_bias=slots["decay_bias"],
+    )
+    projected = slots.product("query_key_value_gate", x)
+    read, gate = gated_delta(spec, parameters, projected, slots.product("rate_decay", x))
+    normed = _rms_norm(RmsNorm(epsilon=spec.norm_epsilon), slots["state_norm"], read)
+    return slots.product("state_output", (normed * _activated("silu", gate)).reshape(len(x), -1))
 
 
 def _latent(attention: Latent, slots: Slots, x: Array) -> Array:
@@ -197,7 +212,7 @@ def _latent_heads(attention: Latent, slots: Slots, x: Array) -> tuple[Array, Arr
 
 
 def _grouped_query(attention: GroupedQuery, slots: Slots, x: Array) -> Array:
-    query, key, value = _heads(attention, slots, x)  # [heads, num_tokens, head_dim]
+    query, key, value, gate = _heads(attention, slots, x)  # [heads, num_tokens, head_dim]
     group = attention.num_attention_heads // attention.num_key_value_heads
     key, value = np.repeat(key, group, axis=0), np.repeat(value, group, axis=0)
     scores = _capped(attention.softcap, query @ key.transpose(0, 2, 1) * attention.score_scale)
@@ -206,6 +221,8 @@ def _grouped_query(attention: GroupedQuery, slots: Slots, x: Array) -> Array:
         mixed = _softmax_with(slots["sinks"][:, None, None], scores) @ value
     else:
         mixed = _softmax(scores) @ value
+    if gate is not None:
+        mixed = mixed / (1.0 + np.exp(-gate))
     joined = mixed.transpose(1, 0, 2).reshape(len(x), -1)
     return _project(slots, "output", joined, bias=attention.output_bias)
 
@@ -223,10 +240,17 @@ def _is_hidden(num_tokens: int, window: int | None) -> npt.NDArray[np.bool_]:
     return (distance < 0) | (distance >= (num_tokens if window is None else window))
 
 
-def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
+def _heads(
+    attention: GroupedQuery, slots: Slots, x: Array
+) -> tuple[Array, Array, Array, Array | None]:
     query, key, value = (
         _project(slots, name, x, bias=attention.input_bias) for name in ("query", "key", "value")
     )
+    gate: Array | None = None
+    if attention.output_gate:
+        both = _split_heads(query, 2 * attention.head_dim)
+        query, gate = np.split(both, 2, axis=-1)
+        query = query.transpose(1, 0, 2).reshape(len(x), -1)
     query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
     key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
     value = _split_heads(value, attention.head_dim)
@@ -235,7 +259,7 @@ def _heads(attention: GroupedQuery, slots: Slots, x: Array) -> tuple[Array, Arra
         np.concatenate([_rotated(attention.rope, first), rest], axis=-1)
         for first, rest in (np.split(heads, parts, axis=-1) for heads in (query, key))
     )
-    return query, key, value
+    return query, key, value, gate
 
 
 def _project(slots: Slots, name: str, x: Array, *, bias: bool) -> Array:

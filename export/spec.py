@@ -11,11 +11,11 @@ from typing import Literal
 
 import msgspec
 
+from export.recurrence import GatedDelta, delta_slots
 from export.rope import Rope
 from export.routers import AnyRouter, ScoredRouter
-
-SlotRole = Literal["embedding", "head", "projection", "expert", "router", "norm", "bias"]
-
+from export.slot import Slot
+from export.slot import make_slot as _slot
 
 Activation = Literal["silu", "gelu_tanh"]
 """`gelu_tanh` is x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
@@ -52,6 +52,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     projections.
     `sinks`: each head has a learned score of attending to nothing.
     `window`: a token sees itself and the `window - 1` before it; None means all before it.
+    `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
+    rows of `query` are then, head by head, its query and its gate.
     """
 
     num_attention_heads: int
@@ -65,6 +67,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     softcap: float | None = None
     window: int | None = None
     sinks: bool = False
+    output_gate: bool = False
 
     @property
     def rotary_dim(self) -> int:
@@ -153,11 +156,14 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     bias: bool = False
 
 
-Attention = GroupedQuery | Latent
+CachedAttention = GroupedQuery | Latent
+"""Those that look back at keys and values of the tokens before."""
+
+Attention = CachedAttention | GatedDelta
 FeedForward = Dense | Ungated | SparseMoE
 
 
-def window_of(attention: Attention) -> int | None:
+def window_of(attention: CachedAttention) -> int | None:
     """Return how many tokens each sees, itself among them; None where it sees all before it."""
     match attention:
         case GroupedQuery(window=window):
@@ -204,13 +210,6 @@ class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_position_embeddings: int
     embedding_scale: float = 1.0
     head: Head = Head()
-
-
-class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """One tensor of a spec. Matrices are [out, in]; an expert slot is [num_experts, out, in]."""
-
-    shape: tuple[int, ...]
-    role: SlotRole
 
 
 def slots(spec: DecoderSpec) -> dict[str, Slot]:
@@ -283,6 +282,8 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
             return _grouped_query_slots(attention, hidden)
         case Latent():
             return _latent_slots(attention, hidden)
+        case GatedDelta():
+            return delta_slots(attention, hidden)
 
 
 def _latent_slots(attention: Latent, hidden: int) -> dict[str, Slot]:
@@ -307,8 +308,9 @@ def _latent_slots(attention: Latent, hidden: int) -> dict[str, Slot]:
 def _grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot]:
     query = attention.num_attention_heads * attention.head_dim
     key_value = attention.num_key_value_heads * attention.head_dim
+    num_gates = query if attention.output_gate else 0
     found = {
-        "attention.query": _slot("projection", query, hidden),
+        "attention.query": _slot("projection", query + num_gates, hidden),
         "attention.key": _slot("projection", key_value, hidden),
         "attention.value": _slot("projection", key_value, hidden),
         "attention.output": _slot("projection", hidden, query),
@@ -377,7 +379,3 @@ def _shared_slots(shared: SharedExpert, hidden: int) -> dict[str, Slot]:
     if shared.gate == "sigmoid":
         found["moe.shared.router"] = _slot("router", 1, hidden)
     return found
-
-
-def _slot(role: SlotRole, *shape: int) -> Slot:
-    return Slot(shape=shape, role=role)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.errors import CheckpointError
-from export.spec import Slot
+from export.slot import Slot
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -21,7 +21,7 @@ from export.quantization.blockwise import (
     rounding_error,
 )
 from export.quantization.scheme import FindMoments, Scheme, apply_scheme, no_moments
-from export.spec import Slot, SlotRole
+from export.slot import Slot, SlotRole
 from export.tensors import Plan, stored_shape, taken
 
 Made = TypeVar("Made")

@@ -64,7 +64,27 @@ class Windowed(
     window: Positive
 
 
-CacheKind = Full | Windowed
+class Recurrent(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="sees",
+    tag="state",
+):
+    """A layer that keeps a state of fixed size: its last tokens' channels, and one for each head.
+
+    They are [kernel_size - 1, num_channels] and [num_heads, key_head_dim, value_head_dim].
+    """
+
+    kernel_size: Annotated[int, msgspec.Meta(ge=2)]
+    num_channels: Positive
+    num_heads: Positive
+    key_head_dim: Positive
+    value_head_dim: Positive
+
+
+CacheKind = Full | Windowed | Recurrent
 """What a layer has to keep of the tokens that were read."""
 
 

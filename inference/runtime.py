@@ -54,6 +54,8 @@ class OnnxCache:
         self.length = 0
         self.parts = create_caches(architecture, capacity)
         self.bindings: dict[tuple[int, int], _Binding] = {}
+        self._moving = [part for part in self.parts if part.is_moving]
+        self._values: dict[int, ort.OrtValue] = {}  # by the id of the array, which a part keeps
 
     @property
     def capacity(self) -> int:
@@ -66,6 +68,19 @@ class OnnxCache:
             length = part.rewind(length)
         self.length = length
         return length
+
+    def bind_moving(self, io: ort.IOBinding) -> None:
+        """Bind the arrays that are others than in the last run."""
+        for part in self._moving:
+            for name, array in part.past.items():
+                io.bind_ortvalue_input(f"past_{name}", self._value(array))
+            for name, array in part.present.items():
+                io.bind_ortvalue_output(f"present_{name}", self._value(array))
+
+    def _value(self, array: npt.NDArray[np.generic]) -> ort.OrtValue:
+        if id(array) not in self._values:
+            self._values[id(array)] = _alias(array)
+        return self._values[id(array)]
 
 
 class OnnxModel:
@@ -132,6 +147,7 @@ class OnnxModel:
         binding.input_ids[0, :] = token_ids
         for part in cache.parts:
             part.prepare(cache.length, num_tokens)
+        cache.bind_moving(binding.io)
         run_options = ort.RunOptions()
         try:
             with _terminating(run_options, cancel):

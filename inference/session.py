@@ -7,6 +7,7 @@ Invariant 12: what was reused never changes the output.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from inference.cancellation import CancelToken
@@ -51,10 +52,16 @@ class Session:
         logits are not. Raises RequestCancelledError; what was read by then stays in the cache.
         """
         assert 0 < len(token_ids) <= self._cache.capacity
-        num_reused = self._rewind(min(self.num_common(token_ids), len(token_ids) - 1))
+        num_common = min(self.num_common(token_ids), len(token_ids) - 1)
+        num_reused = self._rewind(num_common)
+        # A cache that could not go back so far can after this: the next edit is likely there too.
+        starts = [
+            *range(num_reused, num_common, PREFILL_CHUNK),
+            *range(num_common, len(token_ids), PREFILL_CHUNK),
+        ]
         logits: Logits | None = None
-        for start in range(num_reused, len(token_ids), PREFILL_CHUNK):
-            logits = self.append(token_ids[start : start + PREFILL_CHUNK], cancel)
+        for start, end in pairwise([*starts, len(token_ids)]):
+            logits = self.append(token_ids[start:end], cancel)
         assert logits is not None
         return logits, num_reused
 

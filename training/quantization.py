@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from export.quantization.blockwise import NUM_REFINEMENTS, candidate_divisors
 from export.quantization.scheme import BITS
-from export.spec import SlotRole
+from export.slot import SlotRole
 
 BLOCK_SIZE: Final = 128
 

@@ -30,16 +30,19 @@ from export.architectures import (
     qwen2_moe,
     qwen3,
     qwen3_moe,
+    qwen3_next,
     starcoder2,
 )
 from export.architectures.family import Family
 from export.architectures.shared import HARMLESS_KEYS, read_storage
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
-from export.spec import DecoderSpec, GroupedQuery, Latent, SparseMoE
+from export.recurrence import GatedDelta
+from export.spec import Attention, DecoderSpec, GroupedQuery, Latent, SparseMoE
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
+    qwen3_next.FAMILY,
     mellum.FAMILY,
     gpt_oss.FAMILY,
     deepseek_v2.FAMILY,
@@ -107,25 +110,7 @@ def find_family(config: Config) -> Family:
 
 def _check(spec: DecoderSpec) -> None:
     for index, layer in enumerate(spec.layers):
-        match layer.attention:
-            case GroupedQuery(num_attention_heads=heads, num_key_value_heads=kv, head_dim=dim):
-                if heads % kv:
-                    raise CheckpointError(
-                        f"config.json says num_attention_heads = {heads}, which is no multiple of "
-                        f"num_key_value_heads = {kv}"
-                    )
-                if dim % 2:
-                    raise CheckpointError(f"config.json says head_dim = {dim}, which is odd")
-            case Latent(rope_head_dim=dim, head_dim=size, value_head_dim=value):
-                if dim % 2:
-                    raise CheckpointError(
-                        f"config.json says qk_rope_head_dim = {dim}, which is odd"
-                    )
-                if value > size:
-                    raise UnsupportedError(
-                        f"config.json says v_head_dim = {value}, more than qk_nope_head_dim and "
-                        f"qk_rope_head_dim together, {size}"
-                    )
+        _check_attention(layer.attention)
         match layer.feed_forward:
             case SparseMoE(num_experts=experts, router=router):
                 if router.num_experts_per_tok > experts:
@@ -135,3 +120,29 @@ def _check(spec: DecoderSpec) -> None:
                     )
             case _:
                 pass
+
+
+def _check_attention(attention: Attention) -> None:
+    match attention:
+        case GroupedQuery(num_attention_heads=heads, num_key_value_heads=kv, head_dim=dim):
+            if heads % kv:
+                raise CheckpointError(
+                    f"config.json says num_attention_heads = {heads}, which is no multiple of "
+                    f"num_key_value_heads = {kv}"
+                )
+            if dim % 2:
+                raise CheckpointError(f"config.json says head_dim = {dim}, which is odd")
+        case Latent(rope_head_dim=dim, head_dim=size, value_head_dim=value):
+            if dim % 2:
+                raise CheckpointError(f"config.json says qk_rope_head_dim = {dim}, which is odd")
+            if value > size:
+                raise UnsupportedError(
+                    f"config.json says v_head_dim = {value}, more than qk_nope_head_dim and "
+                    f"qk_rope_head_dim together, {size}"
+                )
+        case GatedDelta(num_key_heads=keys, num_value_heads=values):
+            if values % keys:
+                raise CheckpointError(
+                    f"config.json says linear_num_value_heads = {values}, which is no multiple of "
+                    f"linear_num_key_heads = {keys}"
+                )

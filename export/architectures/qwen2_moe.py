@@ -51,10 +51,26 @@ def _experts(config: Config) -> SparseMoE:
             num_experts_per_tok=config.integer("num_experts_per_tok"),
             renormalize=config.boolean("norm_topk_prob", default=False),
         ),
-        shared=SharedExpert(
-            intermediate_size=config.integer("shared_expert_intermediate_size"), gate="sigmoid"
-        ),
+        shared=read_shared_expert(config),
     )
+
+
+def read_shared_expert(config: Config) -> SharedExpert:
+    return SharedExpert(
+        intermediate_size=config.integer("shared_expert_intermediate_size"), gate="sigmoid"
+    )
+
+
+SHARED_EXPERT_RULES: Final = (
+    Rule("model.layers.{layer}.mlp.shared_expert_gate.weight", "layers.{layer}.moe.shared.router"),
+    *(
+        Rule(
+            f"model.layers.{{layer}}.mlp.shared_expert.{name}_proj.weight",
+            f"layers.{{layer}}.moe.shared.{name}",
+        )
+        for name in ("gate", "up", "down")
+    ),
+)
 
 
 FAMILY: Final = Family(
@@ -66,16 +82,7 @@ FAMILY: Final = Family(
         *INPUT_BIAS_RULES,
         *GATED_MLP_RULES,
         *EXPERT_RULES,
-        Rule(
-            "model.layers.{layer}.mlp.shared_expert_gate.weight", "layers.{layer}.moe.shared.router"
-        ),
-        *(
-            Rule(
-                f"model.layers.{{layer}}.mlp.shared_expert.{name}_proj.weight",
-                f"layers.{{layer}}.moe.shared.{name}",
-            )
-            for name in ("gate", "up", "down")
-        ),
+        *SHARED_EXPERT_RULES,
     ),
     # A window that is not used; how experts were balanced in training.
     ignored=UNUSED_WINDOW_KEYS | {"router_aux_loss_coef"},

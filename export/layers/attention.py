@@ -1,7 +1,7 @@
 """Grouped-query attention over keys and values that stay in the caller's buffers.
 
             ┌─► Split ─► q ─► norm ─┐
-    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► output projection
+    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► (* sigmoid(gate)) ─► output projection
             └────────► v ─────────┘     rotates, appends to the cache, mixes
 
 The norms stand before the operator because its own are refused on CPU (onnxruntime 1.31).
@@ -16,8 +16,8 @@ from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.layers.linear import linear, stacked_rows, vector
 from export.layers.norm import rms_norm
 from export.layers.rope import RopeValues
-from export.quantization.blockwise import Float, Weight
-from export.spec import Attention, GroupedQuery, Latent, QueryKeyNorm
+from export.quantization.blockwise import Float, Weight, take_rows
+from export.spec import CachedAttention, GroupedQuery, Latent, QueryKeyNorm
 
 
 class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +50,13 @@ def attention(
     inputs: AttentionInputs,
 ) -> AttentionOutputs:
     """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
-    heads = _query_key_value(graph, spec, weights, x)
+    query, key, value, gate = _query_key_value_gate(graph, spec, weights, x)
     sinks = vector(graph, weights["sinks"]) if spec.sinks else None
-    mixed, present_key, present_value = mixed_heads(graph, spec, heads, inputs, sinks=sinks)
+    mixed, present_key, present_value = mixed_heads(
+        graph, spec, (query, key, value), inputs, sinks=sinks
+    )
+    if gate is not None:
+        mixed = graph.op("Mul", mixed, graph.op("Sigmoid", gate))
     return AttentionOutputs(
         x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
         present_key=present_key,
@@ -62,7 +66,7 @@ def attention(
 
 def mixed_heads(
     graph: GraphBuilder,
-    spec: Attention,
+    spec: CachedAttention,
     query_key_value: tuple[Value, Value, Value],
     inputs: AttentionInputs,
     *,
@@ -93,7 +97,7 @@ def _given(optional: Sequence[Value | None]) -> Sequence[Value | None]:
     return optional[: max(given, default=-1) + 1]
 
 
-def _attributes(spec: Attention) -> dict[str, AttributeValue]:
+def _attributes(spec: CachedAttention) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
         "num_heads": spec.num_attention_heads,
         "kv_num_heads": spec.num_key_value_heads,
@@ -109,18 +113,28 @@ def _attributes(spec: Attention) -> dict[str, AttributeValue]:
             return attributes
 
 
-def _query_key_value(
+def _query_key_value_gate(
     graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight], x: Value
-) -> tuple[Value, Value, Value]:
-    packed = stacked_rows([weights["query"], weights["key"], weights["value"]])
+) -> tuple[Value, Value, Value, Value | None]:
+    """Return all heads' parts, [batch, sequence, heads * head_dim], computed by one product."""
+    parts = [weights["query"], weights["key"], weights["value"]]
     heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
+    if spec.output_gate:
+        rows = np.arange(2 * heads[0] * spec.head_dim).reshape(heads[0], 2, spec.head_dim)
+        both = weights["query"]
+        parts = [take_rows(both, rows[:, 0].ravel()), *parts[1:]]
+        parts.append(take_rows(both, rows[:, 1].ravel()))
+        heads.append(spec.num_attention_heads)
+    packed = stacked_rows(parts)
     sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
     joined = linear(graph, packed, x, _packed_bias(spec, weights))
-    query, key, value = graph.ops("Split", [joined, sizes], num_outputs=3, attributes={"axis": -1})
+    query, key, value, *gate = graph.ops(
+        "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
+    )
     if spec.query_key_norm is not None:
         query = _norm_heads(graph, spec, spec.query_key_norm, weights["query_norm"], query)
         key = _norm_heads(graph, spec, spec.query_key_norm, weights["key_norm"], key)
-    return query, key, value
+    return query, key, value, gate[0] if gate else None
 
 
 def _packed_bias(spec: GroupedQuery, weights: Mapping[str, Weight]) -> Weight | None:

@@ -188,6 +188,21 @@ def concatenate_rows(weights: Sequence[Quantized]) -> Quantized:
     )
 
 
+def take_rows(weight: Weight, rows: npt.NDArray[np.int64]) -> Weight:
+    """Return some rows of a matrix, in the order of `rows`."""
+    match weight:
+        case Float(values):
+            return Float(values[rows])
+        case Quantized():
+            return Quantized(
+                bits=weight.bits,
+                block_size=weight.block_size,
+                data=weight.data[rows],
+                scales=weight.scales[rows],
+                zero_points=None if weight.zero_points is None else weight.zero_points[rows],
+            )
+
+
 def join_zero_points(
     weights: Sequence[Quantized], join: Callable[[Sequence[Bytes]], Bytes]
 ) -> Bytes | None:

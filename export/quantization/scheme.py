@@ -20,7 +20,7 @@ import msgspec
 from export.errors import UnsupportedError
 from export.quantization.blockwise import Float, Float32, Weight
 from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
-from export.spec import Slot, SlotRole
+from export.slot import Slot, SlotRole
 from inference.manifest import Precision
 
 FULL: Final = 32

@@ -9,10 +9,11 @@ from typing import Final
 
 from inference.caches.full import FullLayers
 from inference.caches.layer_cache import LayerCache
+from inference.caches.recurrent import RecurrentLayers
 from inference.caches.windowed import WindowedLayers
-from inference.manifest import Architecture, Full, Windowed
+from inference.manifest import Architecture, Full, Recurrent, Windowed
 
-KINDS: Final = ((Windowed, WindowedLayers), (Full, FullLayers))
+KINDS: Final = ((Recurrent, RecurrentLayers), (Windowed, WindowedLayers), (Full, FullLayers))
 """Kinds that cannot go back to every length come first, see LayerCache.rewind."""
 
 

@@ -14,6 +14,8 @@ from inference.manifest import Architecture
 class FullLayers:
     """Keys and values, [1, num_key_value_heads, capacity, head_dim] each, one pair per layer."""
 
+    is_moving = False
+
     def __init__(self, architecture: Architecture, layers: Sequence[int], capacity: int) -> None:
         shape = (1, *key_value_shape(architecture, capacity))
         self.past: Mapping[str, Array] = {

@@ -19,8 +19,13 @@ class LayerCache(Protocol):
     """
 
     @property
+    def is_moving(self) -> bool:
+        """Whether `past` and `present` are other arrays after each `prepare`."""
+        ...
+
+    @property
     def past(self) -> Mapping[str, Array]:
-        """What runs read: the graph's inputs `past_{name}`, bound once."""
+        """What runs read: the graph's inputs `past_{name}`."""
         ...
 
     @property

@@ -36,6 +36,8 @@ class WindowedLayers:
     two copies. Tokens before `_archived` are in the archive, those from `_start` in the buffer.
     """
 
+    is_moving = False
+
     def __init__(self, architecture: Architecture, layers: Sequence[int], capacity: int) -> None:
         room = _Room(architecture, capacity)
         self._kept, self._step = room.kept, room.step

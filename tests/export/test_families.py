@@ -173,8 +173,28 @@ def test_a_kind_of_layer_that_nobody_knows() -> None:
     check_refused("gpt_oss", "'linear_attention' among layer_types", layer_types=kinds)
 
 
-def test_a_recurrent_family() -> None:
-    check_refused("mellum", "model_type = 'qwen3_next'; implemented are", model_type="qwen3_next")
+def test_biased_attention_of_qwen3_next() -> None:
+    check_refused("qwen3_next", "attention_bias = True", attention_bias=True)
+
+
+def test_layers_that_keep_nothing_but_states() -> None:
+    kinds = ["linear_attention"] * 4
+    check_refused("qwen3_next", "no layer of full_attention", layer_types=kinds)
+
+
+def test_a_window_among_states() -> None:
+    kinds = ["linear_attention", "sliding_attention"] * 2
+    check_refused("qwen3_next", "'sliding_attention' among layer_types", layer_types=kinds)
+
+
+def test_value_heads_that_do_not_share_key_heads_equally() -> None:
+    because = "linear_num_value_heads = 3, which is no multiple"
+    check_contradicted("qwen3_next", because, linear_num_value_heads=3)
+
+
+def test_a_convolution_that_does_not_look_back() -> None:
+    because = "linear_conv_kernel_dim = 1, which is not between 2"
+    check_contradicted("qwen3_next", because, linear_conv_kernel_dim=1)
 
 
 def test_another_activation_of_gpt_oss() -> None:
@@ -212,6 +232,7 @@ def test_a_biased_ernie() -> None:
         ("deepseek_v3", "model.layers.2.eh_proj.weight"),
         ("glm4_moe", "model.layers.2.self_attn.q_proj.weight"),
         ("mellum", "mtp.0.eh_proj.weight"),
+        ("qwen3_next", "mtp.layers.0.self_attn.q_proj.weight"),
         ("ernie4_5_moe", "model.mtp_block.0.mlp.up_proj.weight"),
     ],
 )

@@ -158,6 +158,41 @@ GLM_4_5_AIR: dict[str, Any] = COMMON | {
 }
 
 
+QWEN3_NEXT_80B: dict[str, Any] = COMMON | {
+    "architectures": ["Qwen3NextForCausalLM"],
+    "model_type": "qwen3_next",
+    "attention_bias": False,
+    "decoder_sparse_step": 1,
+    "full_attention_interval": 4,
+    "head_dim": 256,
+    "hidden_size": 2048,
+    "intermediate_size": 5120,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_value_head_dim": 128,
+    "max_position_embeddings": 262144,
+    "mlp_only_layers": [],
+    "moe_intermediate_size": 512,
+    "norm_topk_prob": True,
+    "num_attention_heads": 16,
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "num_hidden_layers": 48,
+    "num_key_value_heads": 2,
+    "output_router_logits": False,
+    "partial_rotary_factor": 0.25,
+    "rms_norm_eps": 1e-6,
+    "rope_scaling": None,
+    "rope_theta": 10000000,
+    "router_aux_loss_coef": 0.001,
+    "shared_expert_intermediate_size": 512,
+    "use_sliding_window": False,
+    "vocab_size": 151936,
+}
+
+
 @pytest.mark.parametrize(
     ("config", "total", "active"),
     [
@@ -172,3 +207,9 @@ def test_the_published_size(config: dict[str, Any], total: float, active: float)
     spec = read_architecture(Config(config, "config.json")).spec
     assert num_parameters(spec) / 1e9 == pytest.approx(total, rel=0.01)
     assert num_active_parameters(spec) / 1e9 == pytest.approx(active, rel=0.07)
+
+
+def test_what_is_called_80b_a3b() -> None:
+    spec = read_architecture(Config(QWEN3_NEXT_80B, "config.json")).spec
+    assert num_parameters(spec) / 1e9 == pytest.approx(80.0, rel=0.01)
+    assert 3.0 <= num_active_parameters(spec) / 1e9 < 4.0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.errors import CheckpointError
-from export.spec import Slot
+from export.slot import Slot
 from export.tensors import Plan, Rule, Share, plan, stored_shape, taken
 
 RULES = (

@@ -9,7 +9,7 @@ from export.checkpoint import Checkpoint, open_checkpoint
 from export.errors import CheckpointError
 from export.quantization.blockwise import Float, Quantized
 from export.quantization.scheme import find_scheme
-from export.spec import Slot
+from export.slot import Slot
 from export.tensors import Plan
 from export.weights import (
     OnDemand,

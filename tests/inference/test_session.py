@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from inference.cancellation import CancelToken
 from inference.errors import RequestCancelledError
+from inference.model import Logits
 from inference.session import PREFILL_CHUNK, Session, SessionPool
 from tests.support.scripted_model import ScriptedModel, noise
 
@@ -71,6 +72,23 @@ def test_a_cache_that_cannot_go_back_far_enough_is_read_on_from_where_it_went() 
     _, num_reused = session.prefill(prompt("def fax"), CancelToken())
     assert num_reused == session.cache_length - 3 == 4
     assert model.num_tokens_read == 7 + 3
+
+
+def test_such_a_cache_is_read_up_to_the_edit_first_so_that_it_can_go_back_there() -> None:
+    lengths: list[int] = []
+    model = ScriptedModel(noise(1), stride=4)
+    session = Session(model)
+    session.prefill(prompt("def foo"), CancelToken())
+    append = session.append
+
+    def record(token_ids: Sequence[int], cancel: CancelToken) -> Logits:
+        logits = append(token_ids, cancel)
+        lengths.append(session.cache_length)
+        return logits
+
+    session.append = record  # pyright: ignore[reportAttributeAccessIssue]
+    session.prefill(prompt("def fax"), CancelToken())
+    assert lengths == [5, 7]
 
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=12)

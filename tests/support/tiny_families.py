@@ -66,6 +66,22 @@ LATENT: Mapping[str, Any] = {
     "first_k_dense_replace": 1,
 }
 
+NEXT: Mapping[str, Any] = {
+    "num_hidden_layers": 4,
+    "head_dim": 64,
+    "partial_rotary_factor": 0.25,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "norm_topk_prob": True,
+    "moe_intermediate_size": 32,
+    "shared_expert_intermediate_size": 64,
+}
+
 FAMILY_MODELS = (
     tiny(
         "mixtral",
@@ -86,6 +102,20 @@ FAMILY_MODELS = (
         num_hidden_layers=3,
         mlp_only_layers=[0],
         qkv_bias=True,
+    ),
+    tiny("qwen3_next", "Qwen3NextForCausalLM", **NEXT, mlp_only_layers=[0, 2]),
+    tiny(
+        "qwen3_next/ungrouped",
+        "Qwen3NextForCausalLM",
+        **{
+            **NEXT,
+            "linear_num_value_heads": 2,
+            "linear_value_head_dim": 16,
+            "linear_conv_kernel_dim": 3,
+        },
+        full_attention_interval=2,
+        decoder_sparse_step=3,
+        tie_word_embeddings=True,
     ),
     tiny("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True),
     tiny("qwen3/biased", "Qwen3ForCausalLM", head_dim=16, attention_bias=True),

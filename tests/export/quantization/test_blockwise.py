@@ -14,8 +14,10 @@ from export.quantization.blockwise import (
     pack,
     quantize,
     search_scales,
+    take_rows,
     unpack,
 )
+from export.quantization.rounding import Grid, nearest
 
 Float32 = npt.NDArray[np.float32]
 
@@ -159,3 +161,12 @@ def test_rows_are_put_below_each_other() -> None:
     expected = quantize(np.concatenate([first, second]), bits=4, block_size=32)
     np.testing.assert_array_equal(both.data, expected.data)
     np.testing.assert_array_equal(both.scales, expected.scales)
+
+
+@pytest.mark.parametrize("has_zero_points", [False, True])
+def test_rows_are_taken_in_any_order(has_zero_points: bool) -> None:
+    grid = Grid(bits=4, block_size=32, has_zero_points=has_zero_points)
+    weight = nearest(np.random.default_rng(5).random((4, 96)).astype(np.float32), grid)
+    taken = take_rows(weight, np.array([2, 0, 3]))
+    assert isinstance(taken, Quantized)
+    np.testing.assert_array_equal(dequantize(taken), dequantize(weight)[[2, 0, 3]])

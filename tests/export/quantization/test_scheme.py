@@ -8,7 +8,7 @@ import pytest
 from export.errors import UnsupportedError
 from export.quantization.blockwise import Float, Quantized
 from export.quantization.scheme import BITS, Preset, apply_scheme, check_scheme, find_scheme
-from export.spec import Slot, SlotRole
+from export.slot import Slot, SlotRole
 
 
 def check(precision: Preset, role: SlotRole, *, bits: int) -> None:

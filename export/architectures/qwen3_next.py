@@ -1,0 +1,130 @@
+"""Qwen3-Next: three of four layers keep a state by the gated delta rule, the fourth attends.
+
+Source: the model type `qwen3_next` of transformers; the rule itself is arXiv:2412.06464.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from export.architectures.family import Family
+from export.architectures.qwen2_moe import SHARED_EXPERT_RULES, read_shared_expert
+from export.architectures.qwen3_moe import read_experts
+from export.architectures.shared import (
+    DECODER_RULES,
+    EXPERT_RULES,
+    GATED_MLP_RULES,
+    HEAD_NORM_RULES,
+    UNUSED_WINDOW_KEYS,
+    read_attention,
+    read_decoder,
+    read_layer_types,
+    read_norm,
+    read_rope,
+    sparse_layers,
+)
+from export.config import Config
+from export.errors import UnsupportedError
+from export.recurrence import GatedDelta
+from export.spec import (
+    Attention,
+    DecoderSpec,
+    Dense,
+    GroupedQuery,
+    Layer,
+    QueryKeyNorm,
+    RmsNorm,
+)
+from export.tensors import Rule
+
+KEY_EPSILON: Final = 1e-6
+"""Under the root of a key's length; transformers has it in code, not in the config."""
+
+
+def read_spec(config: Config) -> DecoderSpec:
+    config.require("hidden_act", "silu")
+    config.require("attention_bias", False)
+    config.require("use_sliding_window", False)
+    # Weights of these norms are kept around zero.
+    norm = msgspec.structs.replace(read_norm(config), offset=1.0)
+    attention: dict[str, Attention] = {
+        "full_attention": _attention(config, norm),
+        "linear_attention": _gated_delta(config),
+    }
+    dense = Dense(intermediate_size=config.integer("intermediate_size"))
+    experts = msgspec.structs.replace(
+        read_experts(config, default_norm_topk_prob=True), shared=read_shared_expert(config)
+    )
+    return read_decoder(
+        config,
+        [
+            Layer(
+                attention=attention[kind], feed_forward=experts if is_sparse else dense, norm=norm
+            )
+            for kind, is_sparse in zip(_kinds(config), sparse_layers(config), strict=True)
+        ],
+    )
+
+
+def _kinds(config: Config) -> Sequence[str]:
+    interval = config.integer("full_attention_interval", default=4)
+    default = ["linear_attention"] * (interval - 1) + ["full_attention"]
+    implemented = ("linear_attention", "full_attention")
+    kinds = read_layer_types(config, "layer_types", implemented, default=default)
+    if "full_attention" not in kinds:
+        raise UnsupportedError(
+            "config.json has no layer of full_attention; only a mixture with linear_attention is "
+            "implemented"
+        )
+    return kinds
+
+
+def _attention(config: Config, norm: RmsNorm) -> GroupedQuery:
+    return msgspec.structs.replace(
+        read_attention(config, rope=read_rope(config, default_share=0.25), default_head_dim=256),
+        query_key_norm=QueryKeyNorm(norm=norm, over="head"),
+        output_gate=True,
+    )
+
+
+def _gated_delta(config: Config) -> GatedDelta:
+    return GatedDelta(
+        num_key_heads=config.integer("linear_num_key_heads"),
+        num_value_heads=config.integer("linear_num_value_heads"),
+        key_head_dim=config.integer("linear_key_head_dim"),
+        value_head_dim=config.integer("linear_value_head_dim"),
+        kernel_size=config.integer("linear_conv_kernel_dim", minimum=2),
+        norm_epsilon=read_norm(config).epsilon,
+        key_epsilon=KEY_EPSILON,
+    )
+
+
+FAMILY: Final = Family(
+    model_type="qwen3_next",
+    class_name="Qwen3NextForCausalLM",
+    read_spec=read_spec,
+    rules=(
+        *DECODER_RULES,
+        *HEAD_NORM_RULES,
+        *(
+            Rule(f"model.layers.{{layer}}.linear_attn.{name}", f"layers.{{layer}}.attention.{slot}")
+            for name, slot in (
+                ("in_proj_qkvz.weight", "query_key_value_gate"),
+                ("in_proj_ba.weight", "rate_decay"),
+                ("conv1d.weight", "convolution"),
+                ("A_log", "decay_log"),
+                ("dt_bias", "decay_bias"),
+                ("norm.weight", "state_norm"),
+                ("out_proj.weight", "state_output"),
+            )
+        ),
+        *GATED_MLP_RULES,
+        *EXPERT_RULES,
+        *SHARED_EXPERT_RULES,
+    ),
+    # A window that is not used; how experts were balanced in training.
+    ignored=UNUSED_WINDOW_KEYS | {"router_aux_loss_coef"},
+    # Layers that predict further tokens.
+    unused=("mtp.",),
+)
