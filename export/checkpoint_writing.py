@@ -20,7 +20,7 @@ from export.checkpoint import SINGLE_FILE, Float32
 from export.config import read_config, read_json
 from export.errors import PackageError
 from export.placing import replacing
-from export.quantization.scheme import find_scheme
+from export.quantization.scheme import scheme_of
 from export.spec import Slot, slots
 from export.tensors import Origin, given_back, origins, stored_shape
 from export.tokens import CHAT_TEMPLATE_FILE, GENERATION_FILE, TOKENIZER_CONFIG_FILE
@@ -56,11 +56,7 @@ def write_checkpoint(
     if CONFIG_FILE not in manifest.files:
         raise PackageError(f"{package} does not hold its checkpoint's {CONFIG_FILE}; export again")
     architecture = read_architecture(read_config(package / CONFIG_FILE))
-    precision = manifest.precision
-    if precision == "f16":
-        raise PackageError(f"{package} is of precision f16, which has no way back yet")
-    scheme = find_scheme(precision, manifest.block_size or 128)
-    values = package_values(package, architecture.spec, scheme)
+    values = package_values(package, architecture.spec, scheme_of(manifest))
     needed = slots(architecture.spec)
     tensors = origins(architecture.family.rules, needed)
     with replacing(folder) as partial:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TypedDict, Unpack, get_args
@@ -18,6 +18,7 @@ from rich.table import Table
 from export.checking import Verified, check_package
 from export.checkpoint_writing import StoredType, write_checkpoint
 from export.conventions import AUTOMATIC, NAMES, NONE
+from export.errors import QualityError
 from export.inspection import in_words
 from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
 from export.quality import NUM_TOKENS
@@ -30,13 +31,14 @@ from export.quantization.scheme import (
     Rounding,
 )
 from inference.fim import FimOrder
-from inference.manifest import ModelManifest
+from inference.manifest import Device, ModelManifest
 
 
 class Options(TypedDict):
     """The command's options as ExportOptions spells them."""
 
     precision: Preset
+    device: Device
     block_size: int
     fim: str
     rounding: Rounding
@@ -76,6 +78,13 @@ class Options(TypedDict):
 @click.option("--json", "is_json", is_flag=True, help="With --inspect: print JSON.")
 @click.option("--revision", help="Branch, tag or commit of a Hugging Face id; default main.")
 @click.option("--precision", default="int4", show_default=True, type=click.Choice(list(BITS)))
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    type=click.Choice(get_args(Device)),
+    help="cuda adds a graph in float16 for NVIDIA GPUs; the package then serves both.",
+)
 @click.option(
     "--block-size",
     default=128,
@@ -142,7 +151,7 @@ def export(
     if output is None:
         raise click.UsageError("Missing option '--output' / '-o'.")
     start = time.perf_counter()
-    with _unwound_by_sigterm():
+    with _unwound_by_sigterm(), _figures_of_a_refusal():
         manifest = _export_with_progress(source, output, ExportOptions(**options))
     click.echo(_summary(manifest, output, seconds=time.perf_counter() - start))
 
@@ -161,11 +170,33 @@ def verify(
     Without a checkpoint its perplexity is compared with what its manifest says; with one, its next
     tokens with the checkpoint's.
     """
-    verified = check_package(package, against=against, num_tokens=tokens, limit=quality_limit)
+    with _figures_of_a_refusal():
+        verified = check_package(package, against=against, num_tokens=tokens, limit=quality_limit)
     if as_json:
         click.echo(msgspec.json.encode(verified).decode())
         return
     Console().print(_table(verified))
+
+
+@contextlib.contextmanager
+def _figures_of_a_refusal() -> Generator[None]:
+    """Show what was measured before the error that says what to do."""
+    try:
+        yield
+    except QualityError as error:
+        Console(stderr=True).print(_refusal(error.figures))
+        raise
+
+
+def _refusal(figures: Mapping[str, float]) -> Table:
+    table = Table("", "measured", "limit or original", title="refused for its quality")
+    perplexity, ratio = figures["perplexity"], figures["perplexity_ratio"]
+    limit = f"at least {figures['limit']:.1%}"
+    table.add_row("next tokens equal to the original's", f"{figures['agreement']:.1%}", limit)
+    table.add_row("divergence from the original, nats", f"{figures['divergence']:.4f}", "0")
+    table.add_row("perplexity", f"{perplexity:.2f}", f"{perplexity / ratio:.2f}")
+    table.add_row("perplexity over the original's", f"{ratio:.3f}", "1")
+    return table
 
 
 def _table(verified: Verified) -> Table:
@@ -227,8 +258,10 @@ def _export_with_progress(source: str, output: Path, options: ExportOptions) -> 
 def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:
     size = sum(entry.size for entry in manifest.files.values()) / 1e6
     parameters = manifest.parameters
+    slow = manifest.quality.get("cuda", {}).get("slow")
     return (
-        f"{output}: {manifest.name}, {manifest.precision}, {size:.1f} MB, "
+        f"{output}: {manifest.name}, {manifest.precision} for {' and '.join(manifest.devices)}, "
+        f"{size:.1f} MB, "
         f"{parameters.total / 1e6:.1f}M parameters ({parameters.active / 1e6:.1f}M active), "
         f"{manifest.quality['agreement']:.0%} of next tokens as the original's, {seconds:.1f} s"
-    )
+    ) + (f"\non cuda: {slow}" if slow else "")

@@ -2,11 +2,12 @@
 
 inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_sequence_length [],
          logit_rows [rows]: which of the batch * sequence rows get logits,
-         past_key.{i}, past_value.{i} [batch, num_key_value_heads, capacity, head_dim]
+         past_key.{i}, past_value.{i} [batch, num_key_value_heads, capacity, head_dim], of the
+         activations' type
 
-         where layers see a window: window_seqlens_k, window_total_sequence_length, which count the
+         where layers keep a window: window_seqlens_k, window_total_sequence_length, which count the
          tokens that their buffers hold, and position_ids [batch, sequence], which count all;
-         the other two lengths are inputs only where some layer sees all tokens
+         the other two lengths are inputs only where some layer keeps all tokens
 
          of each layer that keeps a state instead of keys and values: past_convolution.{i} [batch,
          kernel_size - 1, channels], past_recurrent.{i} [batch, heads, key_dim, value_dim]
@@ -21,11 +22,11 @@ import numpy as np
 
 from export.graph import GraphBuilder, Value
 from export.layers.attention import AttentionInputs, AttentionOutputs, attention
-from export.layers.elementwise import capped, scaled
+from export.layers.elementwise import capped, scaled, scaled_exactly
 from export.layers.embedding import embedding, wanted_rows
 from export.layers.gated_delta import States, gated_delta
 from export.layers.latent_attention import latent_attention
-from export.layers.linear import add_bias, linear
+from export.layers.linear import add_exact_bias, linear
 from export.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.layers.moe import moe
 from export.layers.residual import Stream, normalized, outgoing
@@ -69,13 +70,13 @@ def build_decoder(
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
     is_tied = spec.tie_word_embeddings
     scores = tied_head(last) if is_tied else linear(graph, weights["head"], last)
-    logits = _logits(graph, spec.head, weights, scores)
+    logits = _logits(graph, spec.head, weights, graph.widened(scores))
     graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
 
 
 def _logits(graph: GraphBuilder, head: Head, weights: Mapping[str, Weight], scores: Value) -> Value:
-    biased = add_bias(graph, scores, weights["head_bias"]) if head.bias else scores
-    return capped(graph, scaled(graph, biased, head.scale), head.softcap)
+    biased = add_exact_bias(graph, scores, weights["head_bias"]) if head.bias else scores
+    return capped(graph, scaled_exactly(graph, biased, head.scale), head.softcap)
 
 
 class _Lengths(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,21 +86,16 @@ class _Lengths(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """`full` and `windowed` are None where no layer sees all tokens, or none a window."""
+    """`full` and `windowed` are None where no layer keeps all tokens, or none a window."""
 
     input_ids: Value
     full: _Lengths | None
     logit_rows: Value
     windowed: _Lengths | None
 
-    def lengths_for(self, attention: CachedAttention) -> _Lengths:
-        lengths = self.full if window_of(attention) is None else self.windowed
-        assert lengths is not None
-        return lengths
-
 
 def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
-    are_windowed = {window_of(found) is not None for found in _cached(spec)}
+    are_windowed = {_keeps_window(graph, found) for found in _cached(spec)}
     return _Inputs(
         input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
         full=_declare_lengths(graph) if False in are_windowed else None,
@@ -185,11 +181,12 @@ def _attention(
 
 
 def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache) -> AttentionInputs:
-    shape = _cache_shape(spec)
-    lengths = cache.inputs.lengths_for(spec)
+    shape, dtype = _cache_shape(graph, spec), graph.target.activations
+    lengths = cache.inputs.windowed if _keeps_window(graph, spec) else cache.inputs.full
+    assert lengths is not None
     return AttentionInputs(
-        past_key=graph.input(f"past_key.{cache.layer}", np.float32, shape),
-        past_value=graph.input(f"past_value.{cache.layer}", np.float32, shape),
+        past_key=graph.input(f"past_key.{cache.layer}", dtype, shape),
+        past_value=graph.input(f"past_value.{cache.layer}", dtype, shape),
         seqlens_k=lengths.seqlens_k,
         total_sequence_length=lengths.total_sequence_length,
         rope=cache.ropes[spec.rope, spec.rotary_dim],
@@ -200,14 +197,18 @@ def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache)
 def _declare_outputs(
     graph: GraphBuilder, spec: CachedAttention, attended: AttentionOutputs, layer: int
 ) -> None:
-    shape = _cache_shape(spec)
-    graph.output(f"present_key.{layer}", attended.present_key, np.float32, shape)
-    graph.output(f"present_value.{layer}", attended.present_value, np.float32, shape)
+    shape, dtype = _cache_shape(graph, spec), graph.target.activations
+    graph.output(f"present_key.{layer}", attended.present_key, dtype, shape)
+    graph.output(f"present_value.{layer}", attended.present_value, dtype, shape)
 
 
-def _cache_shape(spec: CachedAttention) -> list[int | str]:
+def _keeps_window(graph: GraphBuilder, spec: CachedAttention) -> bool:
+    return graph.target.keeps_windows and window_of(spec) is not None
+
+
+def _cache_shape(graph: GraphBuilder, spec: CachedAttention) -> list[int | str]:
     """Return that of keys and values; the buffers of windowed layers have a size of their own."""
-    capacity = "capacity" if window_of(spec) is None else "window_capacity"
+    capacity = "window_capacity" if _keeps_window(graph, spec) else "capacity"
     return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
 
 

@@ -11,6 +11,8 @@
 Messages are lower case, name the value and the remedy, and carry no trailing dot.
 """
 
+from collections.abc import Mapping
+
 from inference.errors import InklingError
 
 
@@ -35,4 +37,8 @@ class VerificationError(ExportError):
 
 
 class QualityError(VerificationError):
-    pass
+    """`figures` are what was measured, and the limit, by the names that a manifest gives them."""
+
+    def __init__(self, message: str, figures: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.figures = figures

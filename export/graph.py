@@ -3,26 +3,28 @@
 The sole user of onnx_ir. Layer functions take and return Values; names are for people who look at
 the graph, come from `scope`, and are read by nothing.
 
-Weights go straight to the data file, so only one is in memory at a time. Each begins at a page
-boundary, which lets the runtime map it. The same calls write the same bytes.
+Weights go straight to the data file, so only one is in memory at a time. The same calls write the
+same bytes.
 """
 
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from export.data_file import DataFile, Place
+from export.errors import UnsupportedError
+from export.targets import CPU, Target
+
 Value = ir.Value
 AttributeValue = int | float | str
 Dimension = int | str
 
-MODEL_FILE: Final = "model.onnx"
-DATA_FILE: Final = "model.onnx.data"
 MICROSOFT: Final = "com.microsoft"
 
 ACCURACY_LEVEL: Final = "accuracy_level"
@@ -31,7 +33,7 @@ ACCURACY_LEVEL: Final = "accuracy_level"
 _FLOAT_ACTIVATIONS: Final = 1
 _OPSETS: Final = {"": 21, MICROSOFT: 1}
 _IR_VERSION: Final = 10
-_PAGE_BYTES: Final = 4096
+_FLOATS: Final = (np.dtype(np.float32), np.dtype(np.float16))
 
 
 class StoredWeight(msgspec.Struct, frozen=True):
@@ -66,7 +68,8 @@ def write_with_float_activations(source: Path, target: Path) -> None:
 class GraphBuilder:
     """Nodes and weights in the order they were added. Every value belongs to this one graph."""
 
-    def __init__(self, data: BinaryIO) -> None:
+    def __init__(self, data: DataFile, target: Target = CPU) -> None:
+        self.target = target
         self._data = data
         self._tape = ir.tape.Tape()
         self._inputs: list[ir.Value] = []
@@ -127,12 +130,50 @@ class GraphBuilder:
             self._constants[key] = self._tape.initializer(ir.tensor(array, name=name))
         return self._constants[key]
 
+    def number(self, number: float) -> Value:
+        """Add a number of the activations' type."""
+        return self.constant(np.array(number, self.target.activations))
+
     def weight(self, array: npt.NDArray[Any]) -> Value:
-        """Write an array to the data file and return it as a value."""
-        self._data.write(b"\0" * (-self._data.tell() % _PAGE_BYTES))
-        offset = self._data.tell()
-        self._data.write(np.ascontiguousarray(array).data)
-        return self._stored(offset, array.nbytes, ir.DataType.from_numpy(array.dtype), array.shape)
+        """Write an array to the data file and return it as a value of the array's own type."""
+        place = self._data.place(array)
+        return self._stored(place, ir.DataType.from_numpy(array.dtype), array.shape)
+
+    def floats(self, array: npt.NDArray[Any]) -> Value:
+        """Write an array to the data file and return it as a value of the activations' type.
+
+        Raises UnsupportedError where a value is too large for that type.
+        """
+        stored = self.narrowed(array)
+        return self.converted(self.weight(stored), stored.dtype)
+
+    def narrowed(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return an array as it is stored: never wider than activations are.
+
+        What is narrower stays so on disk, and is widened once when the graph is loaded. Integers
+        stay what they are.
+        """
+        activations = self.target.activations
+        if array.dtype not in _FLOATS or array.dtype.itemsize <= activations.itemsize:
+            return array
+        with np.errstate(over="ignore"):
+            narrowed = array.astype(activations)
+        if not np.isfinite(narrowed).all():
+            raise UnsupportedError(
+                f"{'.'.join(self._scopes) or 'the model'} has weights of up to "
+                f"{np.abs(array).max():.3g}, beyond {activations}; use --device cpu"
+            )
+        return narrowed
+
+    def converted(self, x: Value, dtype: npt.DTypeLike) -> Value:
+        """Return a value of type `dtype` in the activations' type."""
+        is_other = np.dtype(dtype) in _FLOATS and np.dtype(dtype) != self.target.activations
+        return self._cast(x, self.target.activations) if is_other else x
+
+    def widened(self, x: Value) -> Value:
+        """Return a value of the activations' type in float32."""
+        is_float32 = self.target.activations == np.float32
+        return x if is_float32 else self._cast(x, np.dtype(np.float32))
 
     def reshaped_weight(self, weight: Value, shape: Sequence[int]) -> Value:
         """Return the same bytes of the data file under another shape."""
@@ -140,10 +181,12 @@ class GraphBuilder:
         assert isinstance(stored, ir.ExternalTensor)
         assert stored.offset is not None
         assert stored.length is not None
-        return self._stored(stored.offset, stored.length, stored.dtype, shape)
+        location = cast("str", stored.location)  # pyright: ignore[reportUnknownMemberType] - ours
+        place = Place(location, stored.offset, stored.length)
+        return self._stored(place, stored.dtype, shape)
 
     def save(self, path: Path) -> None:
-        """Write the graph; its weights lie in DATA_FILE beside it."""
+        """Write the graph; its weights lie in files beside it."""
         graph = ir.Graph(
             self._inputs,
             self._outputs,
@@ -155,13 +198,14 @@ class GraphBuilder:
         model = ir.Model(graph, ir_version=_IR_VERSION, producer_name="inkling")
         path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
-    def _stored(
-        self, offset: int, length: int, dtype: ir.DataType, shape: Sequence[int]
-    ) -> ir.Value:
+    def _cast(self, x: Value, dtype: np.dtype[Any]) -> Value:
+        return self.op("Cast", x, to=int(_data_type(dtype)))
+
+    def _stored(self, place: Place, dtype: ir.DataType, shape: Sequence[int]) -> ir.Value:
         tensor = ir.ExternalTensor(
-            DATA_FILE,
-            offset,
-            length,
+            place.file,
+            place.offset,
+            place.length,
             dtype,
             shape=ir.Shape(shape),
             name=self._next_name("weight"),

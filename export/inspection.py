@@ -4,7 +4,6 @@ Only config, tokenizer and the headers of the safetensors files are read; of a H
 the small files are fetched.
 """
 
-from collections.abc import Mapping
 from math import prod
 from typing import Final, get_args
 
@@ -12,9 +11,10 @@ import msgspec
 
 from export.architectures import Architecture
 from export.checkpoint import INDEX_FILE, SINGLE_FILE, PackedEntry, open_checkpoint
+from export.cuda_graph import check_cuda, cuda_scheme
 from export.errors import ExportError
 from export.package import Identity, describe
-from export.quantization.scheme import BITS, FULL, Scheme, check_scheme, find_scheme
+from export.quantization.scheme import BITS, FULL, HALF, Scheme, check_scheme, find_scheme
 from export.source import CheckpointSource
 from export.spec import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from export.tensors import plan
@@ -24,14 +24,20 @@ from inference.manifest import TOKENIZER_FILE, Precision
 from inference.manifest import Architecture as Figures
 
 _FLOAT_BYTES: Final = 4
+_HALF_BYTES: Final = 2
 _PAGE_BYTES: Final = 4096
 
 
 class PackageSize(msgspec.Struct, frozen=True, kw_only=True):
-    """`num_bytes` is None where the block size does not fit the model, as `problem` says."""
+    """`num_bytes` is None where the block size does not fit the model, as `problem` says.
+
+    `num_bytes_cuda` is the size with a second graph for CUDA, None for what `problem_cuda` says.
+    """
 
     num_bytes: int | None
     problem: str | None
+    num_bytes_cuda: int | None = None
+    problem_cuda: str | None = None
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +76,7 @@ def inspect(
         parameters=num_parameters(spec),
         active_parameters=num_active_parameters(spec),
         packages={
-            name: _package_size(find_scheme(name, block_size), slots(spec), documents + tables)
+            name: _package_size(find_scheme(name, block_size), spec, documents, tables)
             for name in BITS
             if name in get_args(Precision)  # which tensors int4-quality raises is not known yet
         },
@@ -89,10 +95,24 @@ def slot_bytes(scheme: Scheme, slot: Slot) -> int:
     """
     num_values = prod(slot.shape)
     bits = scheme.bits.get(slot.role, FULL)
-    if bits == FULL:
-        return num_values * _FLOAT_BYTES + _PAGE_BYTES // 2
+    if bits >= HALF:
+        return num_values * bits // 8 + _PAGE_BYTES // 2
     scales = num_values // scheme.block_size * _FLOAT_BYTES
     return num_values * bits // 8 + scales + _PAGE_BYTES
+
+
+def cuda_slot_bytes(scheme: Scheme, slot: Slot) -> int:
+    """Return what a tensor adds for CUDA: scales in float16, and integers where blocks differ.
+
+    Routers and what is float16 already are shared.
+    """
+    num_values = prod(slot.shape)
+    bits = scheme.bits.get(slot.role, FULL)
+    if bits >= HALF:
+        return 0 if bits == HALF or slot.role == "router" else num_values * _HALF_BYTES
+    block_size = cuda_scheme(scheme).block_size_of(slot.role)
+    is_shared = block_size == scheme.block_size_of(slot.role)
+    return (0 if is_shared else num_values * bits // 8) + num_values // block_size * _HALF_BYTES
 
 
 def in_words(inspection: Inspection) -> str:
@@ -116,13 +136,20 @@ def in_words(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _package_size(scheme: Scheme, needed: Mapping[str, Slot], others: int) -> PackageSize:
+def _package_size(scheme: Scheme, spec: DecoderSpec, documents: int, tables: int) -> PackageSize:
+    needed = slots(spec)
     try:
         check_scheme(scheme, needed)
     except ExportError as error:
-        return PackageSize(num_bytes=None, problem=str(error))
+        return PackageSize(num_bytes=None, problem=str(error), problem_cuda=str(error))
     weights = sum(slot_bytes(scheme, slot) for slot in needed.values())
-    return PackageSize(num_bytes=weights + others, problem=None)
+    size = PackageSize(num_bytes=weights + tables + documents, problem=None)
+    try:
+        check_cuda(spec, scheme)
+    except ExportError as error:
+        return msgspec.structs.replace(size, problem_cuda=str(error))
+    added = sum(cuda_slot_bytes(scheme, slot) for slot in needed.values()) + tables // 2
+    return msgspec.structs.replace(size, num_bytes_cuda=weights + tables + documents + added)
 
 
 def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
@@ -170,8 +197,10 @@ def _runs(words: list[str]) -> list[str]:
 
 
 def _package_line(name: str, size: PackageSize) -> str:
-    text = size.problem if size.num_bytes is None else _megabytes(size.num_bytes)
-    return f"  {name:<11} {text}"
+    if size.num_bytes is None:
+        return f"  {name:<11} {size.problem}"
+    cuda = "" if size.num_bytes_cuda is None else f", {_megabytes(size.num_bytes_cuda)} with CUDA"
+    return f"  {name:<11} {_megabytes(size.num_bytes)}{cuda}"
 
 
 def _holes(fim: FimTemplate | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from export.graph import DATA_FILE
+from export.data_file import CUDA_DATA_FILE, DATA_FILE
 from export.quantization.scheme import Scheme
 from export.recurrence import GatedDelta
 from export.spec import (
@@ -21,6 +21,7 @@ from export.spec import (
 )
 from inference.fim import FimTemplate
 from inference.manifest import (
+    CUDA_MODEL_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     Architecture,
@@ -37,6 +38,9 @@ from inference.manifest import (
 
 EXPORTER_VERSION: Final = "4"
 """Raised whenever the same checkpoint would give other bytes."""
+
+
+GRAPH_AND_DATA_FILES: Final = (MODEL_FILE, DATA_FILE, CUDA_MODEL_FILE, CUDA_DATA_FILE)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +64,13 @@ def complete_package(
     documents: Mapping[str, bytes],
     quality: Mapping[str, Any],
 ) -> ModelManifest:
-    """Add documents and manifest to a folder that holds the graph; return the manifest.
+    """Add documents and manifest to a folder that holds the graphs; return the manifest.
 
     `documents` are the checkpoint's own files by the names they get, the tokenizer among them.
     """
     assert TOKENIZER_FILE in documents
+    present = {path.name for path in folder.iterdir()}
+    graphs = [name for name in GRAPH_AND_DATA_FILES if name in present]
     for name, content in documents.items():
         (folder / name).write_bytes(content)
     manifest = ModelManifest(
@@ -72,14 +78,14 @@ def complete_package(
         source=identity.source,
         exporter_version=EXPORTER_VERSION,
         precision=scheme.precision,
-        block_size=scheme.block_size if scheme.bits else None,
+        block_size=scheme.block_size if scheme.has_blocks else None,
         architecture=describe(identity.model_type, spec),
         parameters=Parameters(total=num_parameters(spec), active=num_active_parameters(spec)),
         context_length=identity.context_length,
         eos_token_ids=identity.eos_token_ids,
         fim=identity.fim,
         leading_token_ids=identity.leading_token_ids,
-        files={name: file_entry(folder / name) for name in (MODEL_FILE, DATA_FILE, *documents)},
+        files={name: file_entry(folder / name) for name in (*graphs, *documents)},
         quality=dict(quality),
     )
     write_manifest(manifest, folder)

@@ -15,9 +15,17 @@ from export.architectures import Architecture, read_architecture
 from export.checkpoint import Float32, open_checkpoint
 from export.config import read_config
 from export.conventions import AUTOMATIC, end_token_ids, fim_template, find_convention
+from export.cuda_graph import (
+    check_cuda,
+    cuda_scheme,
+    cuda_weights,
+    slow_on_cuda,
+    write_cuda_graph,
+)
+from export.data_file import DATA_FILE, DataFile, Place
 from export.decoder import build_decoder
 from export.errors import UnsupportedError
-from export.graph import DATA_FILE, GraphBuilder
+from export.graph import GraphBuilder
 from export.inspection import Inspection, inspect
 from export.moments import CalibrationMoments
 from export.package import Identity, complete_package
@@ -49,6 +57,7 @@ from export.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
 from export.sensitivity import raise_sensitive
 from export.source import CheckpointSource, find_source
 from export.spec import DecoderSpec, num_parameters, slots
+from export.targets import CUDA
 from export.tensors import plan
 from export.tokens import (
     CHAT_TEMPLATE_FILE,
@@ -70,6 +79,7 @@ from inference.fim import FimOrder
 from inference.manifest import (
     MODEL_FILE,
     TOKENIZER_FILE,
+    Device,
     ModelManifest,
     Source,
     write_manifest,
@@ -90,12 +100,13 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
     a branch, tag or commit of a Hugging Face id.
 
-
+    `device` "cuda" adds a second graph, so that one package serves both.
     `calibration` None is the shipped text, `quality_limit` None that of the precision.
     `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens.
     """
 
     precision: Preset = "int4"
+    device: Device = "cpu"
     block_size: int = 128
     rounding: Rounding = DEFAULT_ROUNDING
     zero_points: bool = False
@@ -128,6 +139,8 @@ def export_checkpoint(
     architecture, identity = _read_small_files(found, options)
     spec, needed = architecture.spec, slots(architecture.spec)
     check_scheme(scheme, needed)
+    if options.device == "cuda":
+        check_cuda(spec, scheme)
     texts = _Texts(found.folder / TOKENIZER_FILE, min(WINDOW, identity.context_length), options)
     values = _open_values(found, architecture)
     if options.precision == "int4-quality":
@@ -136,8 +149,16 @@ def export_checkpoint(
     errors = RoundingErrors()
     weights = _rounded_weights(scheme, spec, values, texts, errors)
     with replacing(output) as folder:
-        _write_graph(folder, spec, _counted(weights, progress), identity)
+        remembered: dict[bytes, Place] | None = {} if options.device == "cuda" else None
+        _write_graph(folder, spec, _counted(weights, progress), identity, remembered)
         quality = {**_scheme_figures(options, scheme), **errors.figures()}
+        if remembered is not None:
+            found_moments = _find_moments(scheme, spec, values, texts)
+            again = cuda_weights(folder, spec, scheme, values, found_moments)
+            length = identity.context_length
+            counted = _counted(again, progress)
+            write_cuda_graph(folder, spec, counted, remembered, context_length=length)
+            quality["cuda"] = _cuda_figures(spec, scheme)
         manifest = complete_package(
             folder,
             identity,
@@ -185,21 +206,36 @@ def _rounded_weights(
     texts: _Texts,
     errors: RoundingErrors,
 ) -> Mapping[str, Weight]:
-    is_small = num_parameters(spec) <= MAX_ORACLE_PARAMETERS
-    find_moments: FindMoments = no_moments
-    if scheme.rounding == "gptq" and scheme.bits:
-        text = texts.for_rounding()
-        # Double where it is cheap: other processors then round the same way.
-        dtype = np.float64 if is_small else np.float32
-        find_moments = CalibrationMoments(spec, values, text, dtype=dtype).find
+    find_moments = _find_moments(scheme, spec, values, texts)
     weights = scheme_weights(
         scheme, slots(spec), values, find_moments=find_moments, on_rounded=errors.add
     )
-    return kept(weights) if is_small else weights
+    return kept(weights) if _is_small(spec) else weights
+
+
+def _find_moments(
+    scheme: Scheme, spec: DecoderSpec, values: Mapping[str, Float32], texts: _Texts
+) -> FindMoments:
+    if scheme.rounding != "gptq" or not scheme.has_blocks:
+        return no_moments
+    # Double where it is cheap: other processors then round the same way.
+    dtype = np.float64 if _is_small(spec) else np.float32
+    return CalibrationMoments(spec, values, texts.for_rounding(), dtype=dtype).find
+
+
+def _is_small(spec: DecoderSpec) -> bool:
+    return num_parameters(spec) <= MAX_ORACLE_PARAMETERS
+
+
+def _cuda_figures(spec: DecoderSpec, scheme: Scheme) -> dict[str, Any]:
+    found = cuda_scheme(scheme)
+    blocks = {"dense_block_size": found.block_size_of("projection")} if found.has_blocks else {}
+    slow = slow_on_cuda(spec)
+    return {"activations": str(CUDA.activations), **blocks, **({"slow": slow} if slow else {})}
 
 
 def _scheme_figures(options: ExportOptions, scheme: Scheme) -> dict[str, Any]:
-    if not scheme.bits:
+    if not scheme.has_blocks:
         return {}
     figures: dict[str, Any] = {
         "preset": options.precision,
@@ -292,10 +328,14 @@ def _open_values(found: CheckpointSource, architecture: Architecture) -> Mapping
 
 
 def _write_graph(
-    folder: Path, spec: DecoderSpec, weights: Mapping[str, Weight], identity: Identity
+    folder: Path,
+    spec: DecoderSpec,
+    weights: Mapping[str, Weight],
+    identity: Identity,
+    remembered: dict[bytes, Place] | None,
 ) -> None:
     with (folder / DATA_FILE).open("wb") as data:
-        graph = GraphBuilder(data)
+        graph = GraphBuilder(DataFile(data, remembered=remembered))
         build_decoder(graph, spec, weights, context_length=identity.context_length)
     graph.save(folder / MODEL_FILE)
 

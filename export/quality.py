@@ -40,7 +40,7 @@ NUM_TOKENS: Final = 4096
 """Positions compared. The share of equal tokens is then known to 0.4 % (one standard error)."""
 
 WINDOW: Final = 256
-LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "int8": 0.97, "int4": 0.93}
+LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "f16": 0.99, "int8": 0.97, "int4": 0.93}
 """Least agreement. Plain rounding of the bootstrap checkpoint to 4 bits comes to 92 %, GPTQ to
 94 %, 8 bits to 99 % (docs/quantization.md)."""
 
@@ -193,9 +193,14 @@ def check_agreement(
         return
     raise QualityError(
         f"{comparison.agreement:.1%} of next tokens equal the original's, less than "
-        f"{least:.1%} (divergence {comparison.divergence:.2g} nats, perplexity "
-        f"{comparison.perplexity:.2f}, {comparison.perplexity_ratio:.3f} times the original's); "
-        f"use {_remedies(manifest)}, or take it as it is with --accept-quality"
+        f"{least:.1%}; use {_remedies(manifest)}, or take it as it is with --accept-quality",
+        {
+            "agreement": comparison.agreement,
+            "limit": least,
+            "divergence": comparison.divergence,
+            "perplexity": comparison.perplexity,
+            "perplexity_ratio": comparison.perplexity_ratio,
+        },
     )
 
 

@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from export.data_file import DATA_FILE, DataFile
 from export.decoder import build_decoder
 from export.errors import PackageError
-from export.graph import DATA_FILE, GraphBuilder, StoredWeight, stored_weights
-from export.quantization.blockwise import Float, Float32, Quantized, Weight, dequantize
-from export.quantization.scheme import FULL, Scheme
+from export.graph import GraphBuilder, StoredWeight, stored_weights
+from export.quantization.blockwise import Float, Float32, Quantized, Weight
+from export.quantization.scheme import Scheme
 from export.spec import DecoderSpec, Slot, slots
-from export.weights import OnDemand
+from export.weights import OnDemand, dequantized
 from inference.manifest import MODEL_FILE
 
 Numbers = npt.NDArray[np.int64]
@@ -61,10 +62,18 @@ def package_values(folder: Path, spec: DecoderSpec, scheme: Scheme) -> Mapping[s
 
     Raises PackageError where the package was not made from this spec and scheme.
     """
+    return dequantized(package_weights(folder, spec, scheme))
+
+
+def package_weights(folder: Path, spec: DecoderSpec, scheme: Scheme) -> Mapping[str, Weight]:
+    """Return each slot's weight as the package holds it, read when asked for.
+
+    Raises PackageError where the package was not made from this spec and scheme.
+    """
     needed = slots(spec)
     numbers = _Numbers(needed, scheme)
     sink = _Sink()
-    graph = GraphBuilder(cast("BinaryIO", sink))
+    graph = GraphBuilder(DataFile(cast("BinaryIO", sink)))
     build_decoder(graph, spec, OnDemand(needed, numbers.weight), context_length=1)
     stored = stored_weights(folder / MODEL_FILE)
     if len(stored) != len(sink.written):
@@ -92,14 +101,12 @@ class _Numbers:
     def weight(self, name: str) -> Weight:
         """Return a weight of the right type whose rows are one number wide."""
         slot = self._needed[name]
-        if self._scheme.bits.get(slot.role, FULL) == FULL:
+        grid = self._scheme.grid(name, slot)
+        if grid is None:
             return Float(cast("Float32", self._range(name, "values", _rows_shape(slot))))
-        return Quantized(
-            bits=8,
-            block_size=1,
-            data=cast("npt.NDArray[np.uint8]", self._range(name, "data", _rows_shape(slot))),
-            scales=cast("Float32", self._range(name, "scales", _rows_shape(slot))),
-        )
+        kinds = ("data", "scales", *(("zero_points",) if grid.has_zero_points else ()))
+        rows = {kind: cast("Any", self._range(name, kind, _rows_shape(slot))) for kind in kinds}
+        return Quantized(bits=8, block_size=1, **rows)
 
     def pieces(
         self, weight: StoredWeight, written: Array
@@ -137,19 +144,18 @@ class _Reader:
         self._needed = needed
         self._pieces = pieces
 
-    def read(self, name: str) -> Float32:
+    def read(self, name: str) -> Weight:
         slot = self._needed[name]
         if (name, "values") in self._pieces:
-            return self._rows(name, "values").reshape(slot.shape)
-        data, scales = self._rows(name, "data"), self._rows(name, "scales")
+            return Float(self._rows(name, "values").reshape(slot.shape))
+        kinds = [kind for kind in ("data", "scales", "zero_points") if (name, kind) in self._pieces]
+        parts = {kind: self._rows(name, kind).reshape(*slot.shape[:-1], -1) for kind in kinds}
         columns = slot.shape[-1]
-        weight = Quantized(
-            bits=data.shape[-1] * 8 // columns,
-            block_size=columns // scales.shape[-1],
-            data=data.reshape(*slot.shape[:-1], -1),
-            scales=scales.reshape(*slot.shape[:-1], -1),
+        return Quantized(
+            bits=parts["data"].shape[-1] * 8 // columns,
+            block_size=columns // parts["scales"].shape[-1],
+            **parts,
         )
-        return dequantize(weight)
 
     def _rows(self, name: str, kind: str) -> Array:
         """Return an array [rows, width]; each row must have been found exactly once."""

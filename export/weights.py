@@ -147,7 +147,7 @@ def dequantized(weights: Mapping[str, Weight]) -> Mapping[str, Float32]:
     def widen(name: str) -> Float32:
         match weights[name]:
             case Float(values):
-                return values
+                return values.astype(np.float32, copy=False)
             case Quantized() as weight:
                 return dequantize(weight)
 

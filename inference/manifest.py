@@ -3,8 +3,10 @@
 A package is a folder:
 
     manifest.json     what the model is, and name, size and SHA-256 of every other file
-    model.onnx        the graph
+    model.onnx        the graph for a CPU
     model.onnx.data   its weights
+    model_cuda.onnx, model_cuda.onnx.data    where there is one, the graph for an NVIDIA GPU, and
+                      those of its weights that are not in the other's file already
     tokenizer.json    Hugging Face tokenizers' own format
     config.json, chat_template.jinja    the checkpoint's own, as data that the engine does not read
 
@@ -30,6 +32,7 @@ from inference.fim import FimTemplate, TokenId
 
 MANIFEST_FILE: Final = "manifest.json"
 MODEL_FILE: Final = "model.onnx"
+CUDA_MODEL_FILE: Final = "model_cuda.onnx"
 TOKENIZER_FILE: Final = "tokenizer.json"
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 1 << 20
@@ -41,6 +44,11 @@ _DIGEST: Final = re.compile(rb'"sha256": "([0-9a-f]{64})"\n}\n')
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", re.ASCII)
 
 Precision = Literal["f32", "f16", "int8", "int4"]
+Device = Literal["cpu", "cuda"]
+
+GRAPH_FILES: Final[Mapping[Device, str]] = {"cpu": MODEL_FILE, "cuda": CUDA_MODEL_FILE}
+"""The graph that each device runs. All packages have that of the CPU."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -150,6 +158,11 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     sha256: str = _NO_DIGEST
     """Of the manifest's own text with 64 zeros in this place; known to reading and writing only."""
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What the package has graphs for."""
+        return tuple(device for device, name in GRAPH_FILES.items() if name in self.files)
 
 
 def file_entry(path: Path) -> FileEntry:

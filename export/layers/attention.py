@@ -4,20 +4,26 @@
     x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► (* sigmoid(gate)) ─► output projection
             └────────► v ─────────┘     rotates, appends to the cache, mixes
 
-The norms stand before the operator because its own are refused on CPU (onnxruntime 1.31).
+The norms stand before the operator on CPU, which refuses its own (onnxruntime 1.31). On CUDA they
+are inputs of it where they are one for each head.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.layers.linear import linear, stacked_rows, vector
-from export.layers.norm import rms_norm
+from export.layers.norm import rms_norm, rms_scale
 from export.layers.rope import RopeValues
 from export.quantization.blockwise import Float, Weight, take_rows
-from export.spec import CachedAttention, GroupedQuery, Latent, QueryKeyNorm
+from export.spec import CachedAttention, GroupedQuery, Latent, QueryKeyNorm, RmsNorm
+
+_POSITIONS_INPUT: Final = 9
+_SINKS_INPUT: Final = 11
+_NORMS_INPUT: Final = 14
 
 
 class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +57,9 @@ def attention(
 ) -> AttentionOutputs:
     """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
     query, key, value, gate = _query_key_value_gate(graph, spec, weights, x)
-    sinks = vector(graph, weights["sinks"]) if spec.sinks else None
+    further = _further_inputs(graph, spec, weights)
     mixed, present_key, present_value = mixed_heads(
-        graph, spec, (query, key, value), inputs, sinks=sinks
+        graph, spec, (query, key, value), inputs, further=further
     )
     if gate is not None:
         mixed = graph.op("Mul", mixed, graph.op("Sigmoid", gate))
@@ -70,9 +76,15 @@ def mixed_heads(
     query_key_value: tuple[Value, Value, Value],
     inputs: AttentionInputs,
     *,
-    sinks: Value | None = None,
+    further: Mapping[int, Value] | None = None,
 ) -> Sequence[Value]:
-    """Return what each head read, [batch, sequence, heads * head_dim], and the new cache."""
+    """Return what each head read, [batch, sequence, heads * head_dim], and the new cache.
+
+    `further` are inputs of the operator by their number.
+    """
+    found = dict(further or {})
+    if inputs.position_ids is not None:
+        found[_POSITIONS_INPUT] = inputs.position_ids
     return graph.ops(
         "GroupQueryAttention",
         [
@@ -83,18 +95,37 @@ def mixed_heads(
             inputs.total_sequence_length,
             inputs.rope.cosines,
             inputs.rope.sines,
-            *_given([inputs.position_ids, None, sinks]),
+            *(found.get(number) for number in range(_POSITIONS_INPUT, max(found, default=0) + 1)),
         ],
         num_outputs=3,
         domain=MICROSOFT,
-        attributes=_attributes(spec),
+        attributes=_attributes(spec) | _norm_attributes(graph, spec),
     )
 
 
-def _given(optional: Sequence[Value | None]) -> Sequence[Value | None]:
-    """Leave out the inputs behind the last one that is given."""
-    given = [index for index, value in enumerate(optional) if value is not None]
-    return optional[: max(given, default=-1) + 1]
+def _further_inputs(
+    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight]
+) -> dict[int, Value]:
+    found = {_SINKS_INPUT: vector(graph, weights["sinks"])} if spec.sinks else {}
+    norm = _inner_norm(graph, spec)
+    if norm is not None:
+        for number, name in enumerate(("query_norm", "key_norm"), _NORMS_INPUT):
+            found[number] = rms_scale(graph, norm, weights[name])
+    return found
+
+
+def _inner_norm(graph: GraphBuilder, spec: CachedAttention) -> RmsNorm | None:
+    """Return the norm that the operator does itself."""
+    match spec:
+        case GroupedQuery(query_key_norm=QueryKeyNorm(norm=norm, over="head")):
+            return norm if graph.target.normalizes_heads else None
+        case _:
+            return None
+
+
+def _norm_attributes(graph: GraphBuilder, spec: CachedAttention) -> dict[str, AttributeValue]:
+    norm = _inner_norm(graph, spec)
+    return {} if norm is None else {"qk_norm_epsilon": norm.epsilon}
 
 
 def _attributes(spec: CachedAttention) -> dict[str, AttributeValue]:
@@ -131,7 +162,7 @@ def _query_key_value_gate(
     query, key, value, *gate = graph.ops(
         "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
     )
-    if spec.query_key_norm is not None:
+    if spec.query_key_norm is not None and _inner_norm(graph, spec) is None:
         query = _norm_heads(graph, spec, spec.query_key_norm, weights["query_norm"], query)
         key = _norm_heads(graph, spec, spec.query_key_norm, weights["key_norm"], key)
     return query, key, value, gate[0] if gate else None

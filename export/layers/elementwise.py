@@ -15,12 +15,17 @@ def activated(graph: GraphBuilder, activation: Activation, x: Value) -> Value:
 
 
 def scaled(graph: GraphBuilder, x: Value, scale: float) -> Value:
-    """Return x * scale, x itself where the scale is one."""
+    """Return x * scale, x itself where the scale is one. x is of the activations' type."""
+    return x if scale == 1.0 else graph.op("Mul", x, graph.number(scale))
+
+
+def scaled_exactly(graph: GraphBuilder, x: Value, scale: float) -> Value:
+    """Return x * scale for an x that is float32 whatever the activations are."""
     return x if scale == 1.0 else graph.op("Mul", x, _number(graph, scale))
 
 
 def capped(graph: GraphBuilder, x: Value, softcap: float | None) -> Value:
-    """Return softcap * tanh(x / softcap), x itself where there is no softcap."""
+    """Return softcap * tanh(x / softcap), x itself where there is no softcap; x is float32."""
     if softcap is None:
         return x
     cap = _number(graph, softcap)

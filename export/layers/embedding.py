@@ -18,9 +18,14 @@ def embedding(graph: GraphBuilder, weight: Weight, token_ids: Value) -> tuple[Va
     """Return rows, [batch, sequence, hidden_size], and a head that has the same weight."""
     match weight:
         case Float(values):
-            table = graph.weight(values)
+            stored = graph.narrowed(values)
+            table = graph.weight(stored)
             rows = graph.op("Gather", table, token_ids, axis=0)
-            return rows, lambda x: float_matmul(graph, table, x)
+
+            def tied_head(x: Value) -> Value:
+                return float_matmul(graph, graph.converted(table, stored.dtype), x)
+
+            return graph.converted(rows, stored.dtype), tied_head
         case Quantized():
             return _quantized(graph, weight, token_ids)
 
@@ -32,7 +37,7 @@ def wanted_rows(graph: GraphBuilder, x: Value, logit_rows: Value, hidden_size: i
 
 
 def _quantized(graph: GraphBuilder, weight: Quantized, token_ids: Value) -> tuple[Value, TiedHead]:
-    table, scales = graph.weight(weight.data), graph.weight(weight.scales)
+    table, scales = graph.weight(weight.data), graph.floats(weight.scales)
     rows = graph.op(
         "GatherBlockQuantized",
         table,

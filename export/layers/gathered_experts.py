@@ -15,7 +15,7 @@ import numpy as np
 
 from export.graph import GraphBuilder, Value
 from export.layers.elementwise import activated, scaled
-from export.layers.linear import linear, stacked_rows
+from export.layers.linear import exact_linear, linear, stacked_rows
 from export.layers.routing import expert_weights
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.spec import Activation, ClampedSwiglu, SparseMoE
@@ -26,8 +26,9 @@ def gathered_experts(
 ) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
     assert not isinstance(spec.activation, ClampedSwiglu)
-    logits = linear(graph, weights["router"], x)
-    own = _weights_of_experts(graph, spec, expert_weights(graph, spec.router, logits))
+    logits = exact_linear(graph, weights["router"], x)
+    weights_of_all = graph.converted(expert_weights(graph, spec.router, logits), np.float32)
+    own = _weights_of_experts(graph, spec, weights_of_all)
     matrices = [_experts(weights[name]) for name in ("gate", "up", "down")]
     tokens = graph.op("Flatten", x, axis=-1)
     mixed = scaled(graph, tokens, 0.0)

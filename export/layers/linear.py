@@ -1,22 +1,36 @@
 """Multiply by a matrix [out, in], rounded or not; the type of the weight decides how."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from export.graph import MICROSOFT, GraphBuilder, Value
 from export.quantization.blockwise import Float, Quantized, Weight, concatenate_rows
 
-INT8_ACTIVATIONS: Final = 4
-"""`accuracy_level` of the rounded operators: products of 8-bit integers, 1.5 to 2 times as fast as
-float32 ones on CPU (measured)."""
-
 
 def linear(graph: GraphBuilder, weight: Weight, x: Value, bias: Weight | None = None) -> Value:
     """Return x @ weight.T + bias, [..., out]."""
     product = _product(graph, weight, x)
     return product if bias is None else add_bias(graph, product, bias)
+
+
+def exact_linear(
+    graph: GraphBuilder, weight: Weight, x: Value, bias: Weight | None = None
+) -> Value:
+    """Return the same in float32, whatever the type of activations; for weights not rounded."""
+    product = float_matmul(graph, exact_vector(graph, weight), graph.widened(x))
+    return product if bias is None else add_exact_bias(graph, product, bias)
+
+
+def add_exact_bias(graph: GraphBuilder, x: Value, bias: Weight) -> Value:
+    """Return x + bias in float32."""
+    return graph.op("Add", x, exact_vector(graph, bias))
+
+
+def exact_vector(graph: GraphBuilder, weight: Weight) -> Value:
+    """Add a weight that is never rounded, in float32 whatever the type of activations."""
+    assert isinstance(weight, Float)
+    return graph.weight(weight.values)
 
 
 def add_bias(graph: GraphBuilder, x: Value, bias: Weight) -> Value:
@@ -27,16 +41,16 @@ def add_bias(graph: GraphBuilder, x: Value, bias: Weight) -> Value:
 def vector(graph: GraphBuilder, weight: Weight) -> Value:
     """Add a bias or the like, which is never rounded."""
     assert isinstance(weight, Float)
-    return graph.weight(weight.values)
+    return graph.floats(weight.values)
 
 
 def _product(graph: GraphBuilder, weight: Weight, x: Value) -> Value:
     match weight:
         case Float(values):
-            return float_matmul(graph, graph.weight(values), x)
+            return float_matmul(graph, graph.floats(values), x)
         case Quantized():
             data = graph.weight(weight.data.reshape(weight.block_shape))
-            return quantized_matmul(graph, weight, data, graph.weight(weight.scales), x)
+            return quantized_matmul(graph, weight, data, graph.floats(weight.scales), x)
 
 
 def float_matmul(graph: GraphBuilder, matrix: Value, x: Value) -> Value:
@@ -61,7 +75,7 @@ def quantized_matmul(
         N=rows,
         bits=weight.bits,
         block_size=weight.block_size,
-        accuracy_level=INT8_ACTIVATIONS,
+        **graph.target.rounded,
     )
 
 

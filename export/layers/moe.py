@@ -16,7 +16,7 @@ import numpy as np
 
 from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.layers.gathered_experts import gathered_experts
-from export.layers.linear import INT8_ACTIVATIONS, linear, vector
+from export.layers.linear import exact_linear, exact_vector, vector
 from export.layers.routing import expert_weights, sum_over_experts
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.quantization.moe_packing import interleave
@@ -33,7 +33,7 @@ def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: 
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
     if spec.activation == "gelu_tanh":
         return gathered_experts(graph, spec, weights, x)
-    logits = linear(graph, weights["router"], x, weights.get("router_bias"))
+    logits = exact_linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])
     biases = _biases(graph, spec, weights)
     own = _own_weights(graph, spec.router, weights, logits)
@@ -53,7 +53,7 @@ def _biases(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight])
     assert isinstance(gate, Float)
     assert isinstance(up, Float)
     both = np.stack([gate.values, up.values], axis=-1).reshape(spec.num_experts, -1)
-    return graph.weight(both), vector(graph, weights["down_bias"])
+    return graph.floats(both), vector(graph, weights["down_bias"])
 
 
 def _float_experts(
@@ -64,12 +64,14 @@ def _float_experts(
     biases: Biases,
 ) -> Value:
     x, logits, own = x_and_routing
-    gate_up, down = (graph.weight(matrix.values) for matrix in matrices_of_experts)
+    gate_up, down = (graph.floats(matrix.values) for matrix in matrices_of_experts)
     matrices = [gate_up, biases[0], down, biases[1]]
     scores, total = _normalized_routing(graph, spec.router, logits, own)
-    inputs = [x, _per_token(graph, spec, scores), *matrices]
-    mixed = _experts(graph, "MoE", spec, inputs, normalize_routing_weights=1)
-    return mixed if total is None else graph.op("Mul", mixed, total)
+    tokens = graph.converted(_per_token(graph, spec, scores), np.float32)
+    mixed = _experts(graph, "MoE", spec, [x, tokens, *matrices], normalize_routing_weights=1)
+    if total is None:
+        return mixed
+    return graph.op("Mul", mixed, graph.converted(total, np.float32))
 
 
 def _normalized_routing(
@@ -102,16 +104,16 @@ def _quantized_experts(
     gate_up, down = matrices_of_experts
     tokens = _per_token(graph, spec, logits if own is None else own)
     matrices = [
-        *(graph.weight(gate_up.data), graph.weight(gate_up.scales), biases[0]),
-        *(graph.weight(down.data), graph.weight(down.scales), biases[1]),
+        *(graph.weight(gate_up.data), graph.floats(gate_up.scales), biases[0]),
+        *(graph.weight(down.data), graph.floats(down.scales), biases[1]),
     ]
-    inputs = [x, tokens, *matrices]
+    inputs = [x, graph.converted(tokens, np.float32), *matrices]
     if gate_up.zero_points is not None and down.zero_points is not None:
         inputs += [None] * (_ZERO_POINTS_INPUT - len(inputs))
         inputs += [graph.weight(gate_up.zero_points), graph.weight(down.zero_points)]
     mixing = _mixing_weights(graph, spec.router, tokens)
     if mixing is not None:
-        inputs += [None] * (14 - len(inputs)) + [mixing]
+        inputs += [None] * (14 - len(inputs)) + [graph.converted(mixing, np.float32)]
     return _experts(
         graph,
         "QMoE",
@@ -120,7 +122,7 @@ def _quantized_experts(
         normalize_routing_weights=int(mixing is None),
         expert_weight_bits=down.bits,
         block_size=down.block_size,
-        accuracy_level=INT8_ACTIVATIONS,
+        **graph.target.rounded_experts,
     )
 
 
@@ -132,7 +134,7 @@ def _own_weights(
         case Router():
             return None
         case ScoredRouter(correction=True):
-            correction = vector(graph, weights["router_correction"])
+            correction = exact_vector(graph, weights["router_correction"])
             return expert_weights(graph, router, logits, correction)
         case ScoredRouter() | SparseMixer():
             return expert_weights(graph, router, logits)

@@ -34,7 +34,7 @@ def add_and_normalize(
     match norm:
         case RmsNorm():
             op_type = "SkipSimplifiedLayerNormalization"
-            parameters = [_rms_scale(graph, norm, weights[name])]
+            parameters = [rms_scale(graph, norm, weights[name])]
         case LayerNorm():
             op_type = "SkipLayerNormalization"
             parameters = [_values(graph, weights[part]) for part in (name, f"{name}_bias")]
@@ -54,18 +54,19 @@ def rms_norm(graph: GraphBuilder, norm: RmsNorm, weight: Weight, x: Value) -> Va
     return graph.op(
         "SimplifiedLayerNormalization",
         x,
-        _rms_scale(graph, norm, weight),
+        rms_scale(graph, norm, weight),
         axis=-1,
         epsilon=norm.epsilon,
         stash_type=1,
     )
 
 
-def _rms_scale(graph: GraphBuilder, norm: RmsNorm, weight: Weight) -> Value:
+def rms_scale(graph: GraphBuilder, norm: RmsNorm, weight: Weight) -> Value:
+    """Return what the operators multiply by."""
     assert isinstance(weight, Float)
-    return graph.weight(weight.values + np.float32(norm.offset))
+    return graph.floats(weight.values + np.float32(norm.offset))
 
 
 def _values(graph: GraphBuilder, weight: Weight) -> Value:
     assert isinstance(weight, Float)
-    return graph.weight(weight.values)
+    return graph.floats(weight.values)

@@ -17,6 +17,6 @@ class RopeValues(msgspec.Struct, frozen=True, kw_only=True):
 def rope_values(graph: GraphBuilder, rope: Rope, head_dim: int, num_positions: int) -> RopeValues:
     cosines, sines = rope_tables(rope, head_dim, num_positions)
     return RopeValues(
-        cosines=graph.weight(cosines.astype(np.float32)),
-        sines=graph.weight(sines.astype(np.float32)),
+        cosines=graph.floats(cosines.astype(np.float32)),
+        sines=graph.floats(sines.astype(np.float32)),
     )

@@ -1,11 +1,14 @@
-"""Choose experts and weigh them, in operators of their own: for what MoE and QMoE do not know."""
+"""Choose experts and weigh them, in operators of their own: for what MoE and QMoE do not know.
+
+All of it is float32.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from export.graph import GraphBuilder, Value
-from export.layers.elementwise import scaled
+from export.layers.elementwise import scaled_exactly
 from export.routers import AnyRouter, ExpertGroups, Router, ScoredRouter, SparseMixer
 
 
@@ -43,7 +46,7 @@ def _scored(
     chosen = graph.op("GatherElements", scores, expert_ids, axis=-1)
     if router.renormalize:
         chosen = graph.op("Div", chosen, sum_over_experts(graph, chosen))
-    return scaled(graph, chosen, router.scale), expert_ids
+    return scaled_exactly(graph, chosen, router.scale), expert_ids
 
 
 def _within_groups(graph: GraphBuilder, groups: ExpertGroups, choice: Value) -> Value:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float32 = npt.NDArray[np.float32]
+Float16 = npt.NDArray[np.float16]
 Bytes = npt.NDArray[np.uint8]
 
 _NUM_CANDIDATES: Final = 20
@@ -40,9 +41,9 @@ system has not to find new memory for each."""
 
 
 class Float(msgspec.Struct, frozen=True):
-    """A weight in full precision: a vector, a matrix [out, in] or [num_experts, out, in]."""
+    """A weight that is not rounded to blocks: a vector, a matrix [out, in] or one per expert."""
 
-    values: Float32
+    values: npt.NDArray[np.float32 | np.float16]
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,19 +16,27 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
 import msgspec
+import numpy as np
 
 from export.errors import UnsupportedError
-from export.quantization.blockwise import Float, Float32, Weight
+from export.quantization.blockwise import Float, Float16, Float32, Weight
 from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
 from export.slot import Slot, SlotRole
-from inference.manifest import Precision
+from inference.manifest import ModelManifest, Precision
 
 FULL: Final = 32
 """Bits of a role that is not rounded."""
 
+HALF: Final = 16
+"""Bits of a role that is stored as float16."""
+
 BLOCK_SIZES: Final = (32, 64, 128)
 
-Preset = Literal["f32", "int8", "int4", "int4-quality"]
+CUDA_DENSE_BLOCK_SIZE: Final = 32
+"""Of what is not an expert, on CUDA: the one that the fast kernels of onnxruntime's own builds are
+made for (its docs/contrib_ops/cuda/matmul_nbits.md, section 6). Experts have kernels for each."""
+
+Preset = Literal["f32", "f16", "int8", "int4", "int4-quality"]
 Rounding = Literal["nearest", "half-quadratic", "gptq"]
 
 ROUNDINGS: Final = get_args(Rounding)
@@ -39,7 +47,8 @@ DEFAULT_ROUNDING: Final[Rounding] = "gptq"
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """How each tensor is rounded: by its role, unless it is among the `raised`, which get 8 bits.
 
-    The roles that have no `bits` stay in float32. Zero points are only for 4 bits: 256 steps lose
+    The roles that have no `bits` stay in float32. `dense_block_size` is that of matrices that are
+    not experts, where it is another. Zero points are only for 4 bits: 256 steps lose
     nothing by lying around the middle.
     """
 
@@ -49,22 +58,32 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     rounding: Rounding = "nearest"
     has_zero_points: bool = False
     raised: frozenset[str] = frozenset()
+    dense_block_size: int | None = None
+
+    @property
+    def has_blocks(self) -> bool:
+        return any(bits < HALF for bits in self.bits.values())
+
+    def block_size_of(self, role: SlotRole) -> int:
+        dense = self.dense_block_size
+        return self.block_size if role == "expert" or dense is None else dense
 
     def grid(self, name: str, slot: Slot) -> Grid | None:
         """Return what a tensor is rounded to; None where it is not."""
         bits = self.bits.get(slot.role, FULL)
-        if bits == FULL:
+        if bits >= HALF:
             return None
         bits = 8 if name in self.raised else bits
         return Grid(
             bits=bits,
-            block_size=self.block_size,
+            block_size=self.block_size_of(slot.role),
             has_zero_points=self.has_zero_points and bits == 4,
         )
 
 
 BITS: Final[Mapping[Preset, Mapping[SlotRole, int]]] = {
     "f32": {},
+    "f16": {"embedding": HALF, "head": HALF, "projection": HALF, "expert": HALF},
     "int8": {"embedding": 8, "head": 8, "projection": 8, "expert": 8},
     "int4": {"embedding": 8, "head": 8, "projection": 4, "expert": 4},
     "int4-quality": {"embedding": 8, "head": 8, "projection": 4, "expert": 4},
@@ -72,6 +91,7 @@ BITS: Final[Mapping[Preset, Mapping[SlotRole, int]]] = {
 
 PRECISIONS: Final[Mapping[Preset, Precision]] = {
     "f32": "f32",
+    "f16": "f16",
     "int8": "int8",
     "int4": "int4",
     "int4-quality": "int4",
@@ -106,8 +126,21 @@ def find_scheme(
     )
 
 
+def scheme_of(manifest: ModelManifest) -> Scheme:
+    """Return the scheme that a package was made with, as its manifest tells."""
+    scheme = find_scheme(
+        manifest.precision,
+        manifest.block_size or BLOCK_SIZES[-1],
+        has_zero_points=bool(manifest.quality.get("zero_points")),
+    )
+    raised = frozenset(manifest.quality.get("raised_to_int8", []))
+    return msgspec.structs.replace(scheme, raised=raised)
+
+
 def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:
     """Raise UnsupportedError naming the first slot whose rows do not divide into blocks."""
+    if not scheme.has_blocks:
+        return
     columns = {name: slot.shape[-1] for name, slot in slots.items() if slot.role in scheme.bits}
     fitting = [size for size in BLOCK_SIZES if not any(n % size for n in columns.values())]
     remedy = f"use --block-size {fitting[-1]}" if fitting else "use --precision f32"
@@ -141,7 +174,7 @@ def apply_scheme(
     """
     grid = scheme.grid(name, slot)
     if grid is None:
-        return Float(values)
+        return Float(_halved(name, values) if scheme.bits.get(slot.role) == HALF else values)
     match scheme.rounding:
         case "nearest":
             return nearest(values, grid)
@@ -152,3 +185,14 @@ def apply_scheme(
             return (
                 nearest(values, grid) if moments is None else error_feedback(values, grid, moments)
             )
+
+
+def _halved(name: str, values: Float32) -> Float16:
+    with np.errstate(over="ignore"):
+        halved = values.astype(np.float16)
+    if not np.isfinite(halved).all():
+        raise UnsupportedError(
+            f"{name} has values of up to {np.abs(values).max():.3g}, beyond float16; "
+            "use --precision f32 or int8"
+        )
+    return halved

@@ -14,9 +14,9 @@ from export.checkpoint_writing import write_checkpoint
 from export.cli import export
 from export.errors import PackageError
 from export.pipeline import ExportOptions, export_checkpoint
+from export.quantization.scheme import Preset
 from export.reference import forward
 from inference.errors import InvalidModelError
-from inference.manifest import Precision
 from inference.runtime import OnnxModel
 from tests.support.exported import (
     TOKEN_IDS,
@@ -29,11 +29,12 @@ from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, random_tensor
 from tests.support.tiny_families import FAMILY_MODELS
 
 PLAIN = TINY_MODELS[0]
+GELU = next(model for model in FAMILY_MODELS if model.name == "grok-1")
 
 
-def given_back(folder: Path, model: Any, precision: Precision) -> None:
+def given_back(folder: Path, model: Any, precision: Preset, *, zero_points: bool = False) -> None:
     """Each slot of the written checkpoint has the very values that the package computes with."""
-    exported = export_tiny(folder, model, precision)
+    exported = export_tiny(folder, model, precision, zero_points=zero_points)
     write_checkpoint(exported.folder, folder / "back")
     spec, values = read_values(folder / "back")
     assert spec == exported.spec
@@ -44,15 +45,29 @@ def given_back(folder: Path, model: Any, precision: Precision) -> None:
         np.testing.assert_allclose(values[name], expected, rtol=0, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
+@pytest.mark.parametrize("precision", ["f32", "f16", "int8", "int4"])
 @pytest.mark.parametrize("model", TINY_MODELS[:5], ids=lambda model: model.name)
-def test_the_weights_of(model: TinyModel, precision: Precision, tmp_path: Path) -> None:
+def test_the_weights_of(model: TinyModel, precision: Preset, tmp_path: Path) -> None:
     given_back(tmp_path, model, precision)
 
 
 @pytest.mark.parametrize("model", FAMILY_MODELS, ids=lambda model: model.name)
 def test_the_weights_of_the_family(model: Any, tmp_path: Path) -> None:
     given_back(tmp_path, model, "int8")
+
+
+@pytest.mark.parametrize("model", [PLAIN, GELU], ids=lambda model: model.name)
+def test_weights_of_both_widths(model: Any, tmp_path: Path) -> None:
+    given_back(tmp_path, model, "int4-quality")
+
+
+@pytest.mark.parametrize("model", [PLAIN, GELU], ids=lambda model: model.name)
+def test_weights_with_zero_points(model: Any, tmp_path: Path) -> None:
+    given_back(tmp_path, model, "int4", zero_points=True)
+
+
+def test_weights_of_both_widths_with_zero_points(tmp_path: Path) -> None:
+    given_back(tmp_path, TINY_MODELS[3], "int4-quality", zero_points=True)
 
 
 def test_unrounded_weights_come_back_as_they_were(tmp_path: Path) -> None:

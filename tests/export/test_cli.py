@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from export.cli import export
-from export.errors import UnsupportedError
+from export.errors import QualityError, UnsupportedError
 from inference.manifest import read_manifest
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
@@ -25,7 +25,7 @@ def test_one_line_tells_what_was_written(tmp_path: Path) -> None:
     output = run(
         tmp_path, "--block-size", "32", "--accept-quality", "--fim-order", "spm", "--name", "mine"
     )
-    assert "package: mine, int4, " in output
+    assert "package: mine, int4 for cpu, " in output
     assert "0.1M parameters (0.1M active)" in output
     manifest = read_manifest(tmp_path / "package")
     assert (manifest.name, manifest.block_size) == ("mine", 32)
@@ -41,6 +41,30 @@ def test_an_error_reaches_the_program_as_it_is(tmp_path: Path) -> None:
 )
 def test_a_value_that_no_option_has_is_refused(option: tuple[str, str], tmp_path: Path) -> None:
     assert "Invalid value" in run(tmp_path, *option)
+
+
+def test_a_refusal_shows_what_was_measured_and_how_to_override_it(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")  # random weights do not survive 4 bits
+    arguments = [str(checkpoint), "-o", str(tmp_path / "package"), "--block-size", "32"]
+    done = CliRunner().invoke(export, [*arguments, "--rounding", "nearest"])
+    assert isinstance(done.exception, QualityError)
+    assert "--accept-quality" in str(done.exception)
+    agreement = f"{done.exception.figures['agreement']:.1%}"
+    table = {line.split("│")[1].strip(): line for line in done.stderr.splitlines() if "│" in line}
+    assert agreement in table["next tokens equal to the original's"]
+    assert "at least 93.0%" in table["next tokens equal to the original's"]
+    assert {"perplexity", "divergence from the original, nats"} < set(table)
+    assert done.stdout == ""
+
+
+def test_a_package_for_both_devices_is_told_so(tmp_path: Path) -> None:
+    whole_tiles = TinyModel("tiles", 1, {"moe_intermediate_size": 64})
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiles", whole_tiles)
+    arguments = [str(checkpoint), "-o", str(tmp_path / "package"), "--block-size", "64"]
+    options = ["--device", "cuda", "--rounding", "nearest", "--accept-quality"]
+    done = CliRunner().invoke(export, [*arguments, *options], catch_exceptions=False)
+    assert "int4 for cpu and cuda, " in done.output
+    assert "on cuda: experts of 64 by 64 are below 512 on a side" in done.output
 
 
 @pytest.mark.slow

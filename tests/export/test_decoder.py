@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from export.data_file import DATA_FILE
 from export.reference import forward
 from export.verify import relative_error
 from inference.manifest import MODEL_FILE, Precision
@@ -55,6 +56,16 @@ def test_the_f32_graph_equals_the_oracle_and_transformers(model: TinyModel, tmp_
     expected = forward(exported.spec, exported.weights, TOKEN_IDS)
     np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
     np.testing.assert_allclose(found[ROWS], load_golden(model), rtol=0, atol=EXACT)
+
+
+@every_kind
+def test_a_f16_graph_computes_in_float32_with_the_weights_it_holds(
+    model: TinyModel, tmp_path: Path
+) -> None:
+    exported = export_tiny(tmp_path, model, "f16")
+    check(exported, relative=EXACT)
+    as_float32 = export_tiny(tmp_path / "f32", model, "f32").manifest.files[DATA_FILE].size
+    assert exported.manifest.files[DATA_FILE].size < 0.7 * as_float32
 
 
 @every_kind

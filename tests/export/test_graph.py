@@ -7,7 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from export.graph import DATA_FILE, MODEL_FILE, GraphBuilder
+from export.data_file import DATA_FILE, DataFile
+from export.graph import GraphBuilder
+from inference.manifest import MODEL_FILE
 from tests.support.exported import Exported, export_tiny
 from tests.support.tiny_checkpoints import TINY_MODELS
 
@@ -21,7 +23,7 @@ def data() -> io.BytesIO:
 
 @pytest.fixture
 def graph(data: io.BytesIO) -> GraphBuilder:
-    return GraphBuilder(data)
+    return GraphBuilder(DataFile(data))
 
 
 def stored(value: ir.Value) -> ir.ExternalTensor:

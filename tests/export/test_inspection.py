@@ -26,7 +26,7 @@ def inspected(folder: Path, model: TinyModel = TINY_MODELS[0], **options: int) -
     return inspect_checkpoint(str(checkpoint), ExportOptions(**{"block_size": 32} | options))
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8", "int4"])
+@pytest.mark.parametrize("precision", ["f32", "f16", "int8", "int4"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_path: Path) -> None:
     config = {"hidden_size": 128, "moe_intermediate_size": 256, "num_experts": 16}
@@ -45,6 +45,28 @@ def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_p
     )
     assert told.architecture == manifest.architecture
     assert (told.fim, told.eos_token_ids) == (manifest.fim, manifest.eos_token_ids)
+
+
+@pytest.mark.parametrize("precision", ["f16", "int8", "int4"])
+@pytest.mark.parametrize("block_size", [32, 64])
+def test_the_size_with_a_graph_for_cuda(
+    precision: Precision, block_size: int, tmp_path: Path
+) -> None:
+    config = {"hidden_size": 128, "moe_intermediate_size": 256, "num_experts": 16}
+    told = inspected(tmp_path, TinyModel("larger", 1, config), block_size=block_size)
+    options = tiny_options(precision=precision, block_size=block_size, device="cuda")
+    package = tmp_path / "package"
+    manifest = export_checkpoint(str(tmp_path / "tiny"), package, options, progress=no_progress)
+    size = told.packages[precision].num_bytes_cuda
+    assert size == pytest.approx(sum(entry.size for entry in manifest.files.values()), rel=0.08)
+    assert "with CUDA" in in_words(told)
+
+
+def test_what_has_no_graph_for_cuda_is_told(tmp_path: Path) -> None:
+    told = inspected(tmp_path)
+    assert "no graph for CUDA" in str(told.packages["f32"].problem_cuda)
+    assert "multiples of 64" in str(told.packages["int4"].problem_cuda)
+    assert told.packages["int4"].num_bytes is not None
 
 
 def test_the_size_of_the_model_that_ships() -> None:

@@ -7,8 +7,18 @@ import pytest
 
 from export.errors import UnsupportedError
 from export.quantization.blockwise import Float, Quantized
-from export.quantization.scheme import BITS, Preset, apply_scheme, check_scheme, find_scheme
+from export.quantization.rounding import Grid
+from export.quantization.scheme import (
+    BITS,
+    Preset,
+    apply_scheme,
+    check_scheme,
+    find_scheme,
+    scheme_of,
+)
 from export.slot import Slot, SlotRole
+from inference.local import default_model_folder
+from inference.manifest import read_manifest
 
 
 def check(precision: Preset, role: SlotRole, *, bits: int) -> None:
@@ -49,8 +59,8 @@ def test_int4_keeps_a_byte_for_what_touches_tokens(role: SlotRole) -> None:
 
 
 def test_an_unknown_precision() -> None:
-    with pytest.raises(UnsupportedError, match="precision f16 is not implemented; use f32, int8"):
-        find_scheme("f16", 128)
+    with pytest.raises(UnsupportedError, match="precision int3 is not implemented; use f32, f16"):
+        find_scheme("int3", 128)
 
 
 def test_an_unknown_block_size() -> None:
@@ -86,3 +96,35 @@ def test_rows_that_no_block_divides() -> None:
 def test_rows_that_stay_in_float_need_not_divide() -> None:
     check_scheme(find_scheme("int4", 128), {"norm": Slot(shape=(100,), role="norm")})
     check_scheme(find_scheme("f32", 128), {"head": Slot(shape=(10, 100), role="head")})
+
+
+@pytest.mark.parametrize("role", ["embedding", "head", "projection", "expert"])
+def test_f16_halves_matrices(role: SlotRole) -> None:
+    values = np.full((2, 33), 1 / 3, np.float32)
+    weight = apply_scheme(find_scheme("f16", 128), "x", Slot(shape=(2, 33), role=role), values)
+    assert isinstance(weight, Float)
+    np.testing.assert_array_equal(weight.values, values.astype(np.float16), strict=True)
+
+
+def test_f16_leaves_routers_and_norms_alone() -> None:
+    values = np.full((2, 33), 1e6, np.float32)
+    slot = Slot(shape=(2, 33), role="router")
+    weight = apply_scheme(find_scheme("f16", 128), "x", slot, values)
+    assert isinstance(weight, Float)
+    assert weight.values.dtype == np.float32
+
+
+def test_f16_refuses_what_it_cannot_hold() -> None:
+    values = np.array([[1.0, -7e4]], np.float32)
+    slot = Slot(shape=(1, 2), role="projection")
+    with pytest.raises(
+        UnsupportedError, match=r"layers\.0\.x has values of up to 7e\+04, beyond float16; use"
+    ):
+        apply_scheme(find_scheme("f16", 128), "layers.0.x", slot, values)
+
+
+def test_a_scheme_is_read_back_from_its_manifest() -> None:
+    manifest = read_manifest(default_model_folder())
+    assert scheme_of(manifest).grid("embedding", Slot(shape=(1, 128), role="embedding")) == Grid(
+        bits=8, block_size=128, has_zero_points=False
+    )
