@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 import click
 import numpy as np
@@ -23,7 +23,7 @@ from rich.progress import track
 from benchmarks.report import print_json, print_report, summary
 from inference.cancellation import CancelToken
 from inference.local import default_model_folder, load_package
-from inference.manifest import read_manifest
+from inference.manifest import Device, read_manifest
 from inference.session import Session
 
 NUM_PREFILL: Final = 512
@@ -35,16 +35,28 @@ MIB: Final = 1 << 20
 @click.command()
 @click.argument("packages", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--device",
+    "devices",
+    default=("cpu",),
+    show_default=True,
+    multiple=True,
+    type=click.Choice(get_args(Device)),
+    help="May be given twice: devices then take turns like packages.",
+)
 @click.option("--threads", default=None, type=click.IntRange(1), help="All cores if not given.")
-def main(packages: tuple[Path, ...], rounds: int, threads: int | None) -> None:
-    """Measure PACKAGES, or the model that ships with Inkling."""
+def main(
+    packages: tuple[Path, ...], rounds: int, threads: int | None, devices: tuple[Device, ...]
+) -> None:
+    """Measure PACKAGES, or the model that ships with Inkling, on each device."""
     folders = packages or (default_model_folder(),)
-    turns = [folder for _ in range(rounds) for folder in folders]
-    samples: dict[str, list[dict[str, float]]] = {str(folder): [] for folder in folders}
-    for folder in track(turns, description="measuring"):
-        samples[str(folder)].append(_in_own_process(folder, threads))
-    names = _names(folders)
-    figures = {names[path]: _figures(runs) for path, runs in samples.items()}
+    kinds: list[tuple[Path, Device]] = [
+        (folder, device) for folder in folders for device in devices
+    ]
+    samples: dict[str, list[dict[str, float]]] = {_name(*kind): [] for kind in kinds}
+    for kind in track([kind for _ in range(rounds) for kind in kinds], description="measuring"):
+        samples[_name(*kind)].append(_in_own_process(*kind, threads))
+    figures = {name: _figures(runs) for name, runs in samples.items()}
     _print(figures)
     first = next(iter(figures.values()))
     ratios = {
@@ -56,10 +68,10 @@ def main(packages: tuple[Path, ...], rounds: int, threads: int | None) -> None:
     print_json("decode", {"rounds": rounds, "packages": figures, "relative_to_first": ratios})
 
 
-def measure(folder: Path, threads: int | None) -> dict[str, float]:
+def measure(folder: Path, device: Device, threads: int | None) -> dict[str, float]:
     """Load one package and time it, in this process."""
     started = time.perf_counter()
-    model = load_package(folder, num_threads=threads).model
+    model = load_package(folder, num_threads=threads, device=device).model
     load_ms = 1000 * (time.perf_counter() - started)
     random = np.random.default_rng(0)
     token_ids: list[int] = random.integers(0, model.vocab_size, NUM_PREFILL).tolist()
@@ -92,8 +104,9 @@ def _decode_ms(session: Session, token_ids: Sequence[int]) -> float:
     return statistics.median(samples)
 
 
-def _in_own_process(folder: Path, threads: int | None) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.decode", "--one", str(folder), str(threads or 0)]
+def _in_own_process(folder: Path, device: Device, threads: int | None) -> dict[str, float]:
+    arguments = [str(folder), device, str(threads or 0)]
+    command = [sys.executable, "-m", "benchmarks.decode", "--one", *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     figures: Any = json.loads(done.stdout.splitlines()[-1])
     return figures
@@ -103,9 +116,9 @@ def _figures(runs: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
     return {key: summary([run[key] for run in runs]) for key in runs[0]}
 
 
-def _names(folders: Sequence[Path]) -> dict[str, str]:
-    manifests = {str(folder): read_manifest(folder) for folder in folders}
-    return {path: f"{m.name} {m.precision} ({path})" for path, m in manifests.items()}
+def _name(folder: Path, device: Device) -> str:
+    manifest = read_manifest(folder)
+    return f"{manifest.name} {manifest.precision} on {device} ({folder})"
 
 
 def _print(figures: dict[str, dict[str, dict[str, float]]]) -> None:
@@ -119,6 +132,7 @@ def _print(figures: dict[str, dict[str, dict[str, float]]]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(Path(sys.argv[2]), int(sys.argv[3]) or None)))
+        path, name, number = sys.argv[2:]
+        print(json.dumps(measure(Path(path), cast("Device", name), int(number) or None)))
     else:
         main()

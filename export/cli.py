@@ -161,9 +161,16 @@ def export(
 @click.option("--against", metavar="CHECKPOINT", help="What it was made from: a folder or hub id.")
 @click.option("--tokens", default=NUM_TOKENS, show_default=True, help="How much text is read.")
 @click.option("--quality-limit", type=click.FloatRange(0, 1), help="As for export.")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(
-    package: Path, *, against: str | None, tokens: int, quality_limit: float | None, as_json: bool
+    package: Path,
+    *,
+    against: str | None,
+    tokens: int,
+    quality_limit: float | None,
+    device: Device,
+    as_json: bool,
 ) -> None:
     """Check a package's files and measure its quality again.
 
@@ -171,7 +178,9 @@ def verify(
     tokens with the checkpoint's.
     """
     with _figures_of_a_refusal():
-        verified = check_package(package, against=against, num_tokens=tokens, limit=quality_limit)
+        verified = check_package(
+            package, against=against, num_tokens=tokens, limit=quality_limit, device=device
+        )
     if as_json:
         click.echo(msgspec.json.encode(verified).decode())
         return

@@ -25,7 +25,7 @@ from export.quantization.scheme import (
     Scheme,
     check_scheme,
 )
-from export.spec import Attention, DecoderSpec, GroupedQuery, Latent, SparseMoE, slots
+from export.spec import Attention, DecoderSpec, GatedDelta, GroupedQuery, Latent, SparseMoE, slots
 from export.targets import CUDA, Target
 from export.unpacking import package_weights
 from export.weights import OnDemand, scheme_weights
@@ -135,8 +135,8 @@ def _attention_problem(attention: Attention) -> str | None:
                     f"{_HEAD_DIM_STEP} up to {MAX_HEAD_DIM}"
                 )
             return None
-        case _:  # pyright: ignore[reportUnnecessaryComparison] - a kind that is yet to come
-            return f"{type(attention).__name__} for attention, which has no graph for CUDA"
+        case GatedDelta():
+            return "GatedDelta for attention, which has no graph for CUDA"
 
 
 def _expert_problem(moe: SparseMoE, hidden_size: int, scheme: Scheme) -> str | None:

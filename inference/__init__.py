@@ -23,12 +23,14 @@ from inference.errors import (
     RequestCancelledError,
 )
 from inference.languages import language_for, language_id_of
+from inference.manifest import Device
 from inference.timing import Timings
 
 __all__ = [
     "MAX_TEXT_CHARACTERS",
     "Completion",
     "CompletionRequest",
+    "Device",
     "Engine",
     "EngineOptions",
     "EngineState",

@@ -7,13 +7,18 @@ from pathlib import Path
 import msgspec
 
 from inference.engine import Engine
+from inference.manifest import Device
 from inference.supervised import SupervisedEngine
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`model` is a package folder; None means the model that ships with Inkling."""
+    """`model` is a package folder; None means the model that ships with Inkling.
+
+    `device` is what computes; no other ever does in its place.
+    """
 
     model: Path | None = None
+    device: Device = "cpu"
     num_threads: int | None = None
 
 
@@ -30,6 +35,8 @@ def host_command(options: EngineOptions) -> list[str]:
     command = [sys.executable, "-P", "-m", "inference.host", "--parent", str(os.getpid())]
     if options.model is not None:
         command += ["--model", str(options.model.absolute())]
+    if options.device != "cpu":
+        command += ["--device", options.device]
     if options.num_threads is not None:
         command += ["--threads", str(options.num_threads)]
     return command

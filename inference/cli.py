@@ -3,7 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 import msgspec
@@ -15,6 +15,7 @@ from inference.engine import EngineState, EngineStatus
 from inference.errors import EngineUnavailableError, InvalidRequestError
 from inference.languages import language_id_of
 from inference.local import LocalEngine
+from inference.manifest import Device
 
 PLACE: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 SHOWN_LINES: Final = 14
@@ -38,6 +39,7 @@ class Hole(msgspec.Struct, frozen=True):
     type=click.Path(path_type=Path),
     help="A model package; the one that ships with Inkling if not given.",
 )
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1, 512))
 @click.option("--scope", default="block", show_default=True, type=click.Choice(["line", "block"]))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -47,6 +49,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
     place: str,
     until: str | None,
     model: Path | None,
+    device: Device,
     max_tokens: int,
     scope: Scope,
     as_json: bool,
@@ -63,7 +66,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
         max_tokens=max_tokens,
         deadline_ms=60_000,
     )
-    status, completion = asyncio.run(complete_once(model, request))
+    status, completion = asyncio.run(complete_once(model, request, device=device))
     if as_json:
         click.echo(msgspec.json.encode({"model": status.model, **_as_dict(completion)}))
     elif show:
@@ -121,10 +124,10 @@ def _read_text(path: Path) -> str:
 
 
 async def complete_once(
-    model: Path | None, request: CompletionRequest
+    model: Path | None, request: CompletionRequest, *, device: Device = "cpu"
 ) -> tuple[EngineStatus, Completion]:
     """Load a package, answer one request, and close. Raises EngineUnavailableError."""
-    engine = LocalEngine.open(model)
+    engine = LocalEngine.open(model, device=device)
     try:
         status = await engine.wait_ready()
         if status.state is not EngineState.READY:

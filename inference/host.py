@@ -19,12 +19,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, get_args
 
 from inference.completion import CompletionRequest
 from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import InklingError, WireError
 from inference.logs import log_without_text
+from inference.manifest import Device
 from inference.wire import (
     Answer,
     Cancel,
@@ -55,7 +56,7 @@ def main() -> None:
     def open_engine() -> Engine:
         from inference.local import LocalEngine  # onnxruntime, late: see `run`
 
-        return LocalEngine.open(options.model, num_threads=options.threads)
+        return LocalEngine.open(options.model, num_threads=options.threads, device=options.device)
 
     run(open_engine, parent=options.parent)
 
@@ -212,6 +213,7 @@ def _pump(loop: asyncio.AbstractEventLoop, feed: Callable[[bytes], None]) -> Non
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference.host")
     parser.add_argument("--model", type=Path, help="the model that ships with Inkling if not given")
+    parser.add_argument("--device", default="cpu", choices=get_args(Device))
     parser.add_argument("--threads", type=int, help="one per physical core if not given")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="end with this process")
     return parser

@@ -20,7 +20,7 @@ from inference.errors import (
     RequestCancelledError,
 )
 from inference.logs import log_without_text
-from inference.manifest import TOKENIZER_FILE, ModelManifest, read_manifest, verify_files
+from inference.manifest import TOKENIZER_FILE, Device, ModelManifest, read_manifest, verify_files
 from inference.runtime import OnnxModel
 from inference.scheduler import Scheduler
 from inference.scoring import Score
@@ -40,10 +40,12 @@ class LocalEngine:
         self._scheduler: Scheduler[Completion | Score] = Scheduler("engine", prepare=self._prepare)
 
     @classmethod
-    def open(cls, model: Path | None = None, *, num_threads: int | None = None) -> "LocalEngine":
+    def open(
+        cls, model: Path | None = None, *, num_threads: int | None = None, device: Device = "cpu"
+    ) -> "LocalEngine":
         """Load the package at `model`, or the one that ships with Inkling."""
         folder = model or default_model_folder()
-        return cls(lambda: load_package(folder, num_threads=num_threads))
+        return cls(lambda: load_package(folder, num_threads=num_threads, device=device))
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer, see inference.engine.Engine."""
@@ -145,10 +147,13 @@ def default_model_folder() -> Path:
     return Path(str(resources.files("inference") / "default_model"))
 
 
-def load_package(folder: Path, *, num_threads: int | None = None) -> LoadedModel:
+def load_package(
+    folder: Path, *, num_threads: int | None = None, device: Device = "cpu"
+) -> LoadedModel:
     """Check a package against its manifest, then load it.
 
-    Raises ModelNotFoundError or InvalidModelError.
+    Raises ModelNotFoundError or InvalidModelError, or EngineUnavailableError where the device
+    cannot be used here.
     """
     manifest = read_manifest(folder)
     verify_files(manifest, folder)
@@ -157,7 +162,7 @@ def load_package(folder: Path, *, num_threads: int | None = None) -> LoadedModel
     layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
     return LoadedModel(
         name=manifest.name,
-        model=OnnxModel.load(folder, manifest, num_threads=num_threads),
+        model=OnnxModel.load(folder, manifest, num_threads=num_threads, device=device),
         tokenizer=tokenizer,
         fim=manifest.fim,
         end_token_ids=tokenizer.special_token_ids | layout | frozenset(manifest.eos_token_ids),

@@ -6,13 +6,18 @@ The hot loop binds preallocated OrtValues once per input length and then only wr
 numpy views of them: `session.run` with feeds is 1.75 times slower. `OrtValue.ortvalue_from_numpy`
 aliases the array on CPU, so writing to the array is writing to the input.
 
+On a GPU the cache's buffers lie in its memory; inputs are bound anew for each run, which copies
+them there, and logits come back. Nothing is ever moved to the CPU for want of a GPU: a device that
+was asked for and cannot be had is an error.
+
 What the layers keep, and which inputs they need for it, each kind of layer knows: see
 inference.caches. Its arrays are bound here, and told each run's length before it.
 """
 
 import contextlib
+import io
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.caches import create_caches, num_cache_bytes
+from inference.caches.layer_cache import Array
 from inference.cancellation import CancelToken
-from inference.errors import InvalidModelError, RequestCancelledError
+from inference.errors import (
+    EngineUnavailableError,
+    InvalidModelError,
+    RequestCancelledError,
+)
 from inference.external_data import check_external_data
-from inference.manifest import MODEL_FILE, Architecture, ModelManifest
+from inference.manifest import GRAPH_FILES, Architecture, Device, Full, ModelManifest
 from inference.model import MAX_RUN_TOKENS, KvCache, Logits
 
 # Read when the attention kernels are built. Without flash attention prefill is 10 to 35 % faster
@@ -41,18 +51,39 @@ MAX_BINDINGS: Final = 48
 """Input lengths whose buffers are kept; each costs one row of logits or a few."""
 
 _LOG_SEVERITY_ERROR: Final = 3
+_LOG_SEVERITY_FATAL: Final = 4
+_LOG_SEVERITY_WARNING: Final = 2
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a graph runs: the provider of its kernels, and the memory that its caches lie in.
+
+    `aliases`: that memory is numpy's own, and so are all that is bound.
+    """
+
+    provider: str
+    memory: str
+    aliases: bool
+
+
+PLACEMENTS: Final[Mapping[Device, Placement]] = {
+    "cpu": Placement(provider="CPUExecutionProvider", memory="cpu", aliases=True),
+    "cuda": Placement(provider="CUDAExecutionProvider", memory="cuda", aliases=False),
+}
 
 
 class OnnxCache:
     """What one session keeps, a part for each kind of layer.
 
     Invariant 10 rests on `length`: only `OnnxModel.forward` raises it, after a run that succeeded.
+    `placed` are the buffers that do not lie in numpy's memory; a past and its present are one.
     """
 
     def __init__(self, architecture: Architecture, capacity: int) -> None:
         self._capacity = capacity
         self.length = 0
         self.parts = create_caches(architecture, capacity)
+        self.placed: dict[str, ort.OrtValue] = {}
         self.bindings: dict[tuple[int, int], _Binding] = {}
         self._moving = [part for part in self.parts if part.is_moving]
         self._values: dict[int, ort.OrtValue] = {}  # by the id of the array, which a part keeps
@@ -86,34 +117,57 @@ class OnnxCache:
 class OnnxModel:
     """One onnxruntime session on one package. Used from one thread only (invariant 9)."""
 
-    def __init__(self, session: ort.InferenceSession, manifest: ModelManifest) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        manifest: ModelManifest,
+        placement: Placement = PLACEMENTS["cpu"],
+    ) -> None:
         self.manifest = manifest
         self._session = session
+        self._placement = placement
+        self._architecture = _kept_by(placement, manifest.architecture)
+        _check_inputs(session, self._architecture)
 
     @classmethod
     def load(
-        cls, folder: Path, manifest: ModelManifest, *, num_threads: int | None = None
+        cls,
+        folder: Path,
+        manifest: ModelManifest,
+        *,
+        num_threads: int | None = None,
+        device: Device = "cpu",
     ) -> "OnnxModel":
         """Load the graph of a package whose files were verified.
 
-        Raises InvalidModelError where the graph reads files that the manifest does not name, where
-        onnxruntime refuses it, or where its inputs are not ours.
+        Raises InvalidModelError where the package has no graph for the device, where the graph
+        reads files that the manifest does not name, where onnxruntime refuses it, or where its
+        inputs are not ours; EngineUnavailableError where the device cannot be used here.
         """
-        check_external_data(folder / MODEL_FILE, manifest.files)
+        if device not in manifest.devices:
+            raise InvalidModelError(
+                f"{manifest.name} has no graph for {device}; "
+                f"export it again with --device {device}, or leave --device out"
+            )
+        placement, path = PLACEMENTS[device], folder / GRAPH_FILES[device]
+        check_external_data(path, manifest.files)
+        if device == "cuda":
+            check_cuda()
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads or num_physical_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = _LOG_SEVERITY_ERROR
         try:
             session = ort.InferenceSession(
-                folder / MODEL_FILE, sess_options=options, providers=["CPUExecutionProvider"]
+                path, sess_options=options, providers=[placement.provider], enable_fallback=0
             )
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise InvalidModelError(
-                f"onnxruntime cannot load {folder / MODEL_FILE}: {error}; export again"
+                f"onnxruntime cannot load {path}: {error}; export again"
             ) from error
-        _check_inputs(session, manifest)
-        return cls(session, manifest)
+        if placement.provider not in session.get_providers():
+            raise EngineUnavailableError(f"onnxruntime left {device} for the CPU; see its messages")
+        return cls(session, manifest, placement)
 
     @property
     def vocab_size(self) -> int:
@@ -125,10 +179,11 @@ class OnnxModel:
 
     @property
     def num_cache_bytes(self) -> int:
-        return num_cache_bytes(self.manifest.architecture, self.context_length)
+        num_bytes = num_cache_bytes(self._architecture, self.context_length)  # of float32
+        return num_bytes if self._placement.aliases else num_bytes // 2
 
     def create_cache(self) -> OnnxCache:
-        return OnnxCache(self.manifest.architecture, self.context_length)
+        return OnnxCache(self._architecture, self.context_length)
 
     def forward(
         self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
@@ -148,6 +203,7 @@ class OnnxModel:
         for part in cache.parts:
             part.prepare(cache.length, num_tokens)
         cache.bind_moving(binding.io)
+        binding.copy_inputs()
         run_options = ort.RunOptions()
         try:
             with _terminating(run_options, cancel):
@@ -168,7 +224,8 @@ class OnnxModel:
         if binding is None:
             if len(cache.bindings) >= MAX_BINDINGS:
                 del cache.bindings[next(iter(cache.bindings))]
-            binding = _bind(self._session, cache, num_tokens, num_logits, self.vocab_size)
+            run = _Run(num_tokens, num_logits, self.vocab_size)
+            binding = _bind(self._session, self._placement, cache, run)
         cache.bindings[key] = binding  # most recently used last
         return binding
 
@@ -183,35 +240,94 @@ class _Binding(msgspec.Struct):
     input_ids: npt.NDArray[np.int64]  # [1, num_tokens]
     logits: Logits  # [num_logits, vocab_size]
     values: list[ort.OrtValue]  # kept alive: the binding holds no reference to them
+    copied: dict[str, ort.OrtValue]  # empty where what is bound is numpy's own memory
+
+    def copy_inputs(self) -> None:
+        """Bind what numpy's memory holds now: binding copies to where a kernel reads it."""
+        for name, value in self.copied.items():
+            self.io.bind_ortvalue_input(name, value)
+
+
+class _Run(msgspec.Struct, frozen=True):
+    num_tokens: int
+    num_logits: int
+    vocab_size: int
 
 
 def _bind(
-    session: ort.InferenceSession,
-    cache: OnnxCache,
-    num_tokens: int,
-    num_logits: int,
-    vocab_size: int,
+    session: ort.InferenceSession, placement: Placement, cache: OnnxCache, run: _Run
 ) -> _Binding:
-    input_ids = np.zeros((1, num_tokens), np.int64)
-    logits = np.zeros((num_logits, vocab_size), np.float32)
-    inputs = {
-        "input_ids": input_ids,
-        "logit_rows": np.arange(num_tokens - num_logits, num_tokens, dtype=np.int64),
-    }
-    outputs = {"logits": logits}
+    input_ids = np.zeros((1, run.num_tokens), np.int64)
+    logits = np.zeros((run.num_logits, run.vocab_size), np.float32)
+    rows = np.arange(run.num_tokens - run.num_logits, run.num_tokens, dtype=np.int64)
+    inputs: dict[str, Array] = {"input_ids": input_ids, "logit_rows": rows}
+    past: dict[str, Array] = {}
+    present: dict[str, Array] = {}
     for part in cache.parts:
-        inputs |= part.inputs(num_tokens)
-        inputs |= {f"past_{name}": array for name, array in part.past.items()}
-        outputs |= {f"present_{name}": array for name, array in part.present.items()}
-    io = session.io_binding()
-    values: list[ort.OrtValue] = []
-    for name, array in inputs.items():
-        values.append(_alias(array))
-        io.bind_ortvalue_input(name, values[-1])
-    for name, array in outputs.items():
-        values.append(_alias(array))
-        io.bind_ortvalue_output(name, values[-1])
-    return _Binding(io, input_ids, logits, values)
+        inputs |= part.inputs(run.num_tokens)
+        past |= part.past
+        present |= part.present
+    fed = {name: _alias(array) for name, array in inputs.items()}
+    if placement.aliases:
+        read = {name: _alias(array) for name, array in past.items()}
+        written = {name: _alias(array) for name, array in present.items()}
+    else:
+        read = written = _placed(placement, cache, past)
+    binding = session.io_binding()
+    for name, value in (*fed.items(), *((f"past_{name}", value) for name, value in read.items())):
+        binding.bind_ortvalue_input(name, value)
+    for name, value in written.items():
+        binding.bind_ortvalue_output(f"present_{name}", value)
+    values = [*fed.values(), *read.values(), *written.values(), _alias(logits)]
+    binding.bind_ortvalue_output("logits", values[-1])
+    return _Binding(binding, input_ids, logits, values, {} if placement.aliases else fed)
+
+
+def _placed(
+    placement: Placement, cache: OnnxCache, arrays: Mapping[str, Array]
+) -> Mapping[str, ort.OrtValue]:
+    """Return buffers of float16 in a device's memory, made once for a cache."""
+    if not cache.placed:
+        for name, array in arrays.items():
+            zeros = np.zeros(array.shape, np.float16)
+            value = ort.OrtValue.ortvalue_from_numpy(zeros, placement.memory, 0)
+            cache.placed[name] = value
+    return cache.placed
+
+
+def _kept_by(placement: Placement, architecture: Architecture) -> Architecture:
+    """Return an architecture as a graph's inputs show it: on a GPU every layer keeps all tokens."""
+    if placement.aliases:
+        return architecture
+    kinds = (Full(),) * architecture.num_hidden_layers
+    return msgspec.structs.replace(architecture, cache_kinds=kinds)
+
+
+def check_cuda() -> None:
+    """Raise EngineUnavailableError where CUDA cannot be used, saying what to install."""
+    if PLACEMENTS["cuda"].provider not in ort.get_available_providers():
+        raise EngineUnavailableError(
+            "this onnxruntime has no CUDA; on Linux or Windows with x86-64, install onnxruntime-gpu"
+        )
+    ort.set_default_logger_severity(_LOG_SEVERITY_FATAL)  # what it would say is said below
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+            ort.preload_dlls()
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), PLACEMENTS["cuda"].memory, 0)
+    except Exception as error:
+        raise EngineUnavailableError(_without_cuda(str(error))) from error
+    finally:
+        ort.set_default_logger_severity(_LOG_SEVERITY_WARNING)
+
+
+def _without_cuda(reason: str) -> str:
+    if "not available" in reason:
+        return (
+            "CUDA's libraries cannot be loaded; install them with pip install 'inkling-lsp[cuda]', "
+            "or leave --device out"
+        )
+    shown = reason.partition("\n")[0][:200]
+    return f"no GPU answers ({shown}); see to NVIDIA's driver, or leave --device out"
 
 
 def num_physical_cores() -> int:
@@ -247,9 +363,9 @@ def _terminating(run_options: ort.RunOptions, cancel: CancelToken) -> Generator[
         yield
 
 
-def _check_inputs(session: ort.InferenceSession, manifest: ModelManifest) -> None:
+def _check_inputs(session: ort.InferenceSession, architecture: Architecture) -> None:
     expected = {"input_ids", "logit_rows"}
-    for part in create_caches(manifest.architecture, capacity=1):
+    for part in create_caches(architecture, capacity=1):
         expected |= {*part.inputs(1), *(f"past_{name}" for name in part.past)}
     found = {node.name for node in session.get_inputs()}
     if found != expected:

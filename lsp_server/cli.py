@@ -11,11 +11,11 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
-from inference import Engine, EngineOptions, open_engine
+from inference import Device, Engine, EngineOptions, open_engine
 from lsp_server.lifecycle import watch_process
 from lsp_server.transport import take_standard_streams
 
@@ -69,6 +69,7 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
 @click.option(
     "--model", type=Path, envvar="INKLING_MODEL", help="A package made by `inkling export`."
 )
+@click.option("--device", type=click.Choice(get_args(Device)), default="cpu", show_default=True)
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -78,11 +79,11 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
 )
 @click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
 @click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
-def lsp(client_process_id: int | None, model: Path | None, log_level: str) -> None:
+def lsp(client_process_id: int | None, model: Path | None, device: Device, log_level: str) -> None:
     """Run the language server over stdio."""
     configure_logging(log_level)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)
-    server = create_server(open_engine(EngineOptions(model=model)))
+    server = create_server(open_engine(EngineOptions(model=model, device=device)))
     sys.exit(run(server, client_process_id=client_process_id))
 
 

@@ -42,7 +42,12 @@ from tests.support.tiny_families import FAMILY_MODELS
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 GROK = next(model for model in FAMILY_MODELS if model.name == "grok-1")
-MODELS = tuple(model for model in (*TINY_MODELS, *FAMILY_MODELS) if model != GROK)
+NEXT = next(model for model in FAMILY_MODELS if model.name == "qwen3_next")
+MODELS = tuple(
+    model
+    for model in (*TINY_MODELS, *FAMILY_MODELS)
+    if model.full_config["model_type"] not in {"grok-1", "qwen3_next"}
+)
 WHOLE_TILES = TinyModel("tiles", 1, {"moe_intermediate_size": 64})
 
 NEAR = 0.01
@@ -242,6 +247,11 @@ def test_experts_that_fill_no_tile() -> None:
 def test_experts_gated_otherwise() -> None:
     with pytest.raises(UnsupportedError, match=r"layer 0 has experts gated by gelu, .* --device"):
         check_cuda(spec_of(GROK), find_scheme("int4", 32))
+
+
+def test_layers_that_keep_a_state() -> None:
+    with pytest.raises(UnsupportedError, match="layer 0 has GatedDelta for attention, which has"):
+        check_cuda(spec_of(NEXT), find_scheme("int4", 32))
 
 
 def test_a_refused_export_leaves_nothing(tmp_path: Path) -> None:

@@ -31,6 +31,18 @@ def test_the_number_of_threads_is_passed_on() -> None:
     check(EngineOptions(num_threads=3), arguments=["--threads", "3"])
 
 
+def test_a_device_is_passed_on() -> None:
+    check(EngineOptions(device="cuda"), arguments=["--device", "cuda"])
+
+
+async def test_a_device_that_the_package_is_not_for_is_told() -> None:
+    engine = open_engine(EngineOptions(device="cuda"))
+    status = await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    await engine.close()
+    assert status.state is EngineState.FAILED
+    assert "has no graph for cuda; export it again with --device cuda" in status.message
+
+
 def test_importing_the_engine_loads_nothing_heavy() -> None:
     heavy = {"onnxruntime", "tokenizers", "numpy", "pygls", "lsprotocol", "click", "rich"}
     code = "import sys, inference; print(*sys.modules)"
