@@ -1,8 +1,8 @@
 """Write docs/models.md: every family at one common small shape, exact and rounded.
 
-`python -m benchmarks.families` makes a random checkpoint of each family (hidden size 256, two
-layers, the family's own experts and attention), exports it in each precision, and reads the same
-512 random tokens through each package:
+`python -m benchmarks.families` makes a random checkpoint of each family (hidden size 256, two to
+four layers, the family's own experts and attention), exports it in each precision, and reads the
+same 512 random tokens through each package:
 
     parity       largest difference between the f32 graph's logits and the numpy oracle's, which
                  the tests hold to transformers' own
@@ -14,6 +14,7 @@ layers, the family's own experts and attention), exports it in each precision, a
 A dash stands where the exporter's check against the oracle refuses the package: on random weights
 8-bit activations may change a token's experts too often for its tolerance.
 
+`python -m benchmarks.families FAMILY ...` measures some anew and leaves the other rows as they are.
 The last line is one JSON object.
 """
 
@@ -70,14 +71,15 @@ class Rounded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-def main() -> None:
+@click.argument("families", nargs=-1)
+def main(families: tuple[str, ...]) -> None:
     rows: dict[str, Row] = {}
-    for model in track(_one_of_each_family(), description="exporting"):
+    for model in track(_one_of_each_family(families), description="exporting"):
         rows[model.full_config["model_type"]] = measure(model)
     columns = ["parity f32", "int8 agreement", "int4 agreement", "int8 size", "int4 size", "tok/s"]
     cells = {name: _cells(row) for name, row in sorted(rows.items())}
     print_report("every family at one small shape", columns, cells)
-    _write_page(columns, cells)
+    _write_page(columns, (written_cells() if families else {}) | cells)
     print_json("families", {name: msgspec.to_builtins(row) for name, row in sorted(rows.items())})
 
 
@@ -111,11 +113,14 @@ def _rounded(folder: Path, model: TinyModel, precision: Preset, expected: Logits
     )
 
 
-def _one_of_each_family() -> Sequence[TinyModel]:
+def _one_of_each_family(wanted: Sequence[str]) -> Sequence[TinyModel]:
     found: dict[str, TinyModel] = {}
     for model in (*TINY_MODELS, *FAMILY_MODELS):
         found.setdefault(model.full_config["model_type"], model)
-    return list(found.values())
+    unknown = set(wanted) - set(found)
+    if unknown:
+        raise click.UsageError(f"{min(unknown)} is no family; there are {', '.join(found)}")
+    return [model for name, model in found.items() if not wanted or name in wanted]
 
 
 def _logits(model: OnnxModel) -> Logits:
@@ -150,10 +155,17 @@ def _cells(row: Row) -> list[str]:
     return [f"{row.parity:.0e}", *agreements, *sizes, speed]
 
 
+def written_cells() -> dict[str, list[str]]:
+    """Return the rows that the page has."""
+    _, _, table = PAGE.read_text("utf-8").partition(MARK)
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    return {name.strip("`"): row for name, *row in rows}
+
+
 def _write_page(columns: Sequence[str], cells: dict[str, list[str]]) -> None:
     text = PAGE.read_text("utf-8")
     head = ["| family | " + " | ".join(columns) + " |", "|---" + "|--:" * len(columns) + "|"]
-    table = [f"| `{name}` | " + " | ".join(row) + " |" for name, row in cells.items()]
+    table = [f"| `{name}` | " + " | ".join(row) + " |" for name, row in sorted(cells.items())]
     PAGE.write_text(text[: text.index(MARK) + len(MARK)] + "\n".join([*head, *table, ""]), "utf-8")
 
 

@@ -10,7 +10,7 @@ inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_seque
          the other two lengths are inputs only where some layer keeps all tokens
 
          of each layer that keeps a state instead of keys and values: past_convolution.{i} [batch,
-         kernel_size - 1, channels], past_recurrent.{i} [batch, heads, key_dim, value_dim]
+         channels, kernel_size - 1], past_recurrent.{i} [batch, heads, key_dim, value_dim]
 outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers;
          present_convolution.{i}, present_recurrent.{i}: other buffers
 """
@@ -228,7 +228,7 @@ def _declare_next_states(graph: GraphBuilder, spec: GatedDelta, states: States, 
 
 def _state_shapes(spec: GatedDelta) -> tuple[list[int | str], list[int | str]]:
     heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
-    return ["batch", spec.kernel_size - 1, spec.num_channels], ["batch", *heads]
+    return ["batch", spec.num_channels, spec.kernel_size - 1], ["batch", *heads]
 
 
 def _feed_forward(

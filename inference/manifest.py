@@ -82,7 +82,7 @@ class Recurrent(
 ):
     """A layer that keeps a state of fixed size: its last tokens' channels, and one for each head.
 
-    They are [kernel_size - 1, num_channels] and [num_heads, key_head_dim, value_head_dim].
+    They are [num_channels, kernel_size - 1] and [num_heads, key_head_dim, value_head_dim].
     """
 
     kernel_size: Annotated[int, msgspec.Meta(ge=2)]

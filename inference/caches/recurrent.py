@@ -5,8 +5,8 @@
 
 A run reads one state and writes another, so the one it read is a snapshot that cost nothing, and a
 run that fails leaves all of them as they were. When none is free, that snapshot goes which leaves
-the smallest gap for how long ago it was, but runs of one token, which write, leave half of the
-states to those that read: the end of a prompt is kept while a completion behind it is written.
+the smallest gap for how long ago it was. Few are kept of those that runs of one token wrote and
+read: the places where a prompt was read up to stay while the completion behind it is written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,15 @@ from inference.manifest import Architecture, Recurrent
 NUM_STATES: Final = 8
 """Of them one is read and one written; each is as large as the states of all layers together."""
 
+MAX_STEPS: Final = 2
+"""How many snapshots within a completion are kept, for when a part of it is accepted."""
+
 
 class RecurrentLayers:
     """States of all recurrent layers together, each after `_lengths` tokens, or free.
 
     `_written` is the one that the last run wrote, and how many tokens it was to reach; `_steps` are
-    those that a run of one token wrote.
+    those that a run of one token wrote, and none of more tokens read.
     """
 
     is_moving = True
@@ -64,7 +67,10 @@ class RecurrentLayers:
         written = self._least_useful(length)
         self._lengths[written] = None
         self._written = (written, length + num_tokens)
-        (self._steps.add if num_tokens == 1 else self._steps.discard)(written)
+        if num_tokens == 1:
+            self._steps.add(written)
+        else:
+            self._steps -= {written, self._read}
 
     def rewind(self, length: int) -> int:
         self._settle(length)
@@ -95,7 +101,7 @@ class RecurrentLayers:
         }
         steps = self._steps & missed.keys()
         others = missed.keys() - steps
-        from_steps = len(steps) > NUM_STATES // 2 or not others
+        from_steps = len(steps) > MAX_STEPS or not others
         return min(steps if from_steps else others, key=missed.__getitem__)
 
 
@@ -104,7 +110,7 @@ def _shapes(architecture: Architecture, layers: Sequence[int]) -> dict[str, tupl
     for layer in layers:
         kind = architecture.kinds_of_layers[layer]
         assert isinstance(kind, Recurrent)
-        shapes[f"convolution.{layer}"] = (1, kind.kernel_size - 1, kind.num_channels)
+        shapes[f"convolution.{layer}"] = (1, kind.num_channels, kind.kernel_size - 1)
         heads = (kind.num_heads, kind.key_head_dim, kind.value_head_dim)
         shapes[f"recurrent.{layer}"] = (1, *heads)
     return shapes
