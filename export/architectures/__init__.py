@@ -38,7 +38,7 @@ from export.architectures.shared import HARMLESS_KEYS, read_storage
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
 from export.recurrence import GatedDelta
-from export.spec import Attention, DecoderSpec, GroupedQuery, Latent, SparseMoE
+from export.spec import Attention, CachedAttention, DecoderSpec, GroupedQuery, Latent, SparseMoE
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
@@ -67,6 +67,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
 )
 
 MAX_LAYERS: Final = 1024
+HEAD_STEP: Final = 16
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,25 +125,32 @@ def _check(spec: DecoderSpec) -> None:
 
 def _check_attention(attention: Attention) -> None:
     match attention:
-        case GroupedQuery(num_attention_heads=heads, num_key_value_heads=kv, head_dim=dim):
+        case GroupedQuery(num_attention_heads=heads, num_key_value_heads=kv):
             if heads % kv:
                 raise CheckpointError(
                     f"config.json says num_attention_heads = {heads}, which is no multiple of "
                     f"num_key_value_heads = {kv}"
                 )
-            if dim % 2:
-                raise CheckpointError(f"config.json says head_dim = {dim}, which is odd")
-        case Latent(rope_head_dim=dim, head_dim=size, value_head_dim=value):
-            if dim % 2:
-                raise CheckpointError(f"config.json says qk_rope_head_dim = {dim}, which is odd")
+            _check_heads(attention)
+        case Latent(head_dim=size, value_head_dim=value):
             if value > size:
                 raise UnsupportedError(
                     f"config.json says v_head_dim = {value}, more than qk_nope_head_dim and "
                     f"qk_rope_head_dim together, {size}"
                 )
+            _check_heads(attention)
         case GatedDelta(num_key_heads=keys, num_value_heads=values):
             if values % keys:
                 raise CheckpointError(
                     f"config.json says linear_num_value_heads = {values}, which is no multiple of "
                     f"linear_num_key_heads = {keys}"
                 )
+
+
+def _check_heads(attention: CachedAttention) -> None:
+    """Refuse heads that GroupQueryAttention refuses when it runs (onnxruntime 1.31)."""
+    for name, size in (("head_dim", attention.head_dim), ("rotary_dim", attention.rotary_dim)):
+        if size % HEAD_STEP:
+            raise UnsupportedError(
+                f"config.json gives {name} = {size}; only multiples of {HEAD_STEP} are implemented"
+            )

@@ -218,6 +218,16 @@ def test_biased_latents() -> None:
     check_refused("deepseek_v2", "attention_bias = True", attention_bias=True)
 
 
+@pytest.mark.parametrize("size", [8, 24, 31])
+def test_heads_of_a_size_that_attention_does_not_take(size: int) -> None:
+    check_refused("llama", f"head_dim = {size}; only multiples of 16", head_dim=size)
+
+
+def test_a_share_of_a_head_that_attention_does_not_rotate() -> None:
+    check_refused("qwen3_next", "rotary_dim = 8; only multiples of 16", head_dim=32)
+    check_refused("deepseek_v2", "rotary_dim = 8", qk_rope_head_dim=8, qk_nope_head_dim=40)
+
+
 def test_values_that_are_larger_than_a_head() -> None:
     check_refused("deepseek_v2", "v_head_dim = 64, more than", v_head_dim=64)
 
