@@ -22,6 +22,16 @@ import numpy.typing as npt
 
 from export.config import read_json
 from export.errors import CheckpointError, UnsupportedError
+from export.grouped import (
+    OPTIONAL_PARTS,
+    PART_DTYPES,
+    PARTS,
+    Grouping,
+    Integers,
+    grouped_shape,
+    unpack_integers,
+    widen,
+)
 from export.packed import Packing, find_packing
 
 SINGLE_FILE: Final = "model.safetensors"
@@ -38,6 +48,7 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
     "U8": np.dtype(np.uint8),
+    "I32": np.dtype("<i4"),
 }
 
 WEIGHT_DTYPES: Final = ("F32", "F16", "BF16")
@@ -65,11 +76,22 @@ class PackedEntry(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
 
 
+class GroupedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A matrix that GPTQ or AWQ rounded, stored as several tensors."""
+
+    grouping: Grouping
+    parts: dict[str, TensorEntry]
+    shape: tuple[int, ...]
+
+
+Entry = TensorEntry | PackedEntry | GroupedEntry
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The tensors of a folder by name. Every entry was checked against its file."""
 
     folder: Path
-    tensors: dict[str, TensorEntry | PackedEntry]
+    tensors: dict[str, Entry]
 
     def read(self, name: str) -> Float32:
         """Read one tensor as float32, in memory of its own.
@@ -81,21 +103,41 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
                 values = np.array(_mapped(entry), np.float32)
             case PackedEntry() as entry:
                 values = entry.packing.unpack(_mapped(entry.values), _mapped(entry.scales))
-        if not np.isfinite(values).all():
-            raise CheckpointError(f"{self.folder}: {name} has numbers that are not finite")
+            case GroupedEntry():
+                return widen(self.read_integers(name))
+        self._check_finite(name, values)
         return values
 
+    def read_integers(self, name: str) -> Integers:
+        """Read what GPTQ or AWQ rounded as it is stored.
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+        Raises CheckpointError where a scale is infinite or none.
+        """
+        entry = self.tensors[name]
+        assert isinstance(entry, GroupedEntry)
+        parts = {part: _mapped(tensor) for part, tensor in entry.parts.items()}
+        integers = unpack_integers(entry.grouping, parts, name)
+        self._check_finite(name, integers.scales)
+        return integers
+
+    def _check_finite(self, name: str, values: Float32) -> None:
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"{self.folder}: {name} has numbers that are not finite")
+
+
+def open_checkpoint(folder: Path, grouping: Grouping | None = None) -> Checkpoint:
     """Check the headers of a folder's safetensors files; read no weight yet.
 
+    `grouping` is how its config says that GPTQ or AWQ stored matrices.
     Raises CheckpointError for a missing or damaged file, UnsupportedError for what is not
     safetensors or holds a dtype that is not read.
     """
     if (folder / INDEX_FILE).is_file():
-        return Checkpoint(folder=folder, tensors=_joined(_read_index(folder)))
+        return Checkpoint(folder=folder, tensors=_joined(_read_index(folder), grouping))
     if (folder / SINGLE_FILE).is_file():
-        return Checkpoint(folder=folder, tensors=_joined(_read_header(folder / SINGLE_FILE)))
+        return Checkpoint(
+            folder=folder, tensors=_joined(_read_header(folder / SINGLE_FILE), grouping)
+        )
     pickled = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         raise UnsupportedError(
@@ -111,9 +153,41 @@ def _mapped(entry: TensorEntry) -> npt.NDArray[Any]:
     return np.memmap(entry.path, DTYPES[entry.dtype], "r", offset=entry.offset, shape=entry.shape)
 
 
-def _joined(tensors: Mapping[str, TensorEntry]) -> dict[str, TensorEntry | PackedEntry]:
+def _joined(tensors: Mapping[str, TensorEntry], grouping: Grouping | None) -> dict[str, Entry]:
     """Put packed tensors in the place of their parts, and refuse parts that are alone."""
-    found: dict[str, TensorEntry | PackedEntry] = {}
+    grouped = {} if grouping is None else _grouped_entries(tensors, grouping)
+    parts = {f"{name.removesuffix('weight')}{part}" for name in grouped for part in PARTS}
+    plain = {name: entry for name, entry in tensors.items() if name not in parts}
+    for name in grouped.keys() & plain.keys():
+        raise CheckpointError(f"{plain[name].path} holds {name} twice, once of it in few bits")
+    return _unpacked(plain) | grouped
+
+
+def _grouped_entries(tensors: Mapping[str, TensorEntry], grouping: Grouping) -> dict[str, Entry]:
+    """Find the matrices of `X.qweight` and the like; each is called X.weight."""
+    found: dict[str, Entry] = {}
+    for stem in (name.removesuffix("qweight") for name in tensors if name.endswith(".qweight")):
+        parts = {part: tensors[stem + part] for part in PARTS if stem + part in tensors}
+        path = parts["qweight"].path
+        for part in PARTS:
+            if part not in parts and part not in OPTIONAL_PARTS:
+                raise CheckpointError(f"{path} holds {stem}qweight, but no file {stem}{part}")
+            if part in parts and parts[part].dtype not in PART_DTYPES[part]:
+                raise UnsupportedError(f"{path} stores {stem}{part} as {parts[part].dtype}")
+        shapes = {part: entry.shape for part, entry in parts.items()}
+        shape = grouped_shape(grouping, shapes)
+        if shape is None:
+            sizes = ", ".join(f"{part} {list(size)}" for part, size in shapes.items())
+            raise CheckpointError(
+                f"{path}: the parts of {stem}weight do not fit {grouping.bits} bits in groups of "
+                f"{grouping.group_size} as {grouping.layout} stores them: {sizes}"
+            )
+        found[f"{stem}weight"] = GroupedEntry(grouping=grouping, parts=parts, shape=shape)
+    return found
+
+
+def _unpacked(tensors: Mapping[str, TensorEntry]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
     scales: set[str] = set()
     kinds = {name: (entry.dtype, entry.shape) for name, entry in tensors.items()}
     for name, entry in tensors.items():
@@ -130,7 +204,8 @@ def _joined(tensors: Mapping[str, TensorEntry]) -> dict[str, TensorEntry | Packe
         if isinstance(entry, TensorEntry) and entry.dtype not in WEIGHT_DTYPES:
             raise UnsupportedError(
                 f"{entry.path} stores {name} as {entry.dtype} without scales that are known; "
-                f"only {', '.join(WEIGHT_DTYPES)}, MXFP4 and FP8 with block scales are implemented"
+                f"only {', '.join(WEIGHT_DTYPES)}, MXFP4, FP8 with block scales, and what GPTQ "
+                "and AWQ store are implemented"
             )
     return found
 

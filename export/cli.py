@@ -39,7 +39,7 @@ class Options(TypedDict):
 
     precision: Preset
     device: Device
-    block_size: int
+    block_size: int | None
     fim: str
     rounding: Rounding
     zero_points: bool
@@ -87,11 +87,10 @@ class Options(TypedDict):
 )
 @click.option(
     "--block-size",
-    default=128,
-    show_default=True,
     type=int,
     metavar="|".join(map(str, BLOCK_SIZES)),
-    help="Weights that share one scale; smaller is more exact and larger on disk.",
+    help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, or "
+    "what GPTQ or AWQ stored.",
 )
 @click.option(
     "--fim",
@@ -272,5 +271,16 @@ def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:
         f"{output}: {manifest.name}, {manifest.precision} for {' and '.join(manifest.devices)}, "
         f"{size:.1f} MB, "
         f"{parameters.total / 1e6:.1f}M parameters ({parameters.active / 1e6:.1f}M active), "
+        f"{_taken_over(manifest)}"
         f"{manifest.quality['agreement']:.0%} of next tokens as the original's, {seconds:.1f} s"
     ) + (f"\non cuda: {slow}" if slow else "")
+
+
+def _taken_over(manifest: ModelManifest) -> str:
+    stored = manifest.quality.get("stored")
+    if stored is None:
+        return ""
+    return (
+        f"{stored['taken_over']} {stored['as']} matrices taken over as they are and "
+        f"{stored['rounded_again']} rounded again, "
+    )

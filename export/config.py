@@ -31,6 +31,11 @@ class Config:
         """Say whether the key has a value, without counting it as read."""
         return self._values.get(key) is not None
 
+    def names(self) -> tuple[str, ...]:
+        """Return the keys that have a value, and count them as read."""
+        self._read.update(self._values)
+        return tuple(key for key in self._values if self.has(key))
+
     def integer(self, key: str, *, default: int | None = None, minimum: int = 1) -> int:
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int):

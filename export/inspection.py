@@ -10,9 +10,18 @@ from typing import Final, get_args
 import msgspec
 
 from export.architectures import Architecture
-from export.checkpoint import INDEX_FILE, SINGLE_FILE, PackedEntry, open_checkpoint
+from export.checkpoint import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    Entry,
+    GroupedEntry,
+    PackedEntry,
+    TensorEntry,
+    open_checkpoint,
+)
 from export.cuda_graph import check_cuda, cuda_scheme
 from export.errors import ExportError
+from export.grouped import Grouping
 from export.package import Identity, describe
 from export.quantization.scheme import BITS, FULL, HALF, Scheme, check_scheme, find_scheme
 from export.source import CheckpointSource
@@ -41,7 +50,9 @@ class PackageSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """`tensors` says whether the weights are there and are the model's; None where not looked at.
+    """`grouping` says what becomes of what GPTQ or AWQ stored, None where neither did.
+
+    `tensors` says whether the weights are there and are the model's; None where not looked at.
 
     `cache_bytes` are what one session over `context_length` tokens keeps.
     """
@@ -57,6 +68,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int
     fim: FimTemplate | None
     eos_token_ids: tuple[int, ...]
+    grouping: str | None
     tensors: str | None
 
 
@@ -64,7 +76,7 @@ def inspect(
     found: CheckpointSource, architecture: Architecture, identity: Identity, *, block_size: int
 ) -> Inspection:
     """Describe a checkpoint whose small files were read already."""
-    spec = architecture.spec
+    spec, grouping = architecture.spec, architecture.grouping
     figures = describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
     documents = (found.folder / TOKENIZER_FILE).stat().st_size
@@ -84,6 +96,7 @@ def inspect(
         cache_bytes=num_cache_bytes(figures, identity.context_length),
         fim=identity.fim,
         eos_token_ids=identity.eos_token_ids,
+        grouping=grouping and _grouping_words(grouping, block_size),
         tensors=_tensors(found, architecture),
     )
 
@@ -131,6 +144,7 @@ def in_words(inspection: Inspection) -> str:
         f"  context     {inspection.context_length} tokens",
         f"  holes       {_holes(inspection.fim)}",
         f"  ends        {', '.join(map(str, inspection.eos_token_ids))}",
+        *([f"  stored      {inspection.grouping}"] if inspection.grouping else []),
         f"  weights     {inspection.tensors or 'not looked at'}",
     ]
     return "\n".join(lines)
@@ -161,16 +175,33 @@ def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
     spec: DecoderSpec = architecture.spec
     aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
     try:
-        tensors = open_checkpoint(found.folder).tensors
+        tensors = open_checkpoint(found.folder, architecture.grouping).tensors
         used = architecture.family.used(tensors, spec)
         plan(architecture.family.rules, used, slots(spec), aliases=aliases)
     except ExportError as error:
         return str(error)
-    stored = [
-        entry.values if isinstance(entry, PackedEntry) else entry for entry in tensors.values()
-    ]
-    dtypes = ", ".join(sorted({entry.dtype for entry in stored}))
+    dtypes = ", ".join(sorted({_stored_type(entry) for entry in tensors.values()}))
     return f"{len(used)} tensors of {dtypes}, each with its place"
+
+
+def _stored_type(entry: Entry) -> str:
+    match entry:
+        case TensorEntry(dtype=dtype):
+            return dtype
+        case PackedEntry(values=values):
+            return values.dtype
+        case GroupedEntry(grouping=grouping):
+            return f"{grouping.layout} int{grouping.bits}"
+
+
+def _grouping_words(grouping: Grouping, block_size: int) -> str:
+    """Say which package takes the stored integers over; what the headers tell is not the order."""
+    kind = f"{grouping.layout}, {grouping.bits} bits in groups of {grouping.group_size}"
+    if grouping.group_size != block_size:
+        return f"{kind}, rounded again in blocks of {block_size}"
+    if grouping.is_reordered:
+        return f"{kind} in any order, rounded again unless they lie in order after all"
+    return f"{kind}, taken over as they are by int{grouping.bits}"
 
 
 def _words(part: object) -> str:

@@ -26,6 +26,7 @@ from export.data_file import DATA_FILE, DataFile, Place
 from export.decoder import build_decoder
 from export.errors import UnsupportedError
 from export.graph import GraphBuilder
+from export.grouped import Grouping
 from export.inspection import Inspection, inspect
 from export.moments import CalibrationMoments
 from export.package import Identity, complete_package
@@ -49,6 +50,7 @@ from export.quantization.scheme import (
     Preset,
     Rounding,
     Scheme,
+    block_size_for,
     check_scheme,
     find_scheme,
     no_moments,
@@ -68,6 +70,7 @@ from export.tokens import (
 from export.verify import MAX_ORACLE_PARAMETERS, verify_package
 from export.weights import (
     RoundingErrors,
+    StoredBlocks,
     check_copies,
     dequantized,
     kept,
@@ -99,15 +102,16 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
     a branch, tag or commit of a Hugging Face id.
-
     `device` "cuda" adds a second graph, so that one package serves both.
+    `block_size` None is the group size of what GPTQ or AWQ stored, where that is a block size, and
+    128 for all else.
     `calibration` None is the shipped text, `quality_limit` None that of the precision.
     `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens.
     """
 
     precision: Preset = "int4"
     device: Device = "cpu"
-    block_size: int = 128
+    block_size: int | None = None
     rounding: Rounding = DEFAULT_ROUNDING
     zero_points: bool = False
     calibration: Path | None = None
@@ -129,29 +133,29 @@ def export_checkpoint(
     Raises an ExportError naming what was wrong; `output` is then as it was.
     """
     check_output(output)
-    scheme = find_scheme(
-        options.precision,
-        options.block_size,
-        rounding=options.rounding,
-        has_zero_points=options.zero_points,
-    )
+    _find_scheme(options, None)  # what no checkpoint can make right
     found = find_source(source, revision=options.revision)
     architecture, identity = _read_small_files(found, options)
+    scheme = _find_scheme(options, architecture.grouping)
     spec, needed = architecture.spec, slots(architecture.spec)
     check_scheme(scheme, needed)
     if options.device == "cuda":
         check_cuda(spec, scheme)
     texts = _Texts(found.folder / TOKENIZER_FILE, min(WINDOW, identity.context_length), options)
-    values = _open_values(found, architecture)
+    values, stored = _open_values(found, architecture)
     if options.precision == "int4-quality":
         raised = raise_sensitive(scheme, spec, values, texts.for_sensitivity())
         scheme = msgspec.structs.replace(scheme, raised=raised)
     errors = RoundingErrors()
-    weights = _rounded_weights(scheme, spec, values, texts, errors)
+    weights = _rounded_weights(scheme, spec, (values, stored), texts, errors)
     with replacing(output) as folder:
         remembered: dict[bytes, Place] | None = {} if options.device == "cuda" else None
         _write_graph(folder, spec, _counted(weights, progress), identity, remembered)
-        quality = {**_scheme_figures(options, scheme), **errors.figures()}
+        quality = {
+            **_scheme_figures(options, scheme),
+            **_stored_figures(stored, architecture.grouping),
+            **errors.figures(),
+        }
         if remembered is not None:
             found_moments = _find_moments(scheme, spec, values, texts)
             again = cuda_weights(folder, spec, scheme, values, found_moments)
@@ -175,7 +179,26 @@ def open_original(source: str) -> tuple[DecoderSpec, Mapping[str, Float32]]:
     """Return a checkpoint's spec and its slots in full precision, read when asked for."""
     found = find_source(source)
     architecture = read_architecture(read_config(found.folder / "config.json"))
-    return architecture.spec, _open_values(found, architecture)
+    values, _ = _open_values(found, architecture)
+    return architecture.spec, values
+
+
+def _find_scheme(options: ExportOptions, grouping: Grouping | None) -> Scheme:
+    if grouping is not None and options.precision == "int4-quality":
+        raise UnsupportedError(
+            f"int4-quality weighs what rounding to 4 bits would lose, and {grouping.method} has "
+            "rounded this checkpoint already; use int4"
+        )
+    if grouping is not None and options.device == "cuda":
+        raise UnsupportedError(
+            f"what {grouping.method} rounded has no graph for CUDA; leave --device cuda out"
+        )
+    return find_scheme(
+        options.precision,
+        block_size_for(options.block_size, grouping),
+        rounding=options.rounding,
+        has_zero_points=options.zero_points,
+    )
 
 
 class _Texts(msgspec.Struct, frozen=True):
@@ -202,13 +225,19 @@ class _Texts(msgspec.Struct, frozen=True):
 def _rounded_weights(
     scheme: Scheme,
     spec: DecoderSpec,
-    values: Mapping[str, Float32],
+    values_and_stored: tuple[Mapping[str, Float32], StoredBlocks],
     texts: _Texts,
     errors: RoundingErrors,
 ) -> Mapping[str, Weight]:
+    values, stored = values_and_stored
     find_moments = _find_moments(scheme, spec, values, texts)
     weights = scheme_weights(
-        scheme, slots(spec), values, find_moments=find_moments, on_rounded=errors.add
+        scheme,
+        slots(spec),
+        values,
+        find_stored=stored.find,
+        find_moments=find_moments,
+        on_rounded=errors.add,
     )
     return kept(weights) if _is_small(spec) else weights
 
@@ -245,6 +274,14 @@ def _scheme_figures(options: ExportOptions, scheme: Scheme) -> dict[str, Any]:
     return figures | ({"raised_to_int8": sorted(scheme.raised)} if scheme.raised else {})
 
 
+def _stored_figures(stored: StoredBlocks, grouping: Grouping | None) -> dict[str, Any]:
+    """Say how many matrices were taken over as they are stored, and how many rounded again."""
+    if grouping is None:
+        return {}
+    counts = {"taken_over": len(stored.taken), "rounded_again": len(stored.rounded)}
+    return {"stored": {"as": grouping.layout, **counts}}
+
+
 def _pass_gate(
     folder: Path,
     manifest: ModelManifest,
@@ -274,7 +311,8 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     """
     found = find_source(source, revision=options.revision)
     architecture, identity = _read_small_files(found, options)
-    return inspect(found, architecture, identity, block_size=options.block_size)
+    block_size = block_size_for(options.block_size, architecture.grouping)
+    return inspect(found, architecture, identity, block_size=block_size)
 
 
 def _read_small_files(
@@ -316,15 +354,17 @@ def _context_length(spec: DecoderSpec, wanted: int | None) -> int:
     return wanted or min(limit, MAX_DEFAULT_CONTEXT)
 
 
-def _open_values(found: CheckpointSource, architecture: Architecture) -> Mapping[str, Float32]:
-    checkpoint = open_checkpoint(found.fetch_weights())
+def _open_values(
+    found: CheckpointSource, architecture: Architecture
+) -> tuple[Mapping[str, Float32], StoredBlocks]:
+    checkpoint = open_checkpoint(found.fetch_weights(), architecture.grouping)
     needed = slots(architecture.spec)
     aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
     names = architecture.family.used(checkpoint.tensors, architecture.spec)
     assigned = plan(architecture.family.rules, names, needed, aliases=aliases)
     values = slot_values(checkpoint, assigned, needed)
     check_copies(checkpoint, assigned)
-    return values
+    return values, StoredBlocks(checkpoint, assigned, needed)
 
 
 def _write_graph(

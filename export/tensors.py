@@ -8,7 +8,7 @@ names the first difference.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from export.errors import CheckpointError
 from export.slot import Slot
 
 Array = npt.NDArray[np.floating[Any]]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 
@@ -157,7 +158,7 @@ def stored_shape(rule: Rule | None, shape: Sequence[int]) -> tuple[int, ...]:
     return (1, *stored) if rule.has_leading_one else tuple(stored)
 
 
-def taken(rule: Rule | None, values: Array) -> Array:
+def taken(rule: Rule | None, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """Return what a slot takes of a tensor, all of it without a rule."""
     if rule is None:
         return values

@@ -11,18 +11,22 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from export.checkpoint import Checkpoint, Float32
+from export.checkpoint import Checkpoint, Float32, GroupedEntry
 from export.errors import CheckpointError
+from export.grouped import Integers
 from export.quantization.blockwise import (
     Float,
     Quantized,
     Weight,
     dequantize,
+    pack,
     rounding_error,
+    stacked,
 )
+from export.quantization.rounding import Grid
 from export.quantization.scheme import FindMoments, Scheme, apply_scheme, no_moments
 from export.slot import Slot, SlotRole
-from export.tensors import Plan, stored_shape, taken
+from export.tensors import Plan, Rule, stored_shape, taken
 
 Made = TypeVar("Made")
 
@@ -93,6 +97,68 @@ def check_copies(checkpoint: Checkpoint, plan: Plan) -> None:
             )
 
 
+FindStored = Callable[[str, Grid], Quantized | None]
+"""Returns a slot that the checkpoint stores on a grid already, as it is stored."""
+
+
+def nothing_stored(name: str, grid: Grid) -> None:
+    """Know no slot that is rounded already."""
+
+
+class StoredBlocks:
+    """Take over what GPTQ or AWQ rounded, bit for bit, where its groups are blocks of our own.
+
+    That is where they lie in order, in as many bits and as large as the scheme wants them, and
+    where a slot takes whole rows. What was asked for is counted: `taken` so, `rounded` again.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, plan: Plan, slots: Mapping[str, Slot]) -> None:
+        self._checkpoint = checkpoint
+        self._plan = plan
+        self._slots = slots
+        self.taken: set[str] = set()
+        self.rounded: set[str] = set()
+
+    def find(self, name: str, grid: Grid) -> Quantized | None:
+        entries = [self._checkpoint.tensors[part] for part in self._plan.parts[name]]
+        groupings = [entry.grouping for entry in entries if isinstance(entry, GroupedEntry)]
+        if not groupings:
+            return None
+        fits = len(groupings) == len(entries) and groupings[0].bits == grid.bits
+        found = self._read(name, grid) if fits and self._takes_rows(name) else None
+        (self.rounded if found is None else self.taken).add(name)
+        return found
+
+    def _takes_rows(self, name: str) -> bool:
+        rule = self._plan.rules.get(name)
+        if rule is None:
+            return True
+        takes_columns = rule.share is not None and rule.share.axis != 0
+        return not (rule.transposed or rule.has_leading_one or takes_columns)
+
+    def _read(self, name: str, grid: Grid) -> Quantized | None:
+        rule, shape = self._plan.rules.get(name), self._slots[name].shape
+        parts: list[Quantized] = []
+        for part in self._plan.parts[name]:
+            integers = self._checkpoint.read_integers(part)
+            if not integers.in_order_of(grid.block_size):
+                return None
+            parts.append(_as_blocks(integers, grid.block_size, rule))
+        return stacked(parts) if parts[0].data.ndim < len(shape) else parts[0]
+
+
+def _as_blocks(integers: Integers, block_size: int, rule: Rule | None) -> Quantized:
+    values, zeros = taken(rule, integers.values), taken(rule, integers.zeros)
+    is_middle = bool((zeros == 2 ** (integers.bits - 1)).all())
+    return Quantized(
+        bits=integers.bits,
+        block_size=block_size,
+        data=np.ascontiguousarray(pack(values, bits=integers.bits)),
+        scales=np.ascontiguousarray(taken(rule, integers.scales)),
+        zero_points=None if is_middle else pack(zeros, bits=integers.bits),
+    )
+
+
 class RoundingErrors:
     """Add up how far rounding moved the weights of each role."""
 
@@ -126,12 +192,17 @@ def scheme_weights(
     slots: Mapping[str, Slot],
     values: Mapping[str, Float32],
     *,
+    find_stored: FindStored = nothing_stored,
     find_moments: FindMoments = no_moments,
     on_rounded: Callable[[SlotRole, Float32, Quantized], None] = ignore_rounding,
 ) -> Mapping[str, Weight]:
-    """Round each slot as the scheme says, and report what was rounded."""
+    """Round each slot as the scheme says, unless it is stored so, and report what was rounded."""
 
     def make(name: str) -> Weight:
+        grid = scheme.grid(name, slots[name])
+        stored = None if grid is None else find_stored(name, grid)
+        if stored is not None:
+            return stored
         exact = values[name]
         weight = apply_scheme(scheme, name, slots[name], exact, find_moments=find_moments)
         if isinstance(weight, Quantized):

@@ -37,6 +37,7 @@ from export.architectures.family import Family
 from export.architectures.shared import HARMLESS_KEYS, read_storage
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
+from export.grouped import Grouping
 from export.recurrence import GatedDelta
 from export.spec import Attention, CachedAttention, DecoderSpec, GroupedQuery, Latent, SparseMoE
 
@@ -71,8 +72,11 @@ HEAD_STEP: Final = 16
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+    """`grouping` is how GPTQ or AWQ stored the matrices, None for what neither did."""
+
     family: Family
     spec: DecoderSpec
+    grouping: Grouping | None = None
 
 
 def read_architecture(config: Config) -> Architecture:
@@ -85,10 +89,10 @@ def read_architecture(config: Config) -> Architecture:
     if config.integer("num_hidden_layers") > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
     spec = family.read_spec(config)
-    read_storage(config)
+    grouping = read_storage(config)
     config.refuse_unread(family.ignored | HARMLESS_KEYS)
     _check(spec)
-    return Architecture(family=family, spec=spec)
+    return Architecture(family=family, spec=spec, grouping=grouping)
 
 
 def find_family(config: Config) -> Family:

@@ -7,6 +7,7 @@ from typing import Final
 
 from export.config import Config
 from export.errors import CheckpointError, UnsupportedError
+from export.grouped import Grouping, read_grouping
 from export.packed import FP8_BLOCK
 from export.rope import LinearScaling, Llama3Scaling, Rope, RopeScaling, Yarn
 from export.spec import (
@@ -299,13 +300,19 @@ def _mscale(factor: float, mscale: float) -> float:
     return 1.0 if factor <= 1 else 0.1 * mscale * log(factor) + 1.0
 
 
-def read_storage(config: Config) -> None:
-    """Refuse weights that are stored in few bits in a way that is not read."""
+def read_storage(config: Config) -> Grouping | None:
+    """Return how GPTQ or AWQ stored the matrices; None where the tensors themselves tell it.
+
+    Raises UnsupportedError for weights that are stored in few bits in a way that is not read.
+    """
     stored = config.section("quantization_config")
     if not config.has("quantization_config"):
-        return
-    stored.require("quant_method", "mxfp4", "fp8")
+        return None
+    stored.require("quant_method", "mxfp4", "fp8", "gptq", "awq")
+    if stored.text("quant_method", default="mxfp4") in {"gptq", "awq"}:
+        return read_grouping(stored)
     stored.require("fmt", "e4m3")
     stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
     # What was left as it was shows in the tensors; how activations are rounded is ours to say.
     stored.refuse_unread({"modules_to_not_convert", "activation_scheme", "scale_fmt"})
+    return None

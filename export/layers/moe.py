@@ -18,7 +18,7 @@ from export.graph import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.layers.gathered_experts import gathered_experts
 from export.layers.linear import exact_linear, exact_vector, vector
 from export.layers.routing import expert_weights, sum_over_experts
-from export.quantization.blockwise import Float, Quantized, Weight
+from export.quantization.blockwise import Float, Quantized, Weight, written_zero_points
 from export.quantization.moe_packing import interleave
 from export.routers import AnyRouter, Router, ScoredRouter, SparseMixer
 from export.spec import Activation, ClampedSwiglu, SparseMoE
@@ -108,9 +108,9 @@ def _quantized_experts(
         *(graph.weight(down.data), graph.floats(down.scales), biases[1]),
     ]
     inputs = [x, graph.converted(tokens, np.float32), *matrices]
-    if gate_up.zero_points is not None and down.zero_points is not None:
+    if gate_up.zero_points is not None or down.zero_points is not None:
         inputs += [None] * (_ZERO_POINTS_INPUT - len(inputs))
-        inputs += [graph.weight(gate_up.zero_points), graph.weight(down.zero_points)]
+        inputs += [graph.weight(written_zero_points(matrix)) for matrix in matrices_of_experts]
     mixing = _mixing_weights(graph, spec.router, tokens)
     if mixing is not None:
         inputs += [None] * (14 - len(inputs)) + [graph.converted(mixing, np.float32)]

@@ -175,6 +175,17 @@ def unpack(data: Bytes, *, bits: int) -> Bytes:
     return np.stack(nibbles, axis=-1).reshape(*data.shape[:-1], -1)
 
 
+def stacked(weights: Sequence[Quantized]) -> Quantized:
+    """Make one weight [number, rows, columns] of weights of equal shape, bits and blocks."""
+    return Quantized(
+        bits=weights[0].bits,
+        block_size=weights[0].block_size,
+        data=np.stack([weight.data for weight in weights]),
+        scales=np.stack([weight.scales for weight in weights]),
+        zero_points=join_zero_points(weights, np.stack),
+    )
+
+
 def concatenate_rows(weights: Sequence[Quantized]) -> Quantized:
     """Stack weights of equal columns, bits and blocks below each other."""
     first = weights[0]
@@ -207,10 +218,17 @@ def take_rows(weight: Weight, rows: npt.NDArray[np.int64]) -> Weight:
 def join_zero_points(
     weights: Sequence[Quantized], join: Callable[[Sequence[Bytes]], Bytes]
 ) -> Bytes | None:
-    """Join the zero points of weights that all have them, or none has."""
-    found = [weight.zero_points for weight in weights if weight.zero_points is not None]
-    assert len(found) in {0, len(weights)}
-    return join(found) if found else None
+    """Join the zero points of weights, those of the middle written out where only some have any."""
+    if all(weight.zero_points is None for weight in weights):
+        return None
+    return join([written_zero_points(weight) for weight in weights])
+
+
+def written_zero_points(weight: Quantized) -> Bytes:
+    """Return the packed zero points, also where all are the middle."""
+    if weight.zero_points is not None:
+        return weight.zero_points
+    return pack(np.full(weight.scales.shape, 2 ** (weight.bits - 1), np.uint8), bits=weight.bits)
 
 
 def slices(num_blocks: int, block_size: int) -> list[slice]:

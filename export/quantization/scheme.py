@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from export.errors import UnsupportedError
+from export.grouped import Grouping
 from export.quantization.blockwise import Float, Float16, Float32, Weight
 from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
 from export.slot import Slot, SlotRole
@@ -31,6 +32,7 @@ HALF: Final = 16
 """Bits of a role that is stored as float16."""
 
 BLOCK_SIZES: Final = (32, 64, 128)
+DEFAULT_BLOCK_SIZE: Final = 128
 
 CUDA_DENSE_BLOCK_SIZE: Final = 32
 """Of what is not an expert, on CUDA: the one that the fast kernels of onnxruntime's own builds are
@@ -135,6 +137,14 @@ def scheme_of(manifest: ModelManifest) -> Scheme:
     )
     raised = frozenset(manifest.quality.get("raised_to_int8", []))
     return msgspec.structs.replace(scheme, raised=raised)
+
+
+def block_size_for(wanted: int | None, grouping: Grouping | None) -> int:
+    """Return the block size that is wanted, or else the one that a checkpoint is rounded in."""
+    if wanted is not None:
+        return wanted
+    is_block = grouping is not None and grouping.group_size in BLOCK_SIZES
+    return grouping.group_size if grouping is not None and is_block else DEFAULT_BLOCK_SIZE
 
 
 def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:

@@ -102,7 +102,7 @@ def test_scales_of_another_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "because"),
     [
-        ({"quant_method": "gptq", "bits": 4}, "quant_method = 'gptq'"),
+        ({"quant_method": "bitsandbytes"}, "quant_method = 'bitsandbytes'"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "weight_block_size"),
         ({"quant_method": "fp8", "fmt": "e5m2"}, "fmt = 'e5m2'"),
         ({"quant_method": "mxfp4", "bits": 3}, "bits = 3"),

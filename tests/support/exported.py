@@ -74,7 +74,7 @@ def export_tiny(
 
 def read_values(checkpoint: Path) -> tuple[DecoderSpec, Mapping[str, Array]]:
     architecture = read_architecture(read_config(checkpoint / "config.json"))
-    opened = open_checkpoint(checkpoint)
+    opened = open_checkpoint(checkpoint, architecture.grouping)
     needed = slots(architecture.spec)
     aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
     names = architecture.family.used(opened.tensors, architecture.spec)
