@@ -117,7 +117,7 @@ def slot_bytes(scheme: Scheme, slot: Slot) -> int:
 def cuda_slot_bytes(scheme: Scheme, slot: Slot) -> int:
     """Return what a tensor adds for CUDA: scales in float16, and integers where blocks differ.
 
-    Routers and what is float16 already are shared.
+    The table of embeddings has zero points there. Routers and what is float16 already are shared.
     """
     num_values = prod(slot.shape)
     bits = scheme.bits.get(slot.role, FULL)
@@ -125,7 +125,9 @@ def cuda_slot_bytes(scheme: Scheme, slot: Slot) -> int:
         return 0 if bits == HALF or slot.role == "router" else num_values * _HALF_BYTES
     block_size = cuda_scheme(scheme).block_size_of(slot.role)
     is_shared = block_size == scheme.block_size_of(slot.role)
-    return (0 if is_shared else num_values * bits // 8) + num_values // block_size * _HALF_BYTES
+    zero_points = bits // 8 if slot.role == "embedding" else 0
+    per_block = _HALF_BYTES + zero_points
+    return (0 if is_shared else num_values * bits // 8) + num_values // block_size * per_block
 
 
 def in_words(inspection: Inspection) -> str:

@@ -30,12 +30,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     `normalizes_heads`: attention has inputs for the weights of query and key norms.
     `keeps_windows`: a layer that sees a window reads a buffer of that size, because attention looks
     at all that it is given; on CUDA it passes over what lies outside.
+    `states_the_middle`: lookups in rounded tables are given the zero point that the CPU takes for
+    granted, because some releases of the runtime take zero for it on CUDA.
     """
 
     device: Device
     activations: np.dtype[Any]
     normalizes_heads: bool
     keeps_windows: bool
+    states_the_middle: bool
     rounded: Mapping[str, int]
     rounded_experts: Mapping[str, int]
 
@@ -45,6 +48,7 @@ CPU: Final = Target(
     activations=np.dtype(np.float32),
     normalizes_heads=False,
     keeps_windows=True,
+    states_the_middle=False,
     rounded={"accuracy_level": INT8_ACTIVATIONS},
     rounded_experts={"accuracy_level": INT8_ACTIVATIONS},
 )
@@ -54,6 +58,7 @@ CUDA: Final = Target(
     activations=np.dtype(np.float16),
     normalizes_heads=True,
     keeps_windows=False,
+    states_the_middle=True,
     rounded={},
     rounded_experts={"weights_prepacked": 0},
 )

@@ -62,13 +62,20 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     provider: str
+    options: Mapping[str, str]
     memory: str
     aliases: bool
 
 
 PLACEMENTS: Final[Mapping[Device, Placement]] = {
-    "cpu": Placement(provider="CPUExecutionProvider", memory="cpu", aliases=True),
-    "cuda": Placement(provider="CUDAExecutionProvider", memory="cuda", aliases=False),
+    "cpu": Placement(provider="CPUExecutionProvider", options={}, memory="cpu", aliases=True),
+    "cuda": Placement(
+        provider="CUDAExecutionProvider",
+        # Routers are float32 on purpose. What a model needs is all that is taken of the memory.
+        options={"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"},
+        memory="cuda",
+        aliases=False,
+    ),
 }
 
 
@@ -158,8 +165,9 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = _LOG_SEVERITY_ERROR
         try:
+            provider = (placement.provider, dict(placement.options))
             session = ort.InferenceSession(
-                path, sess_options=options, providers=[placement.provider], enable_fallback=0
+                path, sess_options=options, providers=[provider], enable_fallback=0
             )
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise InvalidModelError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.graph import MICROSOFT, GraphBuilder, Value
 from export.layers.linear import float_matmul, quantized_matmul
-from export.quantization.blockwise import Float, Quantized, Weight
+from export.quantization.blockwise import Float, Quantized, Weight, pack
 
 TiedHead = Callable[[Value], Value]
 
@@ -43,6 +43,7 @@ def _quantized(graph: GraphBuilder, weight: Quantized, token_ids: Value) -> tupl
         table,
         token_ids,
         scales,
+        *_middle(graph, weight),
         domain=MICROSOFT,
         bits=weight.bits,
         block_size=weight.block_size,
@@ -55,3 +56,12 @@ def _quantized(graph: GraphBuilder, weight: Quantized, token_ids: Value) -> tupl
         return quantized_matmul(graph, weight, data, scales, x)
 
     return rows, tied_head
+
+
+def _middle(graph: GraphBuilder, weight: Quantized) -> list[Value]:
+    """Return the zero points of all blocks where they have to be stated."""
+    assert weight.zero_points is None or not graph.target.states_the_middle
+    if not graph.target.states_the_middle:
+        return []
+    middle = np.full(weight.scales.shape, 2 ** (weight.bits - 1), np.uint8)
+    return [graph.weight(pack(middle, bits=weight.bits))]

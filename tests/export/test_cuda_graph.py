@@ -131,6 +131,18 @@ def test_experts_are_read_as_they_lie_there_and_have_no_zero_points(tmp_path: Pa
         assert not any(node.input[11:14])
 
 
+def test_lookups_are_told_the_middle(tmp_path: Path) -> None:
+    """Which is what they take for granted on the CPU, where the arithmetic was compared."""
+    [(node, attributes)] = nodes(tmp_path, TINY_MODELS[0], "GatherBlockQuantized")
+    assert attributes["bits"] == 8
+    spec, _ = write_for_cuda(tmp_path, TINY_MODELS[0], "int4", RUNS_ON_CPU)
+    stated = run_on_cpu(tmp_path, spec, TOKEN_IDS)
+    target = msgspec.structs.replace(RUNS_ON_CPU, states_the_middle=False)
+    write_for_cuda(tmp_path, TINY_MODELS[0], "int4", target)
+    assert len(node.input) == 4
+    np.testing.assert_array_equal(run_on_cpu(tmp_path, spec, TOKEN_IDS), stated)
+
+
 def test_attention_normalizes_heads_itself(tmp_path: Path) -> None:
     for node, attributes in nodes(tmp_path, TINY_MODELS[0], "GroupQueryAttention"):
         assert all(node.input[14:16])

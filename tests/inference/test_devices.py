@@ -31,7 +31,7 @@ from tests.support.exported import (
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 from tests.support.tiny_families import FAMILY_MODELS
 
-LIKE_A_GPU = Placement(provider="CPUExecutionProvider", memory="cpu", aliases=False)
+LIKE_A_GPU = Placement(provider="CPUExecutionProvider", options={}, memory="cpu", aliases=False)
 MELLUM = next(model for model in FAMILY_MODELS if model.name == "mellum")
 CLOSE = 0.01
 
