@@ -149,35 +149,51 @@ def random_tensor(
 
 
 def run_watched(function: str, arguments: Sequence[str]) -> dict[str, float]:
-    """Run a function of this module in a process of its own; add what it took to what it says."""
+    """Run a function of this module in a process of its own; add what it took to what it says.
+
+    Of the stages that it says the end of, `NAME_ended` on the system's clock, the memory is told.
+    """
     code = f"import sys; from benchmarks import streaming; streaming.{function}(*sys.argv[1:])"
-    start = time.perf_counter()
+    start = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
-        peaks = {"RssAnon": 0, "VmRSS": 0}
-        watcher = threading.Thread(target=watch_memory, args=(process, peaks))
+        samples: list[Sample] = []
+        watcher = threading.Thread(target=watch_memory, args=(process, samples))
         watcher.start()
         output, _ = process.communicate()
         watcher.join()
     if process.returncode:
         raise click.ClickException(f"{function} ended with {process.returncode}")
+    said: dict[str, float] = json.loads(output.splitlines()[-1])
+    ends = {name.removesuffix("_ended"): said.pop(name) for name in [*said] if "_ended" in name}
     return {
-        **json.loads(output.splitlines()[-1]),
-        "minutes": round((time.perf_counter() - start) / 60, 2),
-        "peak_anonymous_gb": round(peaks["RssAnon"] / 1e6, 2),
-        "peak_resident_gb": round(peaks["VmRSS"] / 1e6, 2),
+        **said,
+        **{
+            f"{name}_peak_anonymous_gb": peak([part for part in samples if part[0] <= end], 1)
+            for name, end in ends.items()
+        },
+        "minutes": round((time.monotonic() - start) / 60, 2),
+        "peak_anonymous_gb": peak(samples, 1),
+        "peak_resident_gb": peak(samples, 2),
     }
 
 
-def watch_memory(process: subprocess.Popen[str], peaks: dict[str, int]) -> None:
-    """Read the process's memory, in kB, ten times a second until it ends."""
+Sample = tuple[float, int, int]
+"""Seconds on the system's clock, and kB that are anonymous and that are resident."""
+
+
+def peak(samples: Sequence[Sample], field: int) -> float:
+    return round(max((sample[field] for sample in samples), default=0) / 1e6, 2)
+
+
+def watch_memory(process: subprocess.Popen[str], samples: list[Sample]) -> None:
+    """Read the process's memory ten times a second until it ends."""
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         lines = [line.split() for line in status.read_text("ascii").splitlines()]
-        for name, peak in list(peaks.items()):
-            found = [int(line[1]) for line in lines if line[0] == f"{name}:"]
-            peaks[name] = max(peak, *found, 0)
+        found = {line[0]: int(line[1]) for line in lines if line[0] in {"RssAnon:", "VmRSS:"}}
+        samples.append((time.monotonic(), found.get("RssAnon:", 0), found.get("VmRSS:", 0)))
         time.sleep(0.1)
 
 
@@ -188,11 +204,12 @@ def export_here(checkpoint: str, package: str, rounding: Rounding, quality_token
     marks: list[float] = []
 
     def mark(done: int, total: int) -> None:
-        marks.append(time.perf_counter())
+        marks.append(time.monotonic())
 
     export_checkpoint(checkpoint, Path(package), options, progress=mark)
-    end = time.perf_counter()
+    end = time.monotonic()
     figures = {
+        "rounding_ended": marks[-1],
         "rounding_minutes": round((marks[-1] - marks[0]) / 60, 2),
         "checking_minutes": round((end - marks[-1]) / 60, 2),
     }
