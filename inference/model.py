@@ -26,6 +26,11 @@ class KvCache(Protocol):
     @property
     def length(self) -> int: ...
 
+    @property
+    def goes_back_to_runs(self) -> bool:
+        """Whether `rewind` reaches only lengths at which a run ended, and not all of those."""
+        ...
+
     def rewind(self, length: int) -> int:
         """Forget everything after the first `length` tokens; return the length that is left.
 

@@ -99,6 +99,10 @@ class OnnxCache:
     def capacity(self) -> int:
         return self._capacity
 
+    @property
+    def goes_back_to_runs(self) -> bool:
+        return bool(self._moving)
+
     def rewind(self, length: int) -> int:
         """Forget everything after the first `length` tokens, or fewer; return the length left."""
         assert 0 <= length <= self.length

@@ -6,8 +6,7 @@ Invariant 10: cache.length == len(token_ids), also after an exception or a cance
 Invariant 12: what was reused never changes the output.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from inference.cancellation import CancelToken
@@ -15,6 +14,9 @@ from inference.model import LanguageModel, Logits
 
 PREFILL_CHUNK: Final = 128
 """Tokens per forward while reading. 128 to 256 read fastest and bound how long a stop takes."""
+
+NUM_LIKELY_CHANGED: Final = 8
+"""How far before a prompt's end the next one likely differs first: the word that is typed."""
 
 
 class Session:
@@ -54,13 +56,11 @@ class Session:
         assert 0 < len(token_ids) <= self._cache.capacity
         num_common = min(self.num_common(token_ids), len(token_ids) - 1)
         num_reused = self._rewind(num_common)
-        # A cache that could not go back so far can after this: the next edit is likely there too.
-        starts = [
-            *range(num_reused, num_common, PREFILL_CHUNK),
-            *range(num_common, len(token_ids), PREFILL_CHUNK),
-        ]
+        stops = {num_common, len(token_ids)}
+        if self._cache.goes_back_to_runs:
+            stops.add(len(token_ids) - NUM_LIKELY_CHANGED)
         logits: Logits | None = None
-        for start, end in pairwise([*starts, len(token_ids)]):
+        for start, end in _runs(num_reused, stops):
             logits = self.append(token_ids[start:end], cancel)
         assert logits is not None
         return logits, num_reused
@@ -78,6 +78,17 @@ class Session:
         reached = self._cache.rewind(length)
         del self._token_ids[reached:]
         return reached
+
+
+def _runs(first: int, stops: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Cut what is read from `first` on at each stop behind it, and into chunks between them.
+
+    Caches that go back only to where a run ended can then go back to the stops.
+    """
+    for stop in sorted(stops):
+        for start in range(first, stop, PREFILL_CHUNK):
+            yield start, min(start + PREFILL_CHUNK, stop)
+        first = max(first, stop)
 
 
 class SessionPool:

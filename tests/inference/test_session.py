@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inference.cancellation import CancelToken
 from inference.errors import RequestCancelledError
 from inference.model import Logits
-from inference.session import PREFILL_CHUNK, Session, SessionPool
+from inference.session import NUM_LIKELY_CHANGED, PREFILL_CHUNK, Session, SessionPool
 from tests.support.scripted_model import ScriptedModel, noise
 
 
@@ -74,21 +74,34 @@ def test_a_cache_that_cannot_go_back_far_enough_is_read_on_from_where_it_went() 
     assert model.num_tokens_read == 7 + 3
 
 
-def test_such_a_cache_is_read_up_to_the_edit_first_so_that_it_can_go_back_there() -> None:
-    lengths: list[int] = []
-    model = ScriptedModel(noise(1), stride=4)
-    session = Session(model)
-    session.prefill(prompt("def foo"), CancelToken())
+def check_stops(*prompts: str, lengths: Sequence[int], stride: int = 4) -> None:
+    """Prefill prompts one after the other; the last one's runs end at these lengths."""
+    ends: list[int] = []
+    session = Session(ScriptedModel(noise(1), stride=stride))
     append = session.append
 
     def record(token_ids: Sequence[int], cancel: CancelToken) -> Logits:
         logits = append(token_ids, cancel)
-        lengths.append(session.cache_length)
+        ends.append(session.cache_length)
         return logits
 
     session.append = record  # pyright: ignore[reportAttributeAccessIssue]
-    session.prefill(prompt("def fax"), CancelToken())
-    assert lengths == [5, 7]
+    for text in prompts:
+        ends.clear()
+        session.prefill(prompt(text), CancelToken())
+    assert ends == lengths
+
+
+def test_it_is_read_up_to_the_edit_first_so_that_it_can_go_back_there() -> None:
+    check_stops("def foo", "def fax", lengths=[5, 7])
+
+
+def test_it_is_read_up_to_shortly_before_the_end_so_that_it_can_go_back_there() -> None:
+    check_stops("x" * 20, lengths=[20 - NUM_LIKELY_CHANGED, 20])
+
+
+def test_another_cache_is_read_without_a_stop() -> None:
+    check_stops("x" * 20, "x" * 18 + "yy", lengths=[20], stride=1)
 
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=12)

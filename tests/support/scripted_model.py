@@ -39,6 +39,10 @@ class ScriptedCache:
     def capacity(self) -> int:
         return self._capacity
 
+    @property
+    def goes_back_to_runs(self) -> bool:
+        return self._stride > 1
+
     def rewind(self, length: int) -> int:
         assert 0 <= length <= self.length
         if length < self.length:
