@@ -32,7 +32,6 @@ from export.weights import OnDemand, scheme_weights
 from inference.manifest import CUDA_MODEL_FILE
 
 MAX_HEAD_DIM: Final = 256
-_HEAD_DIM_STEP: Final = 8
 _EXPERT_STEPS: Final = {"f16": 8, "int8": 64, "int4": 64}
 """What an expert's sizes are multiples of: 16 bytes of float16, or one tile of packed integers."""
 
@@ -129,11 +128,8 @@ def cuda_weights(
 def _attention_problem(attention: Attention) -> str | None:
     match attention:
         case GroupedQuery(head_dim=head_dim) | Latent(head_dim=head_dim):
-            if head_dim > MAX_HEAD_DIM or head_dim % _HEAD_DIM_STEP:
-                return (
-                    f"heads of {head_dim}, and attention on CUDA takes multiples of "
-                    f"{_HEAD_DIM_STEP} up to {MAX_HEAD_DIM}"
-                )
+            if head_dim > MAX_HEAD_DIM:
+                return f"heads of {head_dim}, and attention on CUDA takes up to {MAX_HEAD_DIM}"
             return None
         case GatedDelta():
             return "GatedDelta for attention, which has no graph for CUDA"

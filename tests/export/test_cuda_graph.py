@@ -246,11 +246,6 @@ def test_heads_that_are_too_wide() -> None:
     check_refused(because, head_dim=320)
 
 
-def test_heads_of_an_odd_size() -> None:
-    because = "layer 0 has heads of 20, .* multiples of 8"
-    check_refused(because, head_dim=20, num_attention_heads=8)
-
-
 def test_experts_that_fill_no_tile() -> None:
     because = "layer 0 has experts of 64 by 96, and those of int4 on CUDA take multiples of 64"
     check_refused(because, moe_intermediate_size=96)

@@ -118,6 +118,19 @@ def test_a_device_that_is_not_there_is_an_error_and_never_the_cpu(package: Path)
     assert load_package(package).model.manifest.devices == ("cpu", "cuda")
 
 
+@pytest.mark.skipif(
+    PLACEMENTS["cuda"].provider not in ort.get_available_providers() or not has_no_cuda(),
+    reason="this onnxruntime was built without CUDA, or has a GPU to run on",
+)
+def test_a_session_that_left_the_device_is_not_used(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime goes on with the CPU when a provider fails, which nobody asked for."""
+    monkeypatch.setattr("inference.runtime.check_cuda", lambda: None)
+    with pytest.raises(EngineUnavailableError, match="onnxruntime left cuda for the CPU"):
+        OnnxModel.load(package, read_manifest(package), device="cuda")
+
+
 def check_without_cuda(
     monkeypatch: pytest.MonkeyPatch, because: str, *, providers: list[str], reason: str = ""
 ) -> None:
