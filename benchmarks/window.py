@@ -5,10 +5,10 @@ text and write one token at a time behind contexts of different length. Their st
 that a noisy machine is noisy for all of them.
 
 The buffers of windowed layers slide once in an eighth of a window. A round is so many steps, and
-begins where the last one began: it holds one slide, and its mean is what a step costs.
+begins where the last one began, so that it slides at the same step: the mean over a round of each
+step's median over the rounds is what a step costs, slide included and interruptions not.
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import numpy as np
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report
@@ -86,19 +87,19 @@ def _load(folder: Path, name: str, window: int) -> Reader:
 def _step_ms(
     readers: Mapping[str, Reader], context: int, rounds: int, num_steps: int
 ) -> dict[str, float]:
-    """Return each reader's median over the rounds of the mean time of a step."""
+    """Return each reader's mean over the steps of a round of their medians over the rounds."""
     for reader in readers.values():
         _read_to(reader, context)
-    means: dict[str, list[float]] = {name: [] for name in readers}
-    for _ in range(rounds):
-        seconds = dict.fromkeys(readers, 0.0)
-        for _ in range(num_steps):
-            for name, reader in readers.items():
-                seconds[name] += _timed_step(reader)
-        for name, (_, cache) in readers.items():
-            means[name].append(1000 * seconds[name] / num_steps)
-            cache.rewind(context)
-    return {name: round(statistics.median(times), 4) for name, times in means.items()}
+    samples = {name: np.zeros((rounds, num_steps)) for name in readers}
+    for place in np.ndindex(rounds, num_steps):
+        for name, (model, cache) in readers.items():
+            if place[1] == 0:
+                cache.rewind(context)
+            samples[name][place] = _timed_step(model, cache)
+    return {
+        name: round(1000 * float(np.median(times, axis=0).mean()), 4)
+        for name, times in samples.items()
+    }
 
 
 def _read_to(reader: Reader, context: int) -> None:
@@ -107,11 +108,9 @@ def _read_to(reader: Reader, context: int) -> None:
         token_ids = [1] * min(PREFILL_CHUNK, context - cache.length)
         model.forward(token_ids, cache, num_logits=1, cancel=CancelToken())
     model.forward([1], cache, num_logits=1, cancel=CancelToken())  # prepares its buffers
-    cache.rewind(context)
 
 
-def _timed_step(reader: Reader) -> float:
-    model, cache = reader
+def _timed_step(model: OnnxModel, cache: OnnxCache) -> float:
     started = time.perf_counter()
     model.forward([1], cache, num_logits=1, cancel=CancelToken())
     return time.perf_counter() - started
