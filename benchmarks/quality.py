@@ -51,7 +51,7 @@ VARIANTS: Final[Mapping[str, ExportOptions]] = {
 
 HELD_OUT_PACKAGES: Final = ("attr", "cattrs", "markdown_it")
 """Installed beside Inkling, each under the MIT licence. None is in the texts that exporting reads,
-nor in the corpus that our models are trained on."""
+nor in training/corpus.toml."""
 
 Figures = Mapping[str, float]
 

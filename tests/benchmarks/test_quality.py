@@ -1,4 +1,4 @@
-"""quality: the text that is measured on was read by no calibration and by no training."""
+"""quality: the text that is measured on is in no calibration and not in the corpus."""
 
 import tomllib
 from collections.abc import Iterable
