@@ -149,7 +149,8 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
                 saved_at = time.monotonic()
     _save(trainer, folder, progress)
     if budget.done_share(progress) >= 1:
-        _finish(trainer.decoder, folder, options)
+        with trainer.trained_weights():
+            _finish(trainer.decoder, folder, options)
     elif options.compact:
         save_compact(trainer.decoder, options.compact, progress)
 

@@ -11,7 +11,11 @@ torch = pytest.importorskip("torch")
 from tests.support.byte_tokenizer import byte_tokenizer  # noqa: E402
 from training.checkpoint import load_checkpoint, read_shards  # noqa: E402
 from training.documents import Document, write_documents  # noqa: E402
+from training.quantization import bits_of, rounded  # noqa: E402
 from training.train import main  # noqa: E402
+
+BFLOAT16_ERROR = 2**-8
+"""Relative. Weights that are not rounded yet are 10 % away from those with 4 bits."""
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 
@@ -90,6 +94,16 @@ def test_the_loss_falls_through_all_phases(folder: Path) -> None:
     assert metrics[-1]["quantized"]
     assert (folder / "runs" / "once" / "loss.png").stat().st_size > 1000
     load_checkpoint(folder / "runs" / "once" / "checkpoint")
+
+
+def test_the_checkpoint_holds_the_rounded_weights(folder: Path) -> None:
+    """What the last steps were trained at, so that exporting it loses nothing."""
+    check(folder, "once")
+    for name, tensor in weights(folder, "once").items():
+        if bits := bits_of(name.removesuffix(".weight")):
+            values = tensor.float()
+            error = (rounded(values, bits) - values).norm() / values.norm()
+            assert error < BFLOAT16_ERROR, name
 
 
 def test_the_same_seed_gives_the_same_model(folder: Path) -> None:
