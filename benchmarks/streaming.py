@@ -37,7 +37,7 @@ from inference.manifest import read_manifest, verify_files
 from inference.runtime import OnnxModel
 
 ROOT: Final = Path(__file__).parent.parent
-TOKENIZER: Final = ROOT / "training" / "checkpoints" / "bootstrap"
+TOKENIZER: Final = ROOT / "training" / "checkpoints" / "nano"
 NUM_DECODED: Final = 16
 SHAPE: Final[Mapping[str, int]] = {
     "hidden_size": 2048,

@@ -36,7 +36,7 @@ from inference.manifest import (
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "4"
+EXPORTER_VERSION: Final = "5"
 """Raised whenever the same checkpoint would give other bytes."""
 
 

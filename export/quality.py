@@ -41,7 +41,7 @@ NUM_TOKENS: Final = 4096
 
 WINDOW: Final = 256
 LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "f16": 0.99, "int8": 0.97, "int4": 0.93}
-"""Least agreement. Plain rounding of the bootstrap checkpoint to 4 bits comes to 92 %, GPTQ to
+"""Least agreement. Plain rounding of ordinary weights to 4 bits comes to 92 %, GPTQ to
 94 %, 8 bits to 99 % (docs/quantization.md)."""
 
 _NUM_HOLES: Final = 8

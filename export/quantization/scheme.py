@@ -4,7 +4,7 @@ The router and the norms stay in float32: they are small, and a router that pick
 changes more than any rounding.
 
 int4 keeps the embedding and the head in 8 bits. Perplexity against float32, on 20,000 tokens of
-held-out code with the bootstrap checkpoint (tied weights, `python -m benchmarks.quality`):
+held-out code with the first checkpoint that shipped (tied weights, `python -m benchmarks.quality`):
 
     block size                      32       64      128
     embedding and head in 8 bits  +0.9 %   +1.0 %   +1.4 %    next tokens equal: 94, 93, 93 %
@@ -43,7 +43,7 @@ Rounding = Literal["nearest", "half-quadratic", "gptq"]
 
 ROUNDINGS: Final = get_args(Rounding)
 DEFAULT_ROUNDING: Final[Rounding] = "gptq"
-"""Least perplexity of the three on the bootstrap checkpoint (docs/quantization.md)."""
+"""Least perplexity of the three (docs/quantization.md)."""
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):

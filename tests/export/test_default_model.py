@@ -10,12 +10,12 @@ from tests.support.exported import no_progress
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "inference" / "default_model"
-CHECKPOINT = ROOT / "training" / "checkpoints" / "bootstrap"
+CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 
 
 @pytest.mark.slow
 def test_exporting_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    options = ExportOptions(fim_order="spm", name="inkling-bootstrap")
+    options = ExportOptions(fim_order="spm", name="inkling-nano")
     again = tmp_path / "again"
     export_checkpoint(str(CHECKPOINT), again, options, progress=no_progress)
     for path in again.iterdir():

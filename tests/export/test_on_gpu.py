@@ -25,7 +25,7 @@ from inference.session import Session
 from tests.support.exported import Array, no_progress
 
 ROOT = Path(__file__).parent.parent.parent
-BOOTSTRAP = ROOT / "training" / "checkpoints" / "bootstrap"
+SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 
 PROMPT = [17 * number % 8000 + 8 for number in range(200)]
 NUM_TOKENS = 32
@@ -57,7 +57,7 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     options = ExportOptions(
         precision=request.param, device="cuda", rounding="nearest", accept_quality=True
     )
-    export_checkpoint(str(BOOTSTRAP), folder, options, progress=no_progress)
+    export_checkpoint(str(SHIPPED_CHECKPOINT), folder, options, progress=no_progress)
     return folder
 
 

@@ -38,7 +38,7 @@ from tests.support.llama_cpp import LlamaCpp, write_gguf
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "bootstrap"
+SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 TRANSFORMERS_MODELS = [model for model in ALL_MODELS if model not in PUBLISHED_MODELS]
 NUM_PROMPTS = 20
 PROMPT_CHARACTERS = 600

@@ -18,6 +18,10 @@ from tests.support.scripted_model import ScriptedModel, loaded, playing
 TIMEOUT_S = 30.0
 
 
+PREFIX = "class A:\n    def __init__(self, name):\n        self.name = "
+"""The model that ships has an answer to this one."""
+
+
 def local() -> Engine:
     return LocalEngine(lambda: loaded(ScriptedModel(playing("ready"))))
 
@@ -48,7 +52,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncGenerator[Engine]:
 
 
 def ask(
-    engine: Engine, document: str = "a", *, prefix: str = "x = ", deadline_ms: int = 10_000
+    engine: Engine, document: str = "a", *, prefix: str = PREFIX, deadline_ms: int = 10_000
 ) -> "asyncio.Task[Completion]":
     request = CompletionRequest(document=document, prefix=prefix, deadline_ms=deadline_ms)
 
