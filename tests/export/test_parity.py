@@ -35,7 +35,6 @@ from tests.support.golden import (
     original_greedy_tokens,
     original_logits,
 )
-from tests.support.llama_cpp import LlamaCpp, write_gguf
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,6 +78,8 @@ def test_the_trained_model_writes_the_same_tokens(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
     """The shipped checkpoint, and the weights that are served of it, rounded and given back."""
+    from tests.support.llama_cpp import LlamaCpp, write_gguf  # what it imports, `make test` lacks
+
     write_checkpoint(default_model_folder(), tmp_path / "back")
     for checkpoint in (SHIPPED_CHECKPOINT, tmp_path / "back"):
         original = load_original(checkpoint)
