@@ -178,7 +178,7 @@ def export_checkpoint(
 def open_original(source: str) -> tuple[DecoderSpec, Mapping[str, Float32]]:
     """Return a checkpoint's spec and its slots in full precision, read when asked for."""
     found = find_source(source)
-    architecture = read_architecture(read_config(found.folder / "config.json"))
+    architecture = read_architecture(read_config(found.folder / CONFIG_FILE))
     values, _ = _open_values(found, architecture)
     return architecture.spec, values
 

@@ -63,11 +63,10 @@ def read_gemma(
 
 
 def read_gemma_attention(config: Config, kind: str, *, rope: Rope | None = None) -> GroupedQuery:
-    has_bias = config.boolean("attention_bias", default=False)
     return msgspec.structs.replace(
-        read_attention(config, rope=rope, default_head_dim=256, default_theta=10_000.0),
-        input_bias=has_bias,
-        output_bias=has_bias,
+        read_attention(
+            config, rope=rope, default_head_dim=256, default_theta=10_000.0, default_bias=False
+        ),
         scale=config.number("query_pre_attn_scalar", default=256.0) ** -0.5,
         window=read_window(config, kind),
     )

@@ -38,11 +38,8 @@ def read_spec(config: Config) -> DecoderSpec:
 
 
 def _attention(config: Config, kind: str) -> GroupedQuery:
-    has_bias = config.boolean("attention_bias", default=True)
     return msgspec.structs.replace(
-        read_attention(config, default_head_dim=64, default_theta=150000.0),
-        input_bias=has_bias,
-        output_bias=has_bias,
+        read_attention(config, default_head_dim=64, default_theta=150000.0, default_bias=True),
         sinks=True,
         window=read_window(config, kind),
     )

@@ -30,14 +30,8 @@ def read_spec(config: Config) -> DecoderSpec:
 def read_scaled_decoder(config: Config, *, shared: SharedExpert | None) -> DecoderSpec:
     """Read a Granite whose layers have this shared expert, or none."""
     config.require("hidden_act", "silu")
-    has_bias = config.boolean("attention_bias", default=False)
     layer = Layer(
-        attention=msgspec.structs.replace(
-            read_attention(config, default_theta=10_000.0),
-            input_bias=has_bias,
-            output_bias=has_bias,
-            scale=config.number("attention_multiplier", default=1.0),
-        ),
+        attention=read_attention(config, default_theta=10_000.0, default_bias=False),
         feed_forward=SparseMoE(
             num_experts=config.integer("num_local_experts"),
             moe_intermediate_size=config.integer("intermediate_size"),
@@ -47,10 +41,25 @@ def read_scaled_decoder(config: Config, *, shared: SharedExpert | None) -> Decod
             shared=shared,
         ),
         norm=read_norm(config),
-        residual=Residual(scale=config.number("residual_multiplier", default=1.0)),
+    )
+    return scaled(config, read_decoder(config, [layer] * config.integer("num_hidden_layers")))
+
+
+def scaled(config: Config, spec: DecoderSpec) -> DecoderSpec:
+    """Scale embeddings, scores, residuals and logits as every Granite does."""
+    score_scale = config.number("attention_multiplier", default=1.0)
+    residual = Residual(scale=config.number("residual_multiplier", default=1.0))
+    layers = (
+        msgspec.structs.replace(
+            layer,
+            attention=msgspec.structs.replace(layer.attention, scale=score_scale),
+            residual=residual,
+        )
+        for layer in spec.layers
     )
     return msgspec.structs.replace(
-        read_decoder(config, [layer] * config.integer("num_hidden_layers")),
+        spec,
+        layers=tuple(layers),
         embedding_scale=config.number("embedding_multiplier", default=1.0),
         head=Head(scale=1.0 / config.number("logits_scaling", default=1.0)),
     )

@@ -6,8 +6,6 @@ transformers.
 
 from typing import Final
 
-import msgspec
-
 from export.architectures.family import Family
 from export.architectures.shared import (
     DECODER_RULES,
@@ -23,12 +21,7 @@ from export.spec import DecoderSpec
 
 def read_spec(config: Config) -> DecoderSpec:
     config.require("mlp_bias", False)
-    has_bias = config.boolean("attention_bias", default=False)
-    attention = msgspec.structs.replace(
-        read_attention(config, default_theta=10_000.0),
-        input_bias=has_bias,
-        output_bias=has_bias,
-    )
+    attention = read_attention(config, default_theta=10_000.0, default_bias=False)
     return read_dense_decoder(config, attention)
 
 

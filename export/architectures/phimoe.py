@@ -33,12 +33,9 @@ from export.tensors import Rule
 def read_spec(config: Config) -> DecoderSpec:
     config.require("hidden_act", "silu")
     config.require("num_experts_per_tok", 2)
-    has_bias = config.boolean("attention_bias", default=False)
     layer = Layer(
         attention=msgspec.structs.replace(
-            read_attention(config, rope=_read_rope(config)),
-            input_bias=has_bias,
-            output_bias=has_bias,
+            read_attention(config, rope=_read_rope(config), default_bias=False),
             window=read_shared_window(config),
         ),
         feed_forward=SparseMoE(

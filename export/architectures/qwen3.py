@@ -27,12 +27,9 @@ from export.spec import DecoderSpec, QueryKeyNorm
 def read_spec(config: Config) -> DecoderSpec:
     config.require("use_sliding_window", False)
     read_full_attention_only(config)
-    has_bias = config.boolean("attention_bias", default=False)
     attention = msgspec.structs.replace(
-        read_attention(config, default_head_dim=128),
+        read_attention(config, default_head_dim=128, default_bias=False),
         query_key_norm=QueryKeyNorm(norm=read_norm(config), over="head"),
-        input_bias=has_bias,
-        output_bias=has_bias,
     )
     return read_dense_decoder(config, attention)
 

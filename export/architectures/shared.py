@@ -210,15 +210,23 @@ def read_attention(
     rope: Rope | None = None,
     default_head_dim: int | None = None,
     default_theta: float | None = None,
+    default_bias: bool | None = None,
 ) -> GroupedQuery:
-    """Read attention without biases and norms, which differ by family."""
+    """Read attention without norms, which differ by family.
+
+    With a `default_bias`, `attention_bias` decides for all four matrices; biases of some of them
+    are the family's own.
+    """
     num_heads = config.integer("num_attention_heads")
+    has_bias = default_bias is not None and config.boolean("attention_bias", default=default_bias)
     hidden_size = config.integer("hidden_size")
     return GroupedQuery(
         num_attention_heads=num_heads,
         num_key_value_heads=config.integer("num_key_value_heads", default=num_heads),
         head_dim=config.integer("head_dim", default=default_head_dim or hidden_size // num_heads),
         rope=rope or read_rope(config, default_theta=default_theta),
+        input_bias=has_bias,
+        output_bias=has_bias,
     )
 
 

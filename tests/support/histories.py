@@ -31,6 +31,13 @@ HISTORIES: Final = st.lists(
     max_size=12,
 )
 
+CACHE_ACTIONS: Final = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 20)),
+    st.tuples(st.just("fail"), st.integers(1, 20)),
+    st.tuples(st.just("rewind"), st.integers(0, 60)),
+)
+"""Of one kind of layer alone, without a graph."""
+
 
 class CancelsInside(CancelToken):
     """Cancels itself once the runtime listens, which is in the run and no sooner."""

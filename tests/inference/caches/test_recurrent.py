@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from inference.caches import create_caches, num_cache_bytes
 from inference.caches.recurrent import NUM_STATES, RecurrentLayers
 from inference.manifest import Architecture, Full, Recurrent
+from tests.support.histories import CACHE_ACTIONS
 
 GARBAGE = -1.0
 STATE = Recurrent(kernel_size=3, num_channels=5, num_heads=2, key_head_dim=3, value_head_dim=4)
@@ -60,14 +61,7 @@ class FakeRuns:
         return reached
 
 
-actions = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(1, 20)),
-        st.tuples(st.just("fail"), st.integers(1, 20)),
-        st.tuples(st.just("rewind"), st.integers(0, 60)),
-    ),
-    max_size=40,
-)
+actions = st.lists(CACHE_ACTIONS, max_size=40)
 
 
 @given(actions)

@@ -16,6 +16,7 @@ from inference.caches import create_caches, num_cache_bytes
 from inference.caches.windowed import WindowedLayers
 from inference.manifest import Architecture, CacheKind, Full, Windowed
 from inference.model import MAX_RUN_TOKENS
+from tests.support.histories import CACHE_ACTIONS
 
 GARBAGE = -1
 
@@ -85,14 +86,7 @@ def traced_bytes() -> Generator[Callable[[], int]]:
         tracemalloc.stop()
 
 
-actions = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(1, 20)),
-        st.tuples(st.just("fail"), st.integers(1, 20)),
-        st.tuples(st.just("rewind"), st.integers(0, 60)),
-    ),
-    max_size=30,
-)
+actions = st.lists(CACHE_ACTIONS, max_size=30)
 
 
 @given(st.integers(1, 24), st.integers(40, 80), actions)
