@@ -24,8 +24,8 @@ import msgspec
 from benchmarks.report import print_json, print_report
 from export.pipeline import ExportOptions, export_checkpoint, open_original
 from export.quality import Text, compare
+from export.reader import open_reader
 from inference.manifest import TOKENIZER_FILE, read_manifest
-from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
 
 ROOT: Final = Path(__file__).parent.parent
@@ -88,9 +88,8 @@ def measure(checkpoint: str, options: ExportOptions, *, num_tokens: int, window:
         tokenizer = Tokenizer.load(package / TOKENIZER_FILE)
         end_token = read_manifest(package).eos_token_ids[0]
         text = held_out_text(tokenizer, end_token, num_tokens, window)
-        model = OnnxModel.load(package, manifest)
-        comparison = compare(model, *open_original(checkpoint), text)
-        model.close()
+        with open_reader(package, manifest) as reader:
+            comparison = compare(reader, *open_original(checkpoint), text)
     return {
         "megabytes": round(sum(entry.size for entry in manifest.files.values()) / 1e6, 2),
         "perplexity": round(comparison.perplexity, 2),

@@ -19,8 +19,8 @@ from export.quality import (
     measure_fim,
     read_text,
 )
+from export.reader import open_reader
 from inference.manifest import TOKENIZER_FILE, Device, ModelManifest, read_manifest, verify_files
-from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
 
 MAX_DRIFT: Final = 0.02
@@ -54,24 +54,26 @@ def check_package(
     """
     manifest = read_manifest(folder)
     verify_files(manifest, folder)
-    model = OnnxModel.load(folder, manifest, device=device)
     window = min(WINDOW, manifest.context_length)
     tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
     text = read_text(QUALITY_TEXT, tokenizer, num_tokens=num_tokens, window=window)
-    if against is None:
-        measured = measure_alone(model, text)
-        if device == "cpu":  # which is what the manifest's figures were measured on
-            _check_perplexity(manifest, measured, num_tokens=len(text.token_ids))
-    else:
-        measured = compare(model, *open_original(against), text)
+    with open_reader(folder, manifest, device=device) as reader:
+        if against is None:
+            measured = measure_alone(reader, text)
+        else:
+            measured = compare(reader, *open_original(against), text)
+        fim = manifest.fim
+        fim_bits = None if fim is None else measure_fim(reader, fim, text)
+    if against is not None:
         check_agreement(manifest, measured, limit=limit)
+    elif device == "cpu":  # which is what the manifest's figures were measured on
+        _check_perplexity(manifest, measured, num_tokens=len(text.token_ids))
     verified = Verified(
         name=manifest.name,
         tokens=len(text.token_ids),
         perplexity=measured.perplexity,
-        fim_bits_per_token=None if manifest.fim is None else measure_fim(model, manifest.fim, text),
+        fim_bits_per_token=fim_bits,
     )
-    model.close()
     return verified if against is None else msgspec.structs.replace(verified, **_figures(measured))
 
 

@@ -65,6 +65,53 @@ def write_with_float_activations(source: Path, target: Path) -> None:
     target.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
+class Piece(msgspec.Struct, frozen=True):
+    """Consecutive nodes of a graph, and the names of what flows into them and out of them."""
+
+    graph: ir.Graph
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def encoded(self, dtypes: Mapping[str, npt.DTypeLike]) -> bytes:
+        """Return it as a graph of its own; its weights stay in the file that they are in."""
+        part = ir.convenience.extract(self.graph, self.inputs, self.outputs)
+        for value in part.inputs:
+            assert value.name is not None
+            value.type = ir.TensorType(_data_type(dtypes[value.name]))
+        model = ir.Model(part, ir_version=_IR_VERSION, producer_name="inkling")
+        return ir.to_proto(model).SerializeToString(deterministic=True)
+
+
+def cut(path: Path, *, max_bytes: int) -> list[Piece]:
+    """Cut a graph into pieces whose weights take `max_bytes`, or more where one node's alone do."""
+    graph = ir.load(path).graph  # pyright: ignore[reportUnknownMemberType] - its path type is open
+    groups: list[list[ir.Node]] = [[]]
+    num_bytes = 0
+    for node in graph:
+        added = sum(
+            value.const_value.nbytes for value in node.inputs if value and value.const_value
+        )
+        if num_bytes and num_bytes + added > max_bytes:
+            groups.append([])
+            num_bytes = 0
+        groups[-1].append(node)
+        num_bytes += added
+    return [_bounded(graph, group) for group in groups]
+
+
+def _bounded(graph: ir.Graph, nodes: Sequence[ir.Node]) -> Piece:
+    inside = set(nodes)
+    made = [output for node in nodes for output in node.outputs]
+    read = [value for node in nodes for value in node.inputs if value is not None]
+    outer = [value for value in read if value.producer() not in inside and not value.const_value]
+    wanted = [value for value in made if value.is_graph_output() or {*value.consumers()} - inside]
+    return Piece(graph, _names(outer), _names(wanted))
+
+
+def _names(values: Sequence[ir.Value]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.name for value in values if value.name))
+
+
 class GraphBuilder:
     """Nodes and weights in the order they were added. Every value belongs to this one graph."""
 

@@ -55,6 +55,7 @@ from export.quantization.scheme import (
     find_scheme,
     no_moments,
 )
+from export.reader import open_reader
 from export.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
 from export.sensitivity import raise_sensitive
 from export.source import CheckpointSource, find_source
@@ -87,7 +88,6 @@ from inference.manifest import (
     Source,
     write_manifest,
 )
-from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
 
 CONFIG_FILE: Final = "config.json"
@@ -292,10 +292,9 @@ def _pass_gate(
     """Measure a package, refuse it or write the figures into its manifest."""
     texts, options = texts_and_options
     text = texts.for_quality()
-    model = OnnxModel.load(folder, manifest)
-    comparison = compare(model, spec, values, text)
-    fim_bits = None if manifest.fim is None else measure_fim(model, manifest.fim, text)
-    model.close()
+    with open_reader(folder, manifest) as reader:
+        comparison = compare(reader, spec, values, text)
+        fim_bits = None if manifest.fim is None else measure_fim(reader, manifest.fim, text)
     if not options.accept_quality:
         check_agreement(manifest, comparison, limit=options.quality_limit)
     figures = manifest_figures(comparison, fim_bits, num_tokens=len(text.token_ids))

@@ -1,7 +1,7 @@
 """The quality gate: how far a package's next tokens are from the original's on shipped text.
 
-The package runs in the engine's own runtime, the original in the oracle, layer by layer: so it
-needs neither a second package nor memory for the whole of it, whatever the checkpoint's size.
+The package runs in the engine's own runtime, in pieces where it is large (export.reader), the
+original in the oracle, layer by layer: so memory for the whole of either is not needed.
 
     agreement         share of positions whose most likely token is the original's
     divergence        mean Kullback-Leibler divergence from the original's distribution, in nats
@@ -14,7 +14,7 @@ manifest keeps is rounded to what survives that, so that a package's bytes do no
 was made; agreement is rounded down.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor
 from pathlib import Path
 from typing import Any, Final
@@ -24,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from export.errors import QualityError, UnsupportedError
+from export.reader import Reader
 from export.reference import Array, Slots, embed, run_layer, score
 from export.spec import DecoderSpec
-from inference.cancellation import CancelToken
 from inference.fim import FimOrder, FimTemplate
 from inference.manifest import ModelManifest, Precision
-from inference.runtime import OnnxModel
 from inference.tokenizer import Tokenizer
 
 TEXTS: Final = Path(__file__).parent / "texts"
@@ -127,7 +126,7 @@ def read_text(path: Path, tokenizer: Tokenizer, *, num_tokens: int, window: int)
 
 
 def compare(
-    model: OnnxModel,
+    reader: Reader,
     spec: DecoderSpec,
     weights: Mapping[str, Array],
     text: Text,
@@ -139,28 +138,26 @@ def compare(
         x = run_layer(spec, slots, index, x, window=text.window)
     comparison = Comparison()
     rows = np.split(x, len(x) // text.window)
-    for token_ids, states in zip(text.windows(), rows, strict=True):
+    windows = text.windows()
+    found = read_windows(reader, windows)
+    for token_ids, states, package in zip(windows, rows, found, strict=True):
         original = log_probabilities(score(spec, slots, states))
-        comparison.add(token_ids, read_window(model, token_ids), original)
+        comparison.add(token_ids, package, original)
     return comparison
 
 
-def measure_alone(model: OnnxModel, text: Text) -> Comparison:
+def measure_alone(reader: Reader, text: Text) -> Comparison:
     """Read a text with a package alone; it is then compared with itself."""
     comparison = Comparison()
-    for token_ids in text.windows():
-        found = read_window(model, token_ids)
+    windows = text.windows()
+    for token_ids, found in zip(windows, read_windows(reader, windows), strict=True):
         comparison.add(token_ids, found, found)
     return comparison
 
 
-def read_window(model: OnnxModel, token_ids: Sequence[int]) -> Float64:
-    """Return the log-probabilities after each token, [num_tokens, vocab_size]."""
-    cancel = CancelToken()
-    logits = model.forward(
-        token_ids, model.create_cache(), num_logits=len(token_ids), cancel=cancel
-    )
-    return log_probabilities(logits)
+def read_windows(reader: Reader, windows: Iterable[Sequence[int]]) -> Iterator[Float64]:
+    """Yield the log-probabilities after each token of a window, [num_tokens, vocab_size]."""
+    return map(log_probabilities, reader.read([window] for window in windows))
 
 
 def log_probabilities(logits: Array) -> Float64:
@@ -169,7 +166,7 @@ def log_probabilities(logits: Array) -> Float64:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def measure_fim(model: OnnxModel, fim: FimTemplate, text: Text) -> dict[str, float]:
+def measure_fim(reader: Reader, fim: FimTemplate, text: Text) -> dict[str, float]:
     """Return the bits a token of a hole costs: in either order, and with no suffix shown.
 
     A model that was trained on holes finds them easiest in the order its manifest names.
@@ -177,10 +174,10 @@ def measure_fim(model: OnnxModel, fim: FimTemplate, text: Text) -> dict[str, flo
     holes = text.windows()[:_NUM_HOLES]
     orders: tuple[FimOrder, ...] = ("psm", "spm")
     bits = {
-        order: _mean_bits(model, [_hole(_ordered(fim, order), window) for window in holes])
+        order: _mean_bits(reader, [_hole(_ordered(fim, order), window) for window in holes])
         for order in orders
     }
-    bits["left_to_right"] = _mean_bits(model, [_hole(None, window) for window in holes])
+    bits["left_to_right"] = _mean_bits(reader, [_hole(None, window) for window in holes])
     return {name: round(value, 1) for name, value in bits.items()}
 
 
@@ -225,10 +222,11 @@ def _hole(fim: FimTemplate | None, window: Sequence[int]) -> tuple[list[int], in
     return prompt + middle, len(middle)
 
 
-def _mean_bits(model: OnnxModel, holes: Sequence[tuple[list[int], int]]) -> float:
+def _mean_bits(reader: Reader, holes: Sequence[tuple[list[int], int]]) -> float:
     surprise = 0.0
-    for token_ids, num_middle in holes:
-        found = read_window(model, token_ids)[-num_middle - 1 : -1]
+    read = read_windows(reader, [token_ids for token_ids, _ in holes])
+    for (token_ids, num_middle), probabilities in zip(holes, read, strict=True):
+        found = probabilities[-num_middle - 1 : -1]
         surprise -= float(found[np.arange(num_middle), token_ids[-num_middle:]].sum())
     return surprise / sum(num_middle for _, num_middle in holes) / float(np.log(2))
 

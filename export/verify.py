@@ -20,11 +20,10 @@ import numpy.typing as npt
 from export.data_file import DATA_FILE
 from export.errors import VerificationError
 from export.graph import write_with_float_activations
+from export.reader import open_reader
 from export.reference import forward
 from export.spec import DecoderSpec, num_parameters
-from inference.cancellation import CancelToken
 from inference.manifest import MODEL_FILE, ModelManifest, Precision, verify_files
-from inference.runtime import OnnxModel
 
 NUM_TOKENS: Final = 16
 MAX_ORACLE_PARAMETERS: Final = 250_000_000
@@ -50,13 +49,11 @@ def verify_package(
     Raises VerificationError naming the difference.
     """
     verify_files(manifest, folder)
-    model = OnnxModel.load(folder, manifest)
     token_ids = _spread_token_ids(spec.vocab_size, min(NUM_TOKENS, manifest.context_length))
     tolerance = TOLERANCES[manifest.precision]
-    whole = _logits(model, [token_ids])
-    pieces = _logits(model, [token_ids[:1], token_ids[1:]])
-    _compare(whole, pieces, "itself in two runs", tolerance)
-    model.close()
+    with open_reader(folder, manifest) as reader:
+        whole, parts = reader.read([[token_ids], [token_ids[:1], token_ids[1:]]])
+    _compare(whole, parts, "itself in two runs", tolerance)
     if num_parameters(spec) <= MAX_ORACLE_PARAMETERS:
         expected = forward(spec, weights, token_ids)
         if tolerance < relative_error(whole, expected) <= FLIPPED_TOLERANCE:
@@ -76,26 +73,13 @@ def _spread_token_ids(vocab_size: int, num_tokens: int) -> list[int]:
     return np.linspace(0, vocab_size - 1, num_tokens).astype(int).tolist()
 
 
-def _logits(model: OnnxModel, runs: Sequence[Sequence[int]]) -> Array:
-    cache = model.create_cache()
-    cancel = CancelToken()
-    return np.concatenate(
-        [
-            model.forward(token_ids, cache, num_logits=len(token_ids), cancel=cancel).copy()
-            for token_ids in runs
-            if token_ids
-        ]
-    )
-
-
 def _logits_of_floats(folder: Path, manifest: ModelManifest, token_ids: Sequence[int]) -> Array:
     with tempfile.TemporaryDirectory() as name:
         changed = Path(name)
         shutil.copyfile(folder / DATA_FILE, changed / DATA_FILE)
         write_with_float_activations(folder / MODEL_FILE, changed / MODEL_FILE)
-        model = OnnxModel.load(changed, manifest)
-        logits = _logits(model, [token_ids])
-        model.close()
+        with open_reader(changed, manifest) as reader:
+            (logits,) = reader.read([[token_ids]])
     return logits
 
 

@@ -36,6 +36,7 @@ from inference.errors import (
 from inference.external_data import check_external_data
 from inference.manifest import GRAPH_FILES, Architecture, Device, Full, ModelManifest
 from inference.model import MAX_RUN_TOKENS, KvCache, Logits
+from inference.processor import num_physical_cores
 
 # Read when the attention kernels are built. Without flash attention prefill is 10 to 35 % faster
 # on CPU and decode the same (onnxruntime 1.31, measured).
@@ -49,6 +50,8 @@ cost more memory than most machines have (262 KB a token for a 7B model)."""
 
 MAX_BINDINGS: Final = 48
 """Input lengths whose buffers are kept; each costs one row of logits or a few."""
+
+_WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
 _LOG_SEVERITY_ERROR: Final = 3
 _LOG_SEVERITY_FATAL: Final = 4
@@ -164,10 +167,7 @@ class OnnxModel:
         check_external_data(path, manifest.files)
         if device == "cuda":
             check_cuda()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = num_threads or num_physical_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _LOG_SEVERITY_ERROR
+        options = _session_options(num_threads)
         try:
             provider = (placement.provider, dict(placement.options))
             session = ort.InferenceSession(
@@ -240,6 +240,22 @@ class OnnxModel:
             binding = _bind(self._session, self._placement, cache, run)
         cache.bindings[key] = binding  # most recently used last
         return binding
+
+
+class OnnxGraph:
+    """A graph that is given as bytes; its weights lie in files of `folder`. Runs on the CPU.
+
+    For parts of a package that are run a few times: nothing is bound, outputs are new arrays.
+    """
+
+    def __init__(self, graph: bytes, folder: Path) -> None:
+        options = _session_options(None)
+        options.add_session_config_entry(_WEIGHTS_FOLDER, str(folder))
+        providers = [PLACEMENTS["cpu"].provider]
+        self._session = ort.InferenceSession(graph, sess_options=options, providers=providers)
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> Sequence[Array]:
+        return self._session.run(outputs, dict(feeds))
 
 
 class _Binding(msgspec.Struct):
@@ -342,24 +358,12 @@ def _without_cuda(reason: str) -> str:
     return f"no GPU answers ({shown}); see to NVIDIA's driver, or leave --device out"
 
 
-def num_physical_cores() -> int:
-    """Return how many cores this process may use, hyper-threads counted as half where known.
-
-    A second thread per core slows the small matrix products of decoding down.
-    """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    logical = available or os.cpu_count() or 1
-    return max(1, logical // _threads_per_core())
-
-
-def _threads_per_core() -> int:
-    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-    try:
-        text = siblings.read_text("ascii").strip()
-    except OSError:
-        return 1
-    first, _, last = text.replace(",", "-").partition("-")
-    return 2 if last and last != first else 1
+def _session_options(num_threads: int | None) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = num_threads or num_physical_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_SEVERITY_ERROR
+    return options
 
 
 def _alias(array: npt.NDArray[np.generic]) -> ort.OrtValue:

@@ -18,7 +18,8 @@ from inference.errors import InvalidModelError, RequestCancelledError
 from inference.local import default_model_folder, load_package
 from inference.manifest import read_manifest
 from inference.model import Logits
-from inference.runtime import OnnxModel, num_physical_cores
+from inference.processor import num_physical_cores
+from inference.runtime import OnnxModel
 from inference.session import Session
 
 TOLERANCE = 0.2
