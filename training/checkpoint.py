@@ -140,13 +140,19 @@ def save_state(
 
 
 def load_state(path: Path, decoder: Decoder) -> tuple[dict[str, Tensor], Progress]:
-    """Fill the model; return what else was held, and the progress."""
+    """Fill the model; return what else was held, and the progress.
+
+    Raises TrainingError for the state of another shape.
+    """
     with safe_open(path, "pt") as file:
         metadata: dict[str, Any] = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
-            parameter.copy_(tensors.pop(f"weight.{name}"))
+            weight = tensors.pop(f"weight.{name}", None)
+            if weight is None or weight.shape != parameter.shape:
+                raise TrainingError(f"{path.name} is of another shape: {name} does not fit")
+            parameter.copy_(weight)
     return tensors, msgspec.json.decode(metadata["progress"].encode(), type=Progress)
 
 

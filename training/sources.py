@@ -12,7 +12,7 @@ import msgspec
 
 from training.errors import TrainingError
 
-Kind = Literal["wheel", "sdist", "npm", "installed"]
+Kind = Literal["wheel", "sdist", "npm", "debian", "installed"]
 Role = Literal["train", "validation", "test"]
 
 ALLOWED_LICENCES: Final = frozenset(

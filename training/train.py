@@ -2,11 +2,13 @@
 
     python -m training.train nano --run nano-cpu --minutes 60
     python -m training.train base --run base --minutes 24 --pause-after 8     (again, to go on)
+    python -m training.train nano-on --run longer --minutes 60 --after STATE  (a run upon a run)
 
 Writes runs/<name>/: configuration.toml, command.txt, CORPUS.md (the data card), metrics.jsonl and,
 at the end, loss.png, validation.json and checkpoint/. `state.safetensors` holds all that going on
 needs: the batches behind it are those that an unbroken run would have seen. With --steps a run is a
-function of its seed and its device; with --minutes the learning rate follows the clock.
+function of its seed and its device; with --minutes the learning rate follows the clock. --after
+begins with the weights and moments of another run's state, and counts steps and time anew.
 """
 
 import argparse
@@ -130,7 +132,7 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
     folder: Path = options.runs / options.run
     corpus = _corpus(configuration, options)
     trainer = Trainer(configuration, torch.device(options.device), plain=options.plain)
-    start = _resume(trainer, folder, options.compact)
+    start = _resume(trainer, folder, options)
     budget = Budget(
         steps=options.steps,
         seconds=options.minutes * 60 if options.minutes else None,
@@ -155,15 +157,24 @@ def run(configuration: Configuration, options: argparse.Namespace) -> None:
         save_compact(trainer.decoder, options.compact, progress)
 
 
-def _resume(trainer: Trainer, folder: Path, compact: Path | None) -> Progress:
+def _resume(trainer: Trainer, folder: Path, options: argparse.Namespace) -> Progress:
+    compact: Path | None = options.compact
     state = folder / "state.safetensors"
     if state.exists():
-        held, progress = load_state(state, trainer.decoder)
-        trainer.load_state(held)
-        return progress
-    if compact is not None and compact.exists():
+        return _load(trainer, state)
+    if options.after is not None:
+        if not options.after.is_file():
+            raise TrainingError(f"{options.after} is no file; name the state of a run with --after")
+        _load(trainer, options.after)
+    elif compact is not None and compact.exists():
         return load_compact(compact, trainer.decoder)
     return Progress()
+
+
+def _load(trainer: Trainer, state: Path) -> Progress:
+    held, progress = load_state(state, trainer.decoder)
+    trainer.load_state(held)
+    return progress
 
 
 def _save(trainer: Trainer, folder: Path, progress: Progress) -> None:
@@ -218,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compact", type=Path, help="folder of 8-bit weights: to start from, and to leave behind"
     )
+    parser.add_argument("--after", type=Path, help="the state.safetensors of a run to begin with")
     parser.add_argument("--save-every", type=float, default=5, help="minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--plain", action="store_true", help="no compiling, no grouped experts")

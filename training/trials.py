@@ -5,12 +5,18 @@
 trials.toml names variations of one configuration:
 
     base = "nano"
+    [schedule]
+    batch_tokens = 2048
     [trial.wide]
     num_hidden_layers = 4
     moe_intermediate_size = 256
+    [trial.again]
+    seed = 1
 
-Every trial gets as many steps as its forward and backward passes have room for in the same number
-of operations, the same data and the same seed. Writes runs/trials/table.md.
+[schedule] is for all trials, a trial's own table for its shape; two that differ in the seed alone
+show how much of a difference is chance. Every trial gets as many steps as its forward and backward
+passes have room for in the same number of operations, and the same documents. Writes
+runs/trials/table.md.
 """
 
 import argparse
@@ -40,10 +46,13 @@ def variations(path: Path) -> Iterator[tuple[str, Configuration]]:
         raise TrainingError(
             f"{path} names no base or no [trial.NAME]; see python -m training.trials -h"
         )
-    base = read_configuration(table["base"])
+    base: dict[str, Any] = msgspec.to_builtins(read_configuration(table["base"]))
+    schedule = {**base["schedule"], **table.get("schedule", {})}
     for name, changes in table["trial"].items():
-        shape = {**msgspec.structs.asdict(base.shape), **changes}
-        yield name, msgspec.convert({**msgspec.to_builtins(base), "shape": shape}, Configuration)
+        seed = changes.pop("seed", base["seed"])
+        shape = {**base["shape"], **changes}
+        varied = {**base, "seed": seed, "shape": shape, "schedule": schedule}
+        yield name, msgspec.convert(varied, Configuration)
 
 
 def steps_for(configuration: Configuration, flops: float) -> int:
@@ -70,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=train.RUNS_FOLDER / "trials")
     options, others = parser.parse_known_args(arguments)
     options.runs.mkdir(parents=True, exist_ok=True)
+    head = f"{options.petaflops * 1000:g} * 10^12 operations each.\n\n{_HEAD}"
     rows: list[str] = []
     for name, configuration in variations(options.trials):
         file = options.runs / f"{name}.toml"
@@ -79,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train.main([str(file), *named, *others])
         score = json.loads((options.runs / name / "validation.json").read_text("utf-8"))
         rows.append(_row(name, configuration, steps, score["bits_per_byte"]))
-        (options.runs / "table.md").write_text(_HEAD + "".join(rows), "utf-8")
+        (options.runs / "table.md").write_text(head + "".join(rows), "utf-8")
         print(rows[-1], end="")
 
 

@@ -1,6 +1,8 @@
 """Archives give their source files, and documents survive being written and packed."""
 
 import io
+import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -43,6 +45,34 @@ def test_the_folder_around_a_source_archive_is_left_out(kind: Kind, tmp_path: Pa
     check(kind, path)
 
 
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_of_a_manual_that_debian_packs_its_own_files_are_read(tmp_path: Path) -> None:
+    html = tmp_path / "unpacked" / "usr" / "share" / "doc" / "shapes" / "html"
+    for name in ("index.html", "_sources/index.rst.txt", "_sources/guide/area.rst.txt"):
+        (html / name).parent.mkdir(parents=True, exist_ok=True)
+        (html / name).write_text(name)
+    control = tmp_path / "unpacked" / "DEBIAN" / "control"
+    control.parent.mkdir()
+    control.write_text(
+        "Package: shapes-doc\nVersion: 1\nArchitecture: all\nMaintainer: us\nDescription: none\n"
+    )
+    path = tmp_path / "shapes.deb"
+    command = ["dpkg-deb", "--build", "--root-owner-group", str(control.parents[1]), str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    read = dict(read_package(package("debian"), path))
+    assert read == {
+        "index.rst.txt": b"_sources/index.rst.txt",
+        "guide/area.rst.txt": b"_sources/guide/area.rst.txt",
+    }
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_a_manual_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "shapes.deb").write_bytes(b"!<arch>\nnot really")
+    with pytest.raises(TrainingError, match=r"shapes\.deb cannot be read"):
+        dict(read_package(package("debian"), tmp_path / "shapes.deb"))
+
+
 def test_a_missing_archive_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"run python -m training\.fetch"):
         dict(read_package(package("wheel"), tmp_path / "none.whl"))
@@ -58,6 +88,11 @@ def test_a_missing_archive_says_what_to_do(tmp_path: Path) -> None:
         ("a.png", None),
         ("Makefile", None),
         ("doc.rst", "restructuredtext"),
+        ("django/docs/ref/models.txt", "restructuredtext"),
+        ("library/asyncio.rst.txt", "restructuredtext"),
+        ("docs/requirements.txt", None),
+        ("docs/requirements/all.txt", None),
+        ("notes.txt", None),
     ],
 )
 def test_languages_go_by_the_ending(path: str, language: str | None) -> None:

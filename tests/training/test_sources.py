@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import TrainingError
-from training.fetch import archive_name, fetch, pin, sha256_of
+from training.fetch import archive_name, fetch, pin, sha256_of, version_in
 from training.sources import ALLOWED_LICENCES, Package, read_corpus
 
 TABLE = """
@@ -74,6 +74,19 @@ def test_an_archive_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 def test_an_archive_is_named_by_what_it_is() -> None:
     assert archive_name(package(SHA)) == "npm-ours-shapes-1.0.tgz"
+
+
+@pytest.mark.parametrize(
+    ("file_name", "version"),
+    [
+        ("shapes-1.2.3-py3-none-any.whl", "1.2.3"),
+        ("shapes-1.2.tar.gz", "1.2"),
+        ("ours-shapes-4.0.0.tgz", "4.0.0"),
+        ("shapes-doc_1%3a3.11.2-6+deb12u8_all.deb", "1:3.11.2-6+deb12u8"),
+    ],
+)
+def test_the_version_is_read_off_the_archive(file_name: str, version: str) -> None:
+    assert version_in(file_name) == version
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from tests.support.byte_tokenizer import byte_tokenizer  # noqa: E402
 from training.checkpoint import load_checkpoint, read_shards  # noqa: E402
 from training.documents import Document, write_documents  # noqa: E402
+from training.errors import TrainingError  # noqa: E402
 from training.quantization import bits_of, rounded  # noqa: E402
 from training.train import main  # noqa: E402
 
@@ -129,3 +130,25 @@ def test_eight_bit_weights_are_a_start(folder: Path) -> None:
     assert (compact / "progress.json").exists()
     metrics = check(folder, "carried", "--compact", str(compact))
     assert metrics[0]["step"] > 1
+
+
+def test_a_run_upon_a_run_begins_with_its_weights_and_counts_anew(folder: Path) -> None:
+    before = check(folder, "first")
+    state = folder / "runs" / "first" / "state.safetensors"
+    metrics = check(folder, "second", "--after", str(state))
+    assert metrics[0]["step"] == 1
+    assert metrics[0]["loss"] < before[0]["loss"] - 0.5
+
+
+def test_a_state_of_another_shape_is_no_start(folder: Path) -> None:
+    check(folder, "first")
+    state = folder / "runs" / "first" / "state.safetensors"
+    wider = CONFIGURATION.replace("moe_intermediate_size = 128", "moe_intermediate_size = 256")
+    (folder / "tiny.toml").write_text(wider)
+    with pytest.raises(TrainingError, match=r"state\.safetensors is of another shape: .* not fit"):
+        check(folder, "wider", "--after", str(state))
+
+
+def test_a_state_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="none is no file; name the state of a run"):
+        check(folder, "first", "--after", "none")
