@@ -11,7 +11,8 @@ to: the system takes those back when it needs them.
 
 It rounds to nearest: GPTQ reads the calibration text with every layer in float32 and inverts a
 matrix of moments for each expert, which takes many times as long. To leave a machine to others, run
-it under `nice -n 19 taskset -c 1`; what a stage took is told on stderr as it ends.
+it under `nice -n 19 taskset -c 1`; what a stage took is told on stderr as it ends. `cores` is the
+time it computed over the time it took.
 """
 
 import json
@@ -201,17 +202,20 @@ def export_here(checkpoint: str, package: str, rounding: Rounding, quality_token
     options = ExportOptions(
         rounding=rounding, accept_quality=True, quality_tokens=int(quality_tokens)
     )
-    marks: list[float] = []
+    marks: list[tuple[float, float]] = []
 
     def mark(done: int, total: int) -> None:
-        marks.append(time.monotonic())
+        marks.append((time.monotonic(), time.process_time()))
 
     export_checkpoint(checkpoint, Path(package), options, progress=mark)
-    end = time.monotonic()
+    mark(0, 0)
+    (start, used_before), (rounded, used_until), (end, used) = marks[0], marks[-2], marks[-1]
     figures = {
-        "rounding_ended": marks[-1],
-        "rounding_minutes": round((marks[-1] - marks[0]) / 60, 2),
-        "checking_minutes": round((end - marks[-1]) / 60, 2),
+        "rounding_ended": rounded,
+        "rounding_minutes": round((rounded - start) / 60, 2),
+        "rounding_cores": round((used_until - used_before) / (rounded - start), 2),
+        "checking_minutes": round((end - rounded) / 60, 2),
+        "checking_cores": round((used - used_until) / (end - rounded), 2),
     }
     print(json.dumps(figures))
 

@@ -5,6 +5,7 @@ says when to stop.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -170,9 +171,9 @@ class _Writer:
         self._started = started
 
     def write(self, session: Session, logits: Logits, cancel: CancelToken) -> FinishReason:
-        for token_id in generate(
-            session, logits, self._healing.choose, self._end_token_ids, cancel
-        ):
+        begun, logits = self._healing.begin(session, logits, cancel)
+        following = generate(session, logits, self._healing.choose, self._end_token_ids, cancel)
+        for token_id in chain(begun, following):
             self.num_generated += 1
             self._add(self._decode(token_id))
             if self.text and not self._timings.first_token_ms:

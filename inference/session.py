@@ -65,6 +65,14 @@ class Session:
         assert logits is not None
         return logits, num_reused
 
+    def hold(self, token_ids: Sequence[int], cancel: CancelToken) -> None:
+        """Make the cache hold exactly `token_ids`; logits that are known need no second reading.
+
+        Raises RequestCancelledError; what was read by then stays in the cache.
+        """
+        for start, end in _runs(self._rewind(self.num_common(token_ids)), {len(token_ids)}):
+            self.append(token_ids[start:end], cancel)
+
     def append(
         self, token_ids: Sequence[int], cancel: CancelToken, *, num_logits: int = 1
     ) -> Logits:

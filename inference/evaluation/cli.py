@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 import click
 import msgspec
@@ -21,6 +21,7 @@ from inference.evaluation.measure import (
 from inference.evaluation.plot import check_can_plot, plot
 from inference.evaluation.report import Record, Report, difference_table, report, table
 from inference.evaluation.sandbox import find_isolation
+from inference.manifest import Device
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -64,6 +65,7 @@ ISOLATIONS: Final = {
     type=click.IntRange(1, 512),
     help="At most so many tokens in a hole.",
 )
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw a picture.")
 def evaluate(  # noqa: PLR0913 - one parameter an option
@@ -75,6 +77,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     max_holes: int | None,
     seed: int,
     limit_tokens: int,
+    device: Device,
     as_json: bool,
     picture: Path | None,
 ) -> None:
@@ -89,7 +92,12 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     if picture is not None:
         check_can_plot(picture)
     options = Options(
-        model=model, against=against, max_holes=max_holes, seed=seed, limit_tokens=limit_tokens
+        model=model,
+        against=against,
+        max_holes=max_holes,
+        seed=seed,
+        limit_tokens=limit_tokens,
+        device=device,
     )
     if problems is None:
         _evaluate_holes(options, paths, picture, as_json=as_json)
@@ -125,6 +133,7 @@ def _settings(options: Options, benchmark: str) -> dict[str, str | int | None]:
         "max_holes": options.max_holes,
         "seed": options.seed,
         "limit_tokens": options.limit_tokens,
+        "device": options.device,
     }
 
 

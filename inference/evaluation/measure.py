@@ -26,6 +26,7 @@ from inference.evaluation.report import Record, Run, earlier_run
 from inference.evaluation.sandbox import Isolation
 from inference.evaluation.sources import read_sources
 from inference.local import LocalEngine
+from inference.manifest import Device
 
 DEFAULT_HOLES: Final = 400
 
@@ -40,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_holes: int | None
     seed: int
     limit_tokens: int
+    device: Device = "cpu"
 
 
 async def measure_holes(options: Options, paths: Sequence[Path]) -> list[Run[Outcome]]:
@@ -118,7 +120,7 @@ async def _engines(options: Options) -> AsyncGenerator[list[tuple[str, LocalEngi
     folders = [options.model]
     if options.against is not None and options.against.is_dir():
         folders.append(options.against)
-    engines = [LocalEngine.open(folder) for folder in folders]
+    engines = [LocalEngine.open(folder, device=options.device) for folder in folders]
     try:
         yield [
             (await _name(engine, folder), engine)

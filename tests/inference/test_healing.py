@@ -1,49 +1,157 @@
 """What is written first is what was held back, and the likeliest way of writing it."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.healing import Healing, Vocabulary
+from inference.cancellation import CancelToken
+from inference.errors import RequestCancelledError
+from inference.healing import MAX_LOOKS, Healing, Vocabulary
 from inference.local import default_model_folder, load_package
+from inference.model import KvCache, Logits
+from inference.session import Session
 from inference.tokenizer import Tokenizer
 from tests.support.byte_tokenizer import byte_tokenizer
+from tests.support.scripted_model import ScriptedCache
 
-PIECES = {
-    index: piece.encode() for index, piece in enumerate(["a", "b", "ab", "abc", " ", "   ", " x"])
-}
+Likes = Mapping[str, Mapping[str, float]]
+"""After a piece: how likely each next one is. What is not named is next to impossible."""
+
+START = "<start>"
+UNLIKELY = 1e-6
 
 
-def check(wanted: str, likes: list[str], *, writes: list[str]) -> None:
-    """The model likes these pieces best, the first most; it is asked as often as it writes."""
-    ids = {piece.decode(): token_id for token_id, piece in PIECES.items()}
-    logits = np.zeros(len(PIECES), np.float32)
-    for rank, piece in enumerate(likes):
-        logits[ids[piece]] = len(likes) - rank
-    healing = Healing(Vocabulary(PIECES), wanted.encode())
-    assert [PIECES[healing.choose(logits)].decode() for _ in writes] == writes
+class Pairs:
+    """A LanguageModel that looks at the last token only."""
+
+    def __init__(self, likes: Likes, pieces: Sequence[str], *, capacity: int = 32) -> None:
+        self._rows = {
+            index: [likes.get(piece, {}).get(other, UNLIKELY) for other in pieces]
+            for index, piece in enumerate(pieces)
+        }
+        self.vocab_size = len(pieces)
+        self.context_length = capacity
+        self.num_cache_bytes = 1
+        self.num_forwards = 0
+
+    def create_cache(self) -> ScriptedCache:
+        return ScriptedCache(self.context_length)
+
+    def forward(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
+    ) -> Logits:
+        assert isinstance(cache, ScriptedCache)
+        cancel.raise_if_set()
+        self.num_forwards += 1
+        assert len(token_ids) <= cache.capacity - cache.length
+        cache.length += len(token_ids)
+        return np.log(np.array([self._rows[token_ids[-1]]], np.float32))
+
+    def close(self) -> None:
+        pass
+
+
+def written(likes: Likes, wanted: str, *, capacity: int = 32, looks: int = MAX_LOOKS) -> list[str]:
+    """Return the pieces that spell what is wanted."""
+    pieces = [START, *{piece: None for row in likes.values() for piece in row}]
+    model = Pairs(likes, pieces, capacity=capacity)
+    vocabulary = Vocabulary({index: piece.encode() for index, piece in enumerate(pieces) if index})
+    session = Session(model)
+    logits, _ = session.prefill([0], CancelToken())
+    healing = Healing(vocabulary, wanted.encode(), max_looks=looks)
+    read, logits = healing.begin(session, logits, CancelToken())
+    assert list(session.token_ids) == [0, *read]
+    last = healing.choose(logits[-1])
+    assert model.num_forwards <= 1 + looks + len(read)
+    assert not healing.wanted
+    return [pieces[token_id] for token_id in (*read, last)]
+
+
+def check(likes: Likes, wanted: str, *, writes: list[str]) -> None:
+    assert written(likes, wanted) == writes
 
 
 def test_a_longer_token_may_take_its_place() -> None:
-    check("a", ["b", "abc"], writes=["abc", "b"])
+    check({START: {"b": 0.8, "abc": 0.1, "a": 0.05}}, "a", writes=["abc"])
 
 
 def test_the_same_token_may_be_written_again() -> None:
-    check("ab", ["ab"], writes=["ab", "ab"])
-
-
-def test_shorter_tokens_may_write_it_in_pieces() -> None:
-    check("ab", ["a", "b"], writes=["a", "b", "a"])
+    check({START: {"ab": 0.8, "a": 0.1}, "a": {"b": 0.9}}, "ab", writes=["ab"])
 
 
 def test_a_blank_may_move_into_the_next_token() -> None:
-    check("    ", [" x", "   "], writes=["   ", " x", " x"])
+    likes = {START: {"   ": 0.6, "    ": 0.1}, "   ": {" x": 0.9}}
+    check(likes, "    ", writes=["   ", " x"])
+
+
+def test_a_shorter_token_that_leads_nowhere_is_not_taken() -> None:
+    likes = {START: {"'\n": 0.8, "'\n\n": 0.1}, "'\n": {"x": 0.9, "\n\n": 0.01}}
+    check(likes, "'\n\n", writes=["'\n\n"])
+
+
+def test_three_tokens_may_be_likelier_than_one() -> None:
+    likes = {START: {"a": 0.9, "abc": 0.1}, "a": {"b": 0.9, "bc": 0.05}, "b": {"cd": 0.9}}
+    check(likes, "abc", writes=["a", "b", "cd"])
+
+
+def test_looking_ends_and_the_best_beginning_so_far_is_taken() -> None:
+    likes = {START: {"a": 0.9, "abc": 0.1}, "a": {"b": 0.9, "bc": 0.05}, "b": {"cd": 0.9}}
+    assert written(likes, "abc", looks=1) == ["abc"]
+
+
+def test_in_a_full_cache_nothing_is_looked_at() -> None:
+    likes = {START: {"   ": 0.6, "    ": 0.1}, "   ": {" x": 0.9}}
+    assert written(likes, "    ", capacity=1) == ["    "]
 
 
 def test_without_anything_held_back_the_likeliest_is_written() -> None:
-    check("", ["b", "a"], writes=["b", "b"])
+    check({START: {"b": 0.6, "a": 0.4}}, "", writes=["b"])
+
+
+def test_a_cancelled_look_leaves_the_session_whole() -> None:
+    pieces = [START, "   ", "    ", " x"]
+    model = Pairs({START: {"   ": 0.6, "    ": 0.1}}, pieces)
+    session = Session(model)
+    logits, _ = session.prefill([0], CancelToken())
+    cancel = CancelToken()
+    cancel.set()
+    vocabulary = Vocabulary({index: piece.encode() for index, piece in enumerate(pieces) if index})
+    with pytest.raises(RequestCancelledError):
+        Healing(vocabulary, b"    ").begin(session, logits, cancel)
+    assert session.cache_length == len(session.token_ids)
+
+
+shares = st.floats(0.01, 1)
+
+
+@given(st.data())
+def test_the_likeliest_of_all_spellings_is_found(data: st.DataObject) -> None:
+    spellings = ["a", "b", "aa", "ab", "ba", "aab", "aba", "abb", "abab"]
+    rows = st.fixed_dictionaries(dict.fromkeys(spellings, shares))
+    likes = data.draw(st.fixed_dictionaries(dict.fromkeys([START, *spellings], rows)))
+    wanted = data.draw(st.sampled_from(spellings))
+
+    def likelihood(path: Sequence[str]) -> float:
+        steps = itertools.pairwise([START, *path])
+        chances = [
+            likes[one][other] / (sum(likes[one].values()) + UNLIKELY) for one, other in steps
+        ]
+        return float(np.prod(chances))
+
+    def paths(rest: str) -> Iterator[tuple[str, ...]]:
+        for piece in spellings:
+            if piece.startswith(rest):
+                yield (piece,)
+            elif rest.startswith(piece):
+                yield from ((piece, *more) for more in paths(rest[len(piece) :]))
+
+    best = max(map(likelihood, paths(wanted)))
+    found = written(likes, wanted, looks=1000)
+    assert likelihood(found) == pytest.approx(best, rel=1e-4)
 
 
 pieces = st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=30)
@@ -52,26 +160,10 @@ pieces = st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=30)
 @given(pieces, st.binary(min_size=1, max_size=4))
 def test_exactly_the_tokens_that_fit_are_allowed(found: list[bytes], wanted: bytes) -> None:
     vocabulary = Vocabulary(dict(enumerate(found)))
-    fitting = {
-        token_id
-        for token_id, piece in enumerate(found)
-        if piece.startswith(wanted) or wanted.startswith(piece)
-    }
-    assert set(vocabulary.continuing(wanted).tolist()) == fitting
-
-
-@given(st.data())
-def test_what_was_held_back_is_always_written_first(data: st.DataObject) -> None:
-    all_bytes: Mapping[int, bytes] = {byte: bytes([byte]) for byte in range(256)}
-    longer = data.draw(st.lists(st.binary(min_size=2, max_size=4), unique=True, max_size=20))
-    vocabulary = Vocabulary({**all_bytes, **dict(enumerate(longer, start=256))})
-    wanted = data.draw(st.binary(max_size=6))
-    healing, written = Healing(vocabulary, wanted), b""
-    while len(written) < len(wanted):
-        seed = data.draw(st.integers(0, 2**32 - 1))
-        row = np.random.default_rng(seed).random(256 + len(longer), np.float32)
-        written += vocabulary.piece(healing.choose(row))
-    assert written.startswith(wanted)
+    longer = {index for index, piece in enumerate(found) if piece.startswith(wanted)}
+    fitting = {index for index, piece in enumerate(found) if wanted.startswith(piece)}
+    assert set(vocabulary.beginning_with(wanted).tolist()) == longer
+    assert set(vocabulary.beginnings_of(wanted)) == fitting - longer
 
 
 def test_half_a_character_is_not_cut_off() -> None:

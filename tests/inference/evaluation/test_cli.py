@@ -125,6 +125,13 @@ def test_people_see_how_programs_ended(problems: Path) -> None:
     assert ": 2 " in result.stdout
 
 
+@pytest.mark.slow
+def test_a_device_that_the_package_has_no_graph_for(source: Path) -> None:
+    check_refused(
+        source, "--device", "cuda", error=EngineUnavailableError, says="has no graph for cuda"
+    )
+
+
 def test_paths_and_problems_exclude_each_other(source: Path, problems: Path) -> None:
     message = "one of both"
     check_refused(error=InvalidRequestError, says=message)
