@@ -6,7 +6,7 @@ one piece, and what flows from it into later ones.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -44,9 +44,8 @@ def open_reader(
     if device == "cpu" and num_bytes > MAX_WHOLE_BYTES:
         yield PieceByPiece(folder, manifest)
         return
-    model = OnnxModel.load(folder, manifest, device=device)
-    yield Whole(model)
-    model.close()
+    with closing(OnnxModel.load(folder, manifest, device=device)) as model:
+        yield Whole(model)
 
 
 class Whole:
