@@ -171,14 +171,18 @@ def measure_fim(reader: Reader, fim: FimTemplate, text: Text) -> dict[str, float
 
     A model that was trained on holes finds them easiest in the order its manifest names.
     """
-    holes = text.windows()[:_NUM_HOLES]
-    orders: tuple[FimOrder, ...] = ("psm", "spm")
-    bits = {
-        order: _mean_bits(reader, [_hole(_ordered(fim, order), window) for window in holes])
-        for order in orders
+    layouts = {
+        "psm": _ordered(fim, "psm"),
+        "spm": _ordered(fim, "spm"),
+        "left_to_right": None,
     }
-    bits["left_to_right"] = _mean_bits(reader, [_hole(None, window) for window in holes])
-    return {name: round(value, 1) for name, value in bits.items()}
+    windows = text.windows()[:_NUM_HOLES]
+    holes = {
+        name: [_hole(layout, window) for window in windows] for name, layout in layouts.items()
+    }
+    # in one go, since a package that is read in pieces is loaded anew each time
+    read = read_windows(reader, [token_ids for part in holes.values() for token_ids, _ in part])
+    return {name: round(_mean_bits(part, read), 1) for name, part in holes.items()}
 
 
 def check_agreement(
@@ -222,10 +226,10 @@ def _hole(fim: FimTemplate | None, window: Sequence[int]) -> tuple[list[int], in
     return prompt + middle, len(middle)
 
 
-def _mean_bits(reader: Reader, holes: Sequence[tuple[list[int], int]]) -> float:
+def _mean_bits(holes: Sequence[tuple[list[int], int]], read: Iterator[Float64]) -> float:
+    """Take as many windows from `read` as there are holes."""
     surprise = 0.0
-    read = read_windows(reader, [token_ids for token_ids, _ in holes])
-    for (token_ids, num_middle), probabilities in zip(holes, read, strict=True):
+    for (token_ids, num_middle), probabilities in zip(holes, read, strict=False):
         found = probabilities[-num_middle - 1 : -1]
         surprise -= float(found[np.arange(num_middle), token_ids[-num_middle:]].sum())
     return surprise / sum(num_middle for _, num_middle in holes) / float(np.log(2))
