@@ -18,7 +18,7 @@ It knows bytes and token ids; it knows neither text nor prompts.
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -95,11 +95,14 @@ class Healing:
                 rows[found.token_ids] = read.copy()
             bits = _surprises(rows[found.token_ids][-1])
             last = bits[self._vocabulary.beginning_with(found.rest)].min(initial=np.inf)
-            best = min(best, found.behind(last))
+            best = min(best, _Beginning(found.bits + last, found.token_ids, found.rest))
             if len(prompt) + len(found.token_ids) < session.capacity:
                 for token_id in self._vocabulary.beginnings_of(found.rest):
-                    num_written = len(self._vocabulary.piece(token_id))
-                    heapq.heappush(frontier, found.behind(bits[token_id], token_id, num_written))
+                    rest = found.rest[len(self._vocabulary.piece(token_id)) :]
+                    token_ids = (*found.token_ids, token_id)
+                    heapq.heappush(
+                        frontier, _Beginning(found.bits + bits[token_id], token_ids, rest)
+                    )
         session.hold([*prompt, *best.token_ids], cancel)
         self.wanted = best.rest
         return best.token_ids, rows[best.token_ids]
@@ -125,12 +128,6 @@ class _Beginning(msgspec.Struct, frozen=True, order=True):
     bits: float
     token_ids: tuple[int, ...]
     rest: bytes
-
-    def behind(self, bits: float, token_id: int | None = None, num_written: int = 0) -> Self:
-        more = () if token_id is None else (token_id,)
-        return type(self)(
-            self.bits + float(bits), (*self.token_ids, *more), self.rest[num_written:]
-        )
 
 
 def _surprises(row: Logits) -> npt.NDArray[np.float64]:
