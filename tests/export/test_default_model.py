@@ -26,7 +26,12 @@ def test_the_shipped_package_is_whole_and_nothing_else_lies_beside_it() -> None:
     manifest = read_manifest(SHIPPED)
     verify_files(manifest, SHIPPED)
     present = {path.name for path in SHIPPED.iterdir()}
-    assert present == {*manifest.files, "manifest.json", "README.md"}
+    assert present == {*manifest.files, "manifest.json", "README.md", "CORPUS.md"}
+
+
+def test_its_data_card_is_that_of_the_run_that_made_it() -> None:
+    card = ROOT / "training" / "runs" / "nano-on" / "CORPUS.md"
+    assert (SHIPPED / "CORPUS.md").read_bytes() == card.read_bytes()
 
 
 def test_the_readme_gives_the_command_that_made_it() -> None:
