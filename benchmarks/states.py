@@ -95,7 +95,7 @@ def _measure(sessions: Mapping[str, Session], context: int) -> dict[str, Figures
     steps: dict[str, list[float]] = {name: [] for name in sessions}
     for token_id in range(NUM_STEPS):
         for name, session in sessions.items():
-            steps[name].append(_timed_step(session, token_id))
+            steps[name].append(timed_step(session, token_id))
     typed: dict[str, list[tuple[float, int]]] = {name: [] for name in sessions}
     for keystroke in range(NUM_KEYSTROKES):
         prompt = [*TOKEN_IDS[: context - 2 + keystroke], 7, 7]
@@ -114,7 +114,7 @@ def _type(session: Session, prompt: Sequence[int]) -> tuple[float, int]:
     return elapsed_ms, len(prompt) - num_reused
 
 
-def _timed_step(session: Session, token_id: int) -> float:
+def timed_step(session: Session, token_id: int) -> float:
     started = time.perf_counter()
     session.append([token_id], CancelToken())
     return 1000 * (time.perf_counter() - started)

@@ -21,6 +21,7 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report
+from benchmarks.states import timed_step
 from benchmarks.streaming import SHAPE as OLMOE
 from export.spec import num_parameters
 from inference.cancellation import CancelToken
@@ -101,7 +102,7 @@ def _measure(moe: Mapping[str, Any], rounds: int) -> dict[str, Figures]:
                 prefills[name].append(_timed_prefill(session))
             for token_id in range(NUM_STEPS):
                 for name, (_, session) in twins.items():
-                    steps[name].append(_timed_step(session, token_id))
+                    steps[name].append(timed_step(session, token_id))
     return {
         name: Figures(
             parameters=size,
@@ -121,12 +122,6 @@ def _timed_prefill(session: Session) -> float:
     session.prefill([1], CancelToken())  # forgets what was read
     started = time.perf_counter()
     session.prefill(TOKEN_IDS, CancelToken())
-    return 1000 * (time.perf_counter() - started)
-
-
-def _timed_step(session: Session, token_id: int) -> float:
-    started = time.perf_counter()
-    session.append([token_id], CancelToken())
     return 1000 * (time.perf_counter() - started)
 
 

@@ -29,6 +29,7 @@ from export.reference import Array, Slots, embed, run_layer, score
 from export.spec import DecoderSpec
 from inference.fim import FimOrder, FimTemplate
 from inference.manifest import ModelManifest, Precision
+from inference.probabilities import log_probabilities
 from inference.tokenizer import Tokenizer
 
 TEXTS: Final = Path(__file__).parent / "texts"
@@ -158,12 +159,6 @@ def measure_alone(reader: Reader, text: Text) -> Comparison:
 def read_windows(reader: Reader, windows: Iterable[Sequence[int]]) -> Iterator[Float64]:
     """Yield the log-probabilities after each token of a window, [num_tokens, vocab_size]."""
     return map(log_probabilities, reader.read([window] for window in windows))
-
-
-def log_probabilities(logits: Array) -> Float64:
-    """Return the logarithm of the softmax of each row."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def measure_fim(reader: Reader, fim: FimTemplate, text: Text) -> dict[str, float]:

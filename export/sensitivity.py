@@ -12,11 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from export.quality import Text, log_probabilities
+from export.quality import Text
 from export.quantization.blockwise import Quantized, dequantize
 from export.quantization.scheme import Scheme, apply_scheme
 from export.reference import Array, Slots, embed, run_layer, score
 from export.spec import DecoderSpec, Slot, slots
+from inference.probabilities import log_probabilities
 
 RAISED_SHARE: Final = 0.2
 """Of the weights rounded to 4 bits; the package grows by as much of their size."""

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from inference.cancellation import CancelToken
 from inference.model import Logits
+from inference.probabilities import log_probabilities
 from inference.session import Session
 
 MAX_LOOKS: Final = 3
@@ -93,7 +94,7 @@ class Healing:
             if found.token_ids not in rows:
                 read, _ = session.prefill([*prompt, *found.token_ids], cancel)
                 rows[found.token_ids] = read.copy()
-            bits = _surprises(rows[found.token_ids][-1])
+            bits = -log_probabilities(rows[found.token_ids])[-1] / np.log(2)
             last = bits[self._vocabulary.beginning_with(found.rest)].min(initial=np.inf)
             best = min(best, _Beginning(found.bits + last, found.token_ids, found.rest))
             if len(prompt) + len(found.token_ids) < session.capacity:
@@ -128,9 +129,3 @@ class _Beginning(msgspec.Struct, frozen=True, order=True):
     bits: float
     token_ids: tuple[int, ...]
     rest: bytes
-
-
-def _surprises(row: Logits) -> npt.NDArray[np.float64]:
-    """Return the bits of every token under the softmax of one row."""
-    shifted = row.astype(np.float64) - row.max()
-    return (np.log(np.exp(shifted).sum()) - shifted) / np.log(2)

@@ -11,6 +11,7 @@ import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.model import Logits
+from inference.probabilities import log_probabilities
 from inference.session import Session
 
 SCORED_CHUNK: Final = 16
@@ -50,8 +51,5 @@ def score_tokens(
 
 def surprise(logits: Logits, token_ids: Sequence[int]) -> float:
     """Return the bits of `token_ids`, one for each row of `logits`, under their softmax."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    log_totals = np.log(np.exp(rows).sum(axis=1))
-    log_probabilities = rows[np.arange(len(token_ids)), list(token_ids)] - log_totals
-    return float(-log_probabilities.sum() / np.log(2))
+    chosen = log_probabilities(logits)[np.arange(len(token_ids)), list(token_ids)]
+    return float(-chosen.sum() / np.log(2))

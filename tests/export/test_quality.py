@@ -9,8 +9,9 @@ import pytest
 from export.checking import check_package
 from export.errors import QualityError, UnsupportedError, VerificationError
 from export.pipeline import export_checkpoint
-from export.quality import QUALITY_TEXT, ROUNDING_TEXT, Comparison, log_probabilities, read_text
+from export.quality import QUALITY_TEXT, ROUNDING_TEXT, Comparison, read_text
 from inference.manifest import TOKENIZER_FILE, read_manifest, write_manifest
+from inference.probabilities import log_probabilities
 from inference.tokenizer import Tokenizer
 from tests.support.exported import Array, no_progress, tiny_options
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint

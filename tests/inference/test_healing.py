@@ -68,7 +68,9 @@ def written(likes: Likes, wanted: str, *, capacity: int = 32, looks: int = MAX_L
     last = healing.choose(logits[-1])
     assert model.num_forwards <= 1 + looks + len(read)
     assert not healing.wanted
-    return [pieces[token_id] for token_id in (*read, last)]
+    found = [pieces[token_id] for token_id in (*read, last)]
+    assert "".join(found).startswith(wanted)
+    return found
 
 
 def check(likes: Likes, wanted: str, *, writes: list[str]) -> None:
@@ -164,6 +166,15 @@ def test_exactly_the_tokens_that_fit_are_allowed(found: list[bytes], wanted: byt
     fitting = {index for index, piece in enumerate(found) if wanted.startswith(piece)}
     assert set(vocabulary.beginning_with(wanted).tolist()) == longer
     assert set(vocabulary.beginnings_of(wanted)) == fitting - longer
+
+
+@given(st.data())
+def test_what_was_held_back_is_always_written_first(data: st.DataObject) -> None:
+    letters = st.text("ab ", min_size=1, max_size=5)
+    spellings = data.draw(st.lists(letters, unique=True, min_size=1, max_size=20))
+    rows = st.fixed_dictionaries(dict.fromkeys(spellings, shares))
+    likes = data.draw(st.fixed_dictionaries(dict.fromkeys([START, *spellings], rows)))
+    written(likes, data.draw(st.sampled_from(spellings)))
 
 
 def test_half_a_character_is_not_cut_off() -> None:
