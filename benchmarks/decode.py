@@ -22,9 +22,9 @@ from rich.progress import track
 
 from benchmarks.report import print_json, print_report, summary
 from inference.cancellation import CancelToken
-from inference.local import default_model_folder, load_package
-from inference.manifest import Device, read_manifest
-from inference.session import Session
+from inference.decoding.session import Session
+from inference.package.manifest import Device, read_manifest
+from inference.serving.local import default_model_folder, load_package
 
 NUM_PREFILL: Final = 512
 CONTEXTS: Final = (64, 512)

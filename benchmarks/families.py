@@ -34,10 +34,10 @@ from rich.progress import track
 from benchmarks.report import print_json, print_report
 from export.errors import VerificationError
 from export.quantization.scheme import Preset
-from export.reference import forward
+from export.spec.oracle import forward
 from inference.cancellation import CancelToken
-from inference.model import Logits
-from inference.runtime import OnnxModel
+from inference.runtime.language_model import Logits
+from inference.runtime.onnx import OnnxModel
 from tests.support.exported import export_tiny, read_tokens
 from tests.support.tiny_checkpoints import TINY_MODELS, VOCAB_SIZE, TinyModel
 from tests.support.tiny_families import FAMILY_MODELS

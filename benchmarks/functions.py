@@ -15,11 +15,11 @@ import msgspec
 from rich.console import Console
 
 from benchmarks.report import print_json, print_report
+from evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
+from evaluation.sandbox import Isolation, Verdict, find_isolation, run_all
 from inference.completion import CompletionRequest
 from inference.engine import EngineState
-from inference.evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
-from inference.evaluation.sandbox import Isolation, Verdict, find_isolation, run_all
-from inference.local import LocalEngine, default_model_folder
+from inference.serving.local import LocalEngine, default_model_folder
 
 MAX_TOKENS: Final = 96
 

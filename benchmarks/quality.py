@@ -22,11 +22,14 @@ import click
 import msgspec
 
 from benchmarks.report import print_json, print_report
-from export.pipeline import ExportOptions, export_checkpoint, open_original
-from export.quality import Text, compare
-from export.reader import open_reader
-from inference.manifest import TOKENIZER_FILE, read_manifest
-from inference.tokenizer import Tokenizer
+from export.options import ExportOptions
+from export.original import open_original
+from export.pipeline import export_checkpoint
+from export.quality.gate import compare
+from export.quality.reader import open_reader
+from export.texts import Text
+from inference.package.manifest import TOKENIZER_FILE, read_manifest
+from inference.runtime.tokenizer import Tokenizer
 
 ROOT: Final = Path(__file__).parent.parent
 CHECKPOINT: Final = ROOT / "training" / "checkpoints" / "nano"

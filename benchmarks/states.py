@@ -22,7 +22,7 @@ from rich.progress import track
 
 from benchmarks.report import print_json, print_report
 from inference.cancellation import CancelToken
-from inference.session import Session
+from inference.decoding.session import Session
 from tests.support.exported import export_tiny
 from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel
 from tests.support.tiny_families import FAMILY_MODELS

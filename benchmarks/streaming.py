@@ -31,11 +31,12 @@ import ml_dtypes
 import numpy as np
 
 from benchmarks.report import print_json, print_report
-from export.pipeline import ExportOptions, export_checkpoint
+from export.options import ExportOptions
+from export.pipeline import export_checkpoint
 from export.quantization.scheme import ROUNDINGS, Rounding
 from inference.cancellation import CancelToken
-from inference.manifest import read_manifest, verify_files
-from inference.runtime import OnnxModel
+from inference.package.manifest import read_manifest, verify_files
+from inference.runtime.onnx import OnnxModel
 
 ROOT: Final = Path(__file__).parent.parent
 TOKENIZER: Final = ROOT / "training" / "checkpoints" / "nano"

@@ -23,13 +23,13 @@ from rich.progress import track
 from benchmarks.report import print_json, print_report
 from benchmarks.states import timed_step
 from benchmarks.streaming import SHAPE as OLMOE
-from export.spec import num_parameters
+from export.spec.decoder import num_parameters
 from inference.cancellation import CancelToken
-from inference.session import Session
+from inference.decoding.session import Session
 from tests.support.exported import export_tiny
 from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel
 from tests.support.tiny_families import COMMON
-from training.configuration import read_configuration, to_config_json
+from training.model.configuration import read_configuration, to_config_json
 
 NUM_PREFILL: Final = 512
 NUM_STEPS: Final = 32

@@ -20,10 +20,10 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report
-from inference.caches.windowed import SLIDES_PER_WINDOW
 from inference.cancellation import CancelToken
-from inference.runtime import OnnxCache, OnnxModel
-from inference.session import PREFILL_CHUNK
+from inference.decoding.session import PREFILL_CHUNK
+from inference.runtime.caches.windowed import SLIDES_PER_WINDOW
+from inference.runtime.onnx import OnnxCache, OnnxModel
 from tests.support.exported import export_tiny
 from tests.support.tiny_checkpoints import TinyModel
 from tests.support.tiny_families import FAMILY_MODELS

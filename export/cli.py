@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from export.checking import Verified, check_package
-from export.checkpoint_writing import StoredType, write_checkpoint
-from export.conventions import AUTOMATIC, NAMES, NONE
 from export.errors import QualityError
-from export.inspection import in_words
-from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
-from export.quality import NUM_TOKENS
+from export.inspection import in_words, inspect_checkpoint
+from export.options import ExportOptions
+from export.package.fim_conventions import AUTOMATIC, NAMES, NONE
+from export.package.to_checkpoint import StoredType, write_checkpoint
+from export.pipeline import export_checkpoint
+from export.quality.verify_command import Verified, check_package
 from export.quantization.scheme import (
     BITS,
     BLOCK_SIZES,
@@ -30,8 +30,9 @@ from export.quantization.scheme import (
     Preset,
     Rounding,
 )
+from export.texts import NUM_TOKENS
 from inference.fim import FimOrder
-from inference.manifest import Device, ModelManifest
+from inference.package.manifest import Device, ModelManifest
 
 
 class Options(TypedDict):

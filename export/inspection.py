@@ -10,7 +10,9 @@ from typing import Final, get_args
 import msgspec
 
 from export.architectures import Architecture
-from export.checkpoint import (
+from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.plan import plan
+from export.checkpoint.safetensors import (
     INDEX_FILE,
     SINGLE_FILE,
     Entry,
@@ -19,18 +21,26 @@ from export.checkpoint import (
     TensorEntry,
     open_checkpoint,
 )
-from export.cuda_graph import check_cuda, cuda_scheme
+from export.checkpoint.source import CheckpointSource
 from export.errors import ExportError
-from export.grouped import Grouping
-from export.package import Identity, describe
-from export.quantization.scheme import BITS, FULL, HALF, Scheme, check_scheme, find_scheme
-from export.source import CheckpointSource
-from export.spec import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
-from export.tensors import plan
-from inference.caches import num_cache_bytes
+from export.graph.cuda import check_cuda, cuda_scheme
+from export.options import ExportOptions
+from export.original import read_original
+from export.package.manifest import describe
+from export.quantization.scheme import (
+    BITS,
+    FULL,
+    HALF,
+    Scheme,
+    block_size_for,
+    check_scheme,
+    find_scheme,
+)
+from export.spec.decoder import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from inference.fim import FimTemplate
-from inference.manifest import TOKENIZER_FILE, Precision
-from inference.manifest import Architecture as Figures
+from inference.package.manifest import TOKENIZER_FILE, Precision
+from inference.package.manifest import Architecture as Figures
+from inference.runtime.caches import num_cache_bytes
 
 _FLOAT_BYTES: Final = 4
 _HALF_BYTES: Final = 2
@@ -72,11 +82,15 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     tensors: str | None
 
 
-def inspect(
-    found: CheckpointSource, architecture: Architecture, identity: Identity, *, block_size: int
-) -> Inspection:
-    """Describe a checkpoint whose small files were read already."""
+def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
+    """Describe a folder or a Hugging Face id without reading, or fetching, a weight.
+
+    Raises an ExportError where it could not be exported, as far as the small files tell.
+    """
+    original = read_original(source, options)
+    found, identity, architecture = original.source, original.identity, original.architecture
     spec, grouping = architecture.spec, architecture.grouping
+    block_size = block_size_for(options.block_size, grouping)
     figures = describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
     documents = (found.folder / TOKENIZER_FILE).stat().st_size

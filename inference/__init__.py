@@ -4,7 +4,6 @@ The engine turns text into text. It knows no editor, no LSP and no model family.
 Importing it loads neither onnxruntime nor tokenizers.
 """
 
-from inference.backends import EngineOptions, open_engine
 from inference.completion import (
     MAX_TEXT_CHARACTERS,
     Completion,
@@ -23,7 +22,8 @@ from inference.errors import (
     RequestCancelledError,
 )
 from inference.languages import language_for, language_id_of
-from inference.manifest import Device
+from inference.package.manifest import Device
+from inference.serving.backends import EngineOptions, open_engine
 from inference.timing import Timings
 
 __all__ = [

@@ -14,8 +14,8 @@ from inference.completion import MAX_TEXT_CHARACTERS, Completion, CompletionRequ
 from inference.engine import EngineState, EngineStatus
 from inference.errors import EngineUnavailableError, InvalidRequestError
 from inference.languages import language_id_of
-from inference.local import LocalEngine
-from inference.manifest import Device
+from inference.package.manifest import Device
+from inference.serving.local import LocalEngine
 
 PLACE: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 SHOWN_LINES: Final = 14

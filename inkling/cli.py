@@ -14,7 +14,7 @@ from inference.errors import InklingError
 # verb -> where its command lives, what `inkling --help` says of it
 VERBS: Final = {
     "complete": ("inference.cli:complete", "Complete the hole at FILE:LINE:COLUMN."),
-    "eval": ("inference.evaluation.cli:evaluate", "Measure a model on holes in real code."),
+    "eval": ("evaluation.cli:evaluate", "Measure a model on holes in real code."),
     "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
     "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),

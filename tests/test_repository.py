@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("inkling", "lsp_server", "inference", "export")
+PACKAGES = ("inkling", "lsp_server", "inference", "export", "evaluation")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
@@ -98,6 +98,34 @@ def test_nobody_decides_by_language() -> None:
         )
     ]
     assert found == []
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def test_the_architecture_names_every_folder_of_the_packages() -> None:
+    folders = {
+        f"`{path.parent.relative_to(ROOT).as_posix()}/`"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("__init__.py")
+        # Below the second floor a folder is named beside the one that it belongs to.
+        if len(path.relative_to(ROOT).parts) <= 3
+    }
+    assert sorted(folder for folder in folders if folder not in ARCHITECTURE) == []
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    named = re.findall(r"`([\w/]+/[\w.]+\.(?:py|toml|md))`", ARCHITECTURE)
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("title", ["A keystroke's way", "A tensor's way"])
+def test_a_way_has_at_most_twelve_steps_and_each_is_a_file(title: str) -> None:
+    section = ARCHITECTURE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\| (\d+) \| `([^`]+)` \|", section, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+    assert 0 < len(steps) <= 12
+    assert all((ROOT / name).is_file() for _, name in steps)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

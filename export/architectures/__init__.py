@@ -33,13 +33,20 @@ from export.architectures import (
     qwen3_next,
     starcoder2,
 )
-from export.architectures.family import Family
-from export.architectures.shared import HARMLESS_KEYS, read_storage
-from export.config import Config
+from export.architectures.common.family import Family
+from export.architectures.common.keys import HARMLESS_KEYS, read_storage
+from export.checkpoint.config import Config
+from export.checkpoint.gptq_awq import Grouping
 from export.errors import CheckpointError, UnsupportedError
-from export.grouped import Grouping
-from export.recurrence import GatedDelta
-from export.spec import Attention, CachedAttention, DecoderSpec, GroupedQuery, Latent, SparseMoE
+from export.spec.decoder import (
+    Attention,
+    CachedAttention,
+    DecoderSpec,
+    GroupedQuery,
+    Latent,
+    SparseMoE,
+)
+from export.spec.recurrence import GatedDelta
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,

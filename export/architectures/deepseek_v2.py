@@ -5,17 +5,17 @@ Source: DeepSeek-V2 (arXiv:2405.04434) and the model type `deepseek_v2` of trans
 
 from typing import Final
 
-from export.architectures.family import Family
-from export.architectures.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
-from export.architectures.routed import (
+from export.architectures.common.family import Family
+from export.architectures.common.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
+from export.architectures.common.routed import (
     IGNORED_KEYS,
     ROUTED_RULES,
     read_groups,
     read_routed_decoder,
 )
-from export.config import Config
-from export.routers import Router, ScoredRouter
-from export.spec import DecoderSpec
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec
+from export.spec.routers import Router, ScoredRouter
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -5,9 +5,9 @@ Source: DeepSeek-V3 (arXiv:2412.19437) and the model type `deepseek_v3` of trans
 
 from typing import Final
 
-from export.architectures.family import Family
-from export.architectures.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
-from export.architectures.routed import (
+from export.architectures.common.family import Family
+from export.architectures.common.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
+from export.architectures.common.routed import (
     BEYOND_THE_LAST_LAYER,
     CORRECTION_RULES,
     IGNORED_KEYS,
@@ -15,8 +15,8 @@ from export.architectures.routed import (
     read_routed_decoder,
     read_sigmoid_router,
 )
-from export.config import Config
-from export.spec import DecoderSpec
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     EXPERT_RULES,
     GATED_MLP_RULES,
@@ -18,10 +18,10 @@ from export.architectures.shared import (
     read_norm,
     read_rope,
 )
-from export.config import Config
-from export.routers import ScoredRouter
-from export.spec import DecoderSpec, Dense, Layer, SharedExpert, SparseMoE
-from export.tensors import Rule
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
+from export.spec.decoder import DecoderSpec, Dense, Layer, SharedExpert, SparseMoE
+from export.spec.routers import ScoredRouter
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     GATED_MLP_RULES,
     INPUT_BIAS_RULES,
@@ -20,9 +20,18 @@ from export.architectures.shared import (
     read_layer_types,
     read_window,
 )
-from export.config import Config
-from export.spec import DecoderSpec, Dense, GroupedQuery, Head, Layer, Residual, RmsNorm, Rope
-from export.tensors import Rule
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
+from export.spec.decoder import (
+    DecoderSpec,
+    Dense,
+    GroupedQuery,
+    Head,
+    Layer,
+    Residual,
+    RmsNorm,
+    Rope,
+)
 
 ALTERNATING: Final = ("sliding_attention", "full_attention")
 

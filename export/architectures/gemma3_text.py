@@ -7,22 +7,22 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.gemma2 import (
-    GEMMA_RULES,
-    read_gemma,
-    read_gemma_attention,
-    read_gemma_norm,
-)
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     HEAD_NORM_RULES,
     LAYER_TYPES,
     read_layer_rope,
     read_layer_types,
     read_rope,
 )
-from export.config import Config
-from export.spec import DecoderSpec, GroupedQuery, QueryKeyNorm, Rope
+from export.architectures.gemma2 import (
+    GEMMA_RULES,
+    read_gemma,
+    read_gemma_attention,
+    read_gemma_norm,
+)
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, GroupedQuery, QueryKeyNorm, Rope
 
 GLOBAL_THETA: Final = 1_000_000.0
 LOCAL_THETA: Final = 10_000.0

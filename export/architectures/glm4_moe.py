@@ -7,16 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.routed import (
-    BEYOND_THE_LAST_LAYER,
-    CORRECTION_RULES,
-    IGNORED_KEYS,
-    ROUTED_RULES,
-    read_routed_decoder,
-    read_sigmoid_router,
-)
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     HEAD_NORM_RULES,
     INPUT_BIAS_RULES,
@@ -24,8 +16,16 @@ from export.architectures.shared import (
     read_norm,
     read_rope,
 )
-from export.config import Config
-from export.spec import DecoderSpec, GroupedQuery, QueryKeyNorm
+from export.architectures.common.routed import (
+    BEYOND_THE_LAST_LAYER,
+    CORRECTION_RULES,
+    IGNORED_KEYS,
+    ROUTED_RULES,
+    read_routed_decoder,
+    read_sigmoid_router,
+)
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, GroupedQuery, QueryKeyNorm
 
 
 def read_spec(config: Config) -> DecoderSpec:

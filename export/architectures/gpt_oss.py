@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     INPUT_BIAS_RULES,
     LAYER_TYPES,
@@ -19,10 +19,10 @@ from export.architectures.shared import (
     read_norm,
     read_window,
 )
-from export.config import Config
-from export.routers import Router
-from export.spec import ClampedSwiglu, DecoderSpec, GroupedQuery, Layer, SparseMoE
-from export.tensors import Rule, Share
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule, Share
+from export.spec.decoder import ClampedSwiglu, DecoderSpec, GroupedQuery, Layer, SparseMoE
+from export.spec.routers import Router
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -7,10 +7,10 @@ the model type `granite` of transformers.
 from typing import Final
 
 from export.architectures import llama
-from export.architectures.family import Family
+from export.architectures.common.family import Family
 from export.architectures.granitemoe import scaled
-from export.config import Config
-from export.spec import DecoderSpec
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:

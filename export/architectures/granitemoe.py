@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     INPUT_BIAS_RULES,
     OUTPUT_BIAS_RULES,
@@ -17,10 +17,10 @@ from export.architectures.shared import (
     read_decoder,
     read_norm,
 )
-from export.config import Config
-from export.routers import Router
-from export.spec import DecoderSpec, Head, Layer, Residual, SharedExpert, SparseMoE
-from export.tensors import Rule, Share
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule, Share
+from export.spec.decoder import DecoderSpec, Head, Layer, Residual, SharedExpert, SparseMoE
+from export.spec.routers import Router
 
 
 def read_spec(config: Config) -> DecoderSpec:

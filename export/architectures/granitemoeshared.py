@@ -5,15 +5,15 @@ Source: the model type `granitemoeshared` of transformers.
 
 from typing import Final
 
-from export.architectures.family import Family
+from export.architectures.common.family import Family
 from export.architectures.granitemoe import (
     GRANITE_RULES,
     gate_and_up_rules,
     read_scaled_decoder,
 )
-from export.config import Config
-from export.spec import DecoderSpec, SharedExpert
-from export.tensors import Rule
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
+from export.spec.decoder import DecoderSpec, SharedExpert
 
 
 def read_spec(config: Config) -> DecoderSpec:

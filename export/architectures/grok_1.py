@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import read_attention, read_decoder, read_norm
-from export.config import Config
-from export.routers import Router
-from export.spec import DecoderSpec, Head, Layer, Residual, SparseMoE
-from export.tensors import Rule
+from export.architectures.common.family import Family
+from export.architectures.common.keys import read_attention, read_decoder, read_norm
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
+from export.spec.decoder import DecoderSpec, Head, Layer, Residual, SparseMoE
+from export.spec.routers import Router
 
 PUBLISHED_THETA: Final = 10_000.0
 PUBLISHED_CAP: Final = 30.0

@@ -6,8 +6,8 @@ transformers.
 
 from typing import Final
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     GATED_MLP_RULES,
     INPUT_BIAS_RULES,
@@ -15,8 +15,8 @@ from export.architectures.shared import (
     read_attention,
     read_dense_decoder,
 )
-from export.config import Config
-from export.spec import DecoderSpec
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.qwen3_moe import read_experts
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     EXPERT_RULES,
     GATED_MLP_RULES,
@@ -22,8 +21,9 @@ from export.architectures.shared import (
     read_norm,
     read_window,
 )
-from export.config import Config
-from export.spec import DecoderSpec, Dense, FeedForward, GroupedQuery, Layer, QueryKeyNorm
+from export.architectures.qwen3_moe import read_experts
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, Dense, FeedForward, GroupedQuery, Layer, QueryKeyNorm
 
 _MLP_TYPES: Final = ("sparse", "dense")
 

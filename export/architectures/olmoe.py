@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     EXPERT_RULES,
     HEAD_NORM_RULES,
@@ -16,9 +16,9 @@ from export.architectures.shared import (
     read_decoder,
     read_norm,
 )
-from export.config import Config
-from export.routers import Router
-from export.spec import DecoderSpec, Layer, QueryKeyNorm, SparseMoE
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, Layer, QueryKeyNorm, SparseMoE
+from export.spec.routers import Router
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     INPUT_BIAS_RULES,
     NORM_BIAS_RULES,
@@ -22,12 +22,12 @@ from export.architectures.shared import (
     read_rope,
     read_shared_window,
 )
-from export.config import Config
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
 from export.errors import CheckpointError
-from export.rope import PairScaling, Rope
-from export.routers import SparseMixer
-from export.spec import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
-from export.tensors import Rule
+from export.spec.decoder import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
+from export.spec.rope import PairScaling, Rope
+from export.spec.routers import SparseMixer
 
 
 def read_spec(config: Config) -> DecoderSpec:

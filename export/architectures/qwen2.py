@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     GATED_MLP_RULES,
     INPUT_BIAS_RULES,
@@ -17,8 +17,8 @@ from export.architectures.shared import (
     read_dense_decoder,
     read_full_attention_only,
 )
-from export.config import Config
-from export.spec import DecoderSpec
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:

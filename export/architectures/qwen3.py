@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     GATED_MLP_RULES,
     HEAD_NORM_RULES,
@@ -20,8 +20,8 @@ from export.architectures.shared import (
     read_full_attention_only,
     read_norm,
 )
-from export.config import Config
-from export.spec import DecoderSpec, QueryKeyNorm
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, QueryKeyNorm
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -8,10 +8,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.qwen2_moe import SHARED_EXPERT_RULES, read_shared_expert
-from export.architectures.qwen3_moe import read_experts
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     EXPERT_RULES,
     GATED_MLP_RULES,
@@ -24,10 +22,12 @@ from export.architectures.shared import (
     read_rope,
     sparse_layers,
 )
-from export.config import Config
+from export.architectures.qwen2_moe import SHARED_EXPERT_RULES, read_shared_expert
+from export.architectures.qwen3_moe import read_experts
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
 from export.errors import UnsupportedError
-from export.recurrence import GatedDelta
-from export.spec import (
+from export.spec.decoder import (
     Attention,
     DecoderSpec,
     Dense,
@@ -36,7 +36,7 @@ from export.spec import (
     QueryKeyNorm,
     RmsNorm,
 )
-from export.tensors import Rule
+from export.spec.recurrence import GatedDelta
 
 KEY_EPSILON: Final = 1e-6
 """Under the root of a key's length; transformers has it in code, not in the config."""

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.family import Family
-from export.architectures.shared import (
+from export.architectures.common.family import Family
+from export.architectures.common.keys import (
     DECODER_RULES,
     INPUT_BIAS_RULES,
     NORM_BIAS_RULES,
@@ -17,9 +17,9 @@ from export.architectures.shared import (
     read_decoder,
     read_shared_window,
 )
-from export.config import Config
-from export.spec import DecoderSpec, Layer, LayerNorm, Ungated
-from export.tensors import Rule
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
+from export.spec.decoder import DecoderSpec, Layer, LayerNorm, Ungated
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -18,12 +18,12 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
+from export.checkpoint.gptq_awq import Grouping
 from export.errors import UnsupportedError
-from export.grouped import Grouping
 from export.quantization.blockwise import Float, Float16, Float32, Weight
 from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
-from export.slot import Slot, SlotRole
-from inference.manifest import ModelManifest, Precision
+from export.spec.slot import Slot, SlotRole
+from inference.package.manifest import ModelManifest, Precision
 
 FULL: Final = 32
 """Bits of a role that is not rounded."""

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.functions import FUNCTIONS, write_all
-from inference.evaluation.sandbox import Verdict, find_isolation
+from evaluation.sandbox import Verdict, find_isolation
 from tests.support.measured import engine_that_writes
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality import HELD_OUT_PACKAGES, held_out_files, held_out_text
-from export.quality import QUALITY_TEXT, ROUNDING_TEXT
-from inference.tokenizer import Tokenizer
+from export.texts import QUALITY_TEXT, ROUNDING_TEXT
+from inference.runtime.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parent.parent.parent
 NUM_LINES = 4

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.twins import dense_config, moe_config
 from export.architectures import read_architecture
-from export.config import Config
-from export.spec import DecoderSpec, num_active_parameters, num_parameters
+from export.checkpoint.config import Config
+from export.spec.decoder import DecoderSpec, num_active_parameters, num_parameters
 
 
 def spec_of(config: dict[str, object]) -> DecoderSpec:

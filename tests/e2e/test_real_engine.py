@@ -131,5 +131,5 @@ async def _offers(client: LanguageClient) -> list[Offer]:
 
 def engine_process(server_process_id: int) -> psutil.Process:
     children = psutil.Process(server_process_id).children()
-    (engine,) = [child for child in children if "inference.host" in child.cmdline()]
+    (engine,) = [child for child in children if "inference.serving.host" in child.cmdline()]
     return engine

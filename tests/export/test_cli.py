@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from export.cli import export
 from export.errors import QualityError, UnsupportedError
-from inference.manifest import read_manifest
+from inference.package.manifest import read_manifest
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 

@@ -10,9 +10,10 @@ from safetensors.numpy import load_file, save_file
 
 from export.cli import export
 from export.errors import UnsupportedError
-from export.inspection import Inspection, in_words
-from export.pipeline import ExportOptions, export_checkpoint, inspect_checkpoint
-from inference.manifest import Precision
+from export.inspection import Inspection, in_words, inspect_checkpoint
+from export.options import ExportOptions
+from export.pipeline import export_checkpoint
+from inference.package.manifest import Precision
 from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 from tests.support.tiny_families import FAMILY_MODELS

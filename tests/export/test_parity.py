@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.checkpoint_writing import write_checkpoint
-from export.pipeline import ExportOptions, export_checkpoint
-from export.reference import forward
-from inference.local import default_model_folder
-from inference.manifest import TOKENIZER_FILE
-from inference.runtime import OnnxModel
-from inference.tokenizer import Tokenizer
+from export.options import ExportOptions
+from export.package.to_checkpoint import write_checkpoint
+from export.pipeline import export_checkpoint
+from export.spec.oracle import forward
+from inference.package.manifest import TOKENIZER_FILE
+from inference.runtime.onnx import OnnxModel
+from inference.runtime.tokenizer import Tokenizer
+from inference.serving.local import default_model_folder
 from tests.support.exported import (
     TOKEN_IDS,
     export_tiny,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from export.errors import ExportError
-from export.pipeline import ExportOptions, export_checkpoint
+from export.options import ExportOptions
+from export.pipeline import export_checkpoint
 from inference.fim import FimTemplate
-from inference.manifest import Precision, read_manifest, verify_files
+from inference.package.manifest import Precision, read_manifest, verify_files
 from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import (
     TINY_MODELS,

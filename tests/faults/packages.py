@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from inference.fim import FimTemplate
-from inference.manifest import (
+from inference.package.manifest import (
     MODEL_FILE,
     TOKENIZER_FILE,
     Architecture,

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inference.backends import EngineOptions, open_engine
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState
-from inference.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE
+from inference.package.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE
+from inference.serving.backends import EngineOptions, open_engine
 from tests.faults.packages import ARCHITECTURE, DATA_FILE, sign, write_package
 
 TIMEOUT_S = 60.0

@@ -12,7 +12,7 @@ import pytest
 
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState
-from inference.supervised import Patience, SupervisedEngine
+from inference.serving.supervised import Patience, SupervisedEngine
 from tests.support import fake_host_scripted
 
 TIMEOUT_S = 60.0
@@ -105,7 +105,7 @@ async def test_two_thousand_requests_that_are_cancelled_at_once() -> None:
 
 PARENT = """
 import asyncio
-from inference.supervised import SupervisedEngine
+from inference.serving.supervised import SupervisedEngine
 from tests.support import fake_host_scripted as host
 
 async def main():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from export.checkpoint import INDEX_FILE, SINGLE_FILE, open_checkpoint
+from export.checkpoint.safetensors import INDEX_FILE, SINGLE_FILE, open_checkpoint
 from export.errors import ExportError
 from export.pipeline import export_checkpoint
 from tests.support.exported import no_progress, tiny_options

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference.errors import InvalidModelError
-from inference.local import load_package
-from inference.manifest import MANIFEST_FILE, read_manifest, verify_files
+from inference.package.manifest import MANIFEST_FILE, read_manifest, verify_files
+from inference.serving.local import load_package
 from tests.support.exported import export_tiny
 from tests.support.tiny_checkpoints import TINY_MODELS
 

@@ -16,16 +16,16 @@ from msgspec.structs import replace
 from onnx import helper
 
 from inference.errors import InvalidModelError
-from inference.external_data import external_locations
-from inference.local import load_package
-from inference.manifest import (
+from inference.package.external_data import external_locations
+from inference.package.manifest import (
     MODEL_FILE,
     FileEntry,
     read_manifest,
     verify_files,
     write_manifest,
 )
-from inference.runtime import OnnxModel
+from inference.runtime.onnx import OnnxModel
+from inference.serving.local import load_package
 from tests.faults.packages import DATA_FILE
 from tests.support.hostile_graphs import (
     DATA,

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from export.errors import PackageError
+from export.package.placing import replacing
 from export.pipeline import export_checkpoint
-from export.placing import replacing
-from inference.manifest import read_manifest, verify_files
+from inference.package.manifest import read_manifest, verify_files
 from tests.support.exported import no_progress, tiny_options
 from tests.support.tiny_checkpoints import TINY_MODELS, write_tiny_checkpoint
 
@@ -25,7 +25,7 @@ OLD, NEW = TINY_MODELS[0], TINY_MODELS[1]
 EXPORT = """
 import os, signal, sys
 from pathlib import Path
-from export import placing
+from export.package import placing
 from export.pipeline import export_checkpoint
 from tests.support.exported import tiny_options
 

@@ -13,9 +13,9 @@ import pytest
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState
 from inference.errors import InvalidModelError
-from inference.local import load_package
-from inference.manifest import TOKENIZER_FILE
-from inference.supervised import Patience, SupervisedEngine
+from inference.package.manifest import TOKENIZER_FILE
+from inference.serving.local import load_package
+from inference.serving.supervised import Patience, SupervisedEngine
 from tests.faults.packages import sign, write_package
 from tests.support import fake_host_bomb
 from tests.support.tiny_checkpoints import byte_tokenizer

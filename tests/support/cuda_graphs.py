@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from export.cuda_graph import write_cuda_graph
+from export.graph.cuda import write_cuda_graph
+from export.graph.targets import CUDA, Target
+from export.graph.weights import dequantized, kept, scheme_weights
 from export.quantization.scheme import Preset, find_scheme
-from export.spec import DecoderSpec, slots
-from export.targets import CUDA, Target
-from export.weights import dequantized, kept, scheme_weights
-from inference.manifest import CUDA_MODEL_FILE
+from export.spec.decoder import DecoderSpec, slots
+from inference.package.manifest import CUDA_MODEL_FILE
 from tests.support.exported import Array, read_values
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 

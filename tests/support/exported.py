@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from export.architectures import read_architecture
-from export.checkpoint import open_checkpoint
-from export.config import read_config
-from export.graph import write_with_float_activations
-from export.pipeline import ExportOptions, export_checkpoint
+from export.checkpoint.config import read_config
+from export.checkpoint.plan import plan
+from export.checkpoint.safetensors import open_checkpoint
+from export.graph.builder import write_with_float_activations
+from export.graph.weights import dequantized, scheme_weights, slot_values
+from export.options import ExportOptions
+from export.pipeline import export_checkpoint
 from export.quantization.scheme import Preset, find_scheme
-from export.spec import DecoderSpec, slots
-from export.tensors import plan
-from export.weights import dequantized, scheme_weights, slot_values
+from export.spec.decoder import DecoderSpec, slots
 from inference.cancellation import CancelToken
-from inference.manifest import ModelManifest
-from inference.runtime import OnnxCache, OnnxModel
+from inference.package.manifest import ModelManifest
+from inference.runtime.onnx import OnnxCache, OnnxModel
 from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel, write_tiny_checkpoint
 
 Array = npt.NDArray[np.floating[Any]]

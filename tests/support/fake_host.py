@@ -16,7 +16,7 @@ from pathlib import Path
 
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState, EngineStatus
-from inference.wire import (
+from inference.serving.wire import (
     Answer,
     Cancel,
     Complete,

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from tokenizers import normalizers
 
 from inference.engine import Engine
-from inference.host import run
-from inference.local import LocalEngine
-from inference.tokenizer import Tokenizer
+from inference.runtime.tokenizer import Tokenizer
+from inference.serving.host import run
+from inference.serving.local import LocalEngine
 from tests.support.byte_tokenizer import byte_tokenizer
 from tests.support.scripted_model import ScriptedModel, loaded, playing
 

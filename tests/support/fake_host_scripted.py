@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from inference.engine import Engine
-from inference.host import run
-from inference.local import LocalEngine
+from inference.serving.host import run
+from inference.serving.local import LocalEngine
 from tests.support.scripted_model import ScriptedModel, loaded, playing
 
 COMMAND = (sys.executable, "-m", "tests.support.fake_host_scripted")

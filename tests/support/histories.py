@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference.cancellation import CancelToken
 from inference.errors import RequestCancelledError
-from inference.runtime import OnnxCache, OnnxModel
+from inference.runtime.onnx import OnnxCache, OnnxModel
 from tests.support.exported import read_tokens
 from tests.support.tiny_checkpoints import VOCAB_SIZE
 

@@ -10,7 +10,7 @@ import onnx
 from msgspec.structs import replace
 from onnx import TensorProto, helper
 
-from inference.manifest import MODEL_FILE, ModelManifest, file_entry, write_manifest
+from inference.package.manifest import MODEL_FILE, ModelManifest, file_entry, write_manifest
 from tests.faults.packages import sign, write_package
 
 NUM_VALUES = 4

@@ -13,8 +13,8 @@ from typing import Any, Final
 import gguf
 import xllamacpp
 
-from export.checkpoint import Float32
-from export.spec import DecoderSpec, GroupedQuery, SparseMoE
+from export.checkpoint.safetensors import Float32
+from export.spec.decoder import DecoderSpec, GroupedQuery, SparseMoE
 
 _TENSORS: Final[Mapping[str, str]] = {
     "attention_norm": "attn_norm",

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from inference.engine import EngineState
-from inference.local import LocalEngine
+from inference.serving.local import LocalEngine
 from tests.support.scripted_model import ScriptedModel, loaded, playing
 
 CONTEXT_LENGTH = 2048

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from export.architectures import read_architecture
-from export.config import Config
-from export.spec import Slot, slots
-from export.tensors import Rule, stored_shape
+from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule, stored_shape
+from export.spec.decoder import Slot, slots
 
 Shape = tuple[int, ...]
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference.cancellation import CancelToken
-from inference.completer import LoadedModel
+from inference.decoding.completer import LoadedModel
 from inference.fim import FimTemplate
-from inference.model import KvCache, Logits
-from inference.tokenizer import Tokenizer
+from inference.runtime.language_model import KvCache, Logits
+from inference.runtime.tokenizer import Tokenizer
 from tests.support.byte_tokenizer import SPECIAL_TOKENS, VOCAB_SIZE, byte_tokenizer
 
 END = SPECIAL_TOKENS["<|endoftext|>"]

@@ -1,4 +1,4 @@
-"""The part of onnxruntime that inference/runtime.py uses; the package itself ships no types."""
+"""The part of onnxruntime that inference/runtime/onnx.py uses; the package ships no types."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -16,9 +16,9 @@ from export.quantization.scheme import (
     find_scheme,
     scheme_of,
 )
-from export.slot import Slot, SlotRole
-from inference.local import default_model_folder
-from inference.manifest import read_manifest
+from export.spec.slot import Slot, SlotRole
+from inference.package.manifest import read_manifest
+from inference.serving.local import default_model_folder
 
 
 def check(precision: Preset, role: SlotRole, *, bits: int) -> None:

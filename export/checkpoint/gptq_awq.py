@@ -1,0 +1,220 @@
+"""Matrices that GPTQ and AWQ rounded: integers in groups along a row, with a zero and a scale each.
+
+    value = (integer - zero) * scale
+
+A matrix X [out, in] is stored as `X.qweight` and `X.qzeros`, words of 32 bits with the first
+integer in the lowest ones, and `X.scales` [num_groups, out]; the zeros are packed along `out`.
+
+    gptq      qweight [in * bits / 32, out], packed along `in`; 1 was subtracted from the words of
+              the zeros, in each integer's place (AutoGPTQ, auto_gptq/nn_modules/qlinear; GPTQModel,
+              gptqmodel/utils/model.py, `convert_gptq_v1_to_v2_format_module`)
+    gptq_v2   the same without the subtraction
+    awq       qweight [in, out * bits / 32]; the eight columns of a word, and its zeros, lie in the
+              order 0 2 4 6 1 3 5 7 (AutoAWQ, awq/utils/packing_utils.py; its "gemm" version)
+
+GPTQ's `X.g_idx` [in] says which group an input is of, where they were not rounded in order.
+This module knows no file and no model.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from export.checkpoint.config import Config
+from export.errors import CheckpointError, UnsupportedError
+
+Float32 = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+Layout = Literal["gptq", "gptq_v2", "awq"]
+
+PARTS: Final = ("qweight", "qzeros", "scales", "g_idx")
+OPTIONAL_PARTS: Final = frozenset({"g_idx"})
+PART_DTYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "qweight": ("I32",),
+    "qzeros": ("I32",),
+    "scales": ("F16", "BF16", "F32"),
+    "g_idx": ("I32",),
+}
+WORD_BITS: Final = 32
+WHOLE_ROW: Final = -1
+"""The group size that says: one group a row."""
+
+_PLACES_IN_AWQ: Final = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where the integers 0 to 7 of a word lie in it."""
+
+_OF_MAKING: Final = frozenset(
+    {
+        *("damp_percent", "damp_auto_increment", "true_sequential", "static_groups", "sym"),
+        *("model_name_or_path", "model_file_base_name", "meta", "dataset", "tokenizer", "v2"),
+        *("batch_size", "cache_block_outputs", "model_seqlen", "pad_token_id", "v2_alpha"),
+        *("block_name_to_quantize", "module_name_preceding_first_block", "act_group_aware"),
+        *("modules_in_block_to_quantize", "modules_to_not_convert", "lm_head", "zero_point"),
+        *("mse", "hyb_act"),
+    }
+)
+_OF_RUNNING: Final = frozenset(
+    {
+        *("exllama_config", "use_cuda_fp16", "use_exllama", "disable_exllama", "backend"),
+        *("max_input_length", "do_fuse", "fuse_max_seq_len", "modules_to_fuse"),
+    }
+)
+
+
+class Grouping(msgspec.Struct, frozen=True, kw_only=True):
+    """What config.json says of the rounded matrices; `is_reordered`: groups may be in any order."""
+
+    layout: Layout
+    bits: int
+    group_size: int
+    is_reordered: bool
+
+    @property
+    def method(self) -> str:
+        return self.layout.partition("_")[0]
+
+
+class Integers(msgspec.Struct, frozen=True, kw_only=True):
+    """A rounded matrix: `values` [out, in], `zeros` and `scales` [out, num_groups].
+
+    `groups` [in] is the group of each input.
+    """
+
+    bits: int
+    values: Bytes
+    zeros: Bytes
+    scales: Float32
+    groups: npt.NDArray[np.int64]
+
+    def in_order_of(self, block_size: int) -> bool:
+        """Say whether the groups are the blocks of a row, one after the other."""
+        num_inputs = len(self.groups)
+        if num_inputs != self.scales.shape[1] * block_size:
+            return False
+        return np.array_equal(self.groups, np.arange(num_inputs) // block_size)
+
+
+def read_grouping(stored: Config) -> Grouping:
+    """Read a quantization_config whose quant_method is gptq or awq.
+
+    Raises UnsupportedError naming the first key and value that is not implemented.
+    """
+    method = stored.text("quant_method")
+    layout = _awq_layout(stored) if method == "awq" else _gptq_layout(stored)
+    stored.require("bits", *((4,) if method == "awq" else (4, 8)))
+    group_size = stored.integer("group_size", default=128, minimum=WHOLE_ROW)
+    if group_size == 0:
+        raise CheckpointError("quantization_config says group_size = 0, which is no size")
+    grouping = Grouping(
+        layout=layout,
+        bits=stored.integer("bits", default=4),
+        group_size=group_size,
+        is_reordered=stored.boolean("desc_act", default=False),
+    )
+    stored.refuse_unread(_OF_MAKING | _OF_RUNNING)
+    return grouping
+
+
+def _gptq_layout(stored: Config) -> Layout:
+    spellings = ("checkpoint_format", "format")
+    for key in spellings:
+        stored.require(key, "gptq", "gptq_v2")
+    stored.require("method", "gptq")
+    stored.require("is_marlin_format", False)
+    stored.require("pack_dtype", "int32")
+    for name in stored.section("dynamic").names():
+        if not name.startswith("-"):
+            raise UnsupportedError(
+                f"quantization_config says dynamic = {name!r}: other bits or groups for some "
+                "matrices, which is not implemented"
+            )
+    is_second = any(stored.text(key, default="gptq") == "gptq_v2" for key in spellings)
+    return "gptq_v2" if is_second else "gptq"
+
+
+def _awq_layout(stored: Config) -> Layout:
+    stored.require("version", "gemm", "GEMM")
+    stored.require("format", "gemm")
+    stored.require("backend", "auto", "autoawq", "gemm")
+    return "awq"
+
+
+def grouped_shape(grouping: Grouping, shapes: Mapping[str, Shape]) -> Shape | None:
+    """Return [out, in] of a matrix whose parts have these shapes; None where they do not fit."""
+    words = shapes["qweight"]
+    if len(words) != 2 or len(shapes["scales"]) != 2:
+        return None
+    per_word = WORD_BITS // grouping.bits
+    num_groups, num_outputs = shapes["scales"]
+    is_awq = grouping.layout == "awq"
+    num_inputs = words[0] if is_awq else words[0] * per_word
+    group_size = num_inputs if grouping.group_size == WHOLE_ROW else grouping.group_size
+    expected = {
+        "qweight": (words[0], num_outputs // per_word if is_awq else num_outputs),
+        "qzeros": (num_groups, -(-num_outputs // per_word)),
+        "scales": (-(-num_inputs // group_size) if num_inputs else 0, num_outputs),
+        "g_idx": (num_inputs,),
+    }
+    fits = all(shape == expected[part] for part, shape in shapes.items())
+    is_whole = not is_awq or num_outputs % per_word == 0
+    return (num_outputs, num_inputs) if fits and is_whole else None
+
+
+def unpack_integers(grouping: Grouping, parts: Mapping[str, Array], name: str) -> Integers:
+    """Return the integers of the matrix `name`, bit for bit.
+
+    Raises CheckpointError where an input is of a group that is not there.
+    """
+    bits = grouping.bits
+    zeros = np.array(parts["qzeros"]).view(np.uint32)
+    if grouping.layout == "gptq":
+        # Of the whole word, so that what the subtraction borrowed comes back.
+        zeros = zeros + np.uint32(sum(1 << place for place in range(0, WORD_BITS, bits)))
+    words, along_columns = np.array(parts["qweight"]).view(np.uint32), _unpacked(zeros, bits)
+    if grouping.layout == "awq":
+        values = _unpacked(words, bits)[..., _PLACES_IN_AWQ].reshape(len(words), -1).T
+        along_columns = along_columns[..., _PLACES_IN_AWQ]
+    else:
+        values = _unpacked(words, bits).transpose(1, 0, 2).reshape(words.shape[1], -1)
+    num_groups, num_inputs = len(zeros), values.shape[1]
+    return Integers(
+        bits=bits,
+        values=np.ascontiguousarray(values),
+        zeros=np.ascontiguousarray(along_columns.reshape(num_groups, -1).T[: len(values)]),
+        scales=np.ascontiguousarray(parts["scales"].astype(np.float32).T),
+        groups=_groups(grouping, parts.get("g_idx"), (num_inputs, num_groups), name),
+    )
+
+
+def widen(integers: Integers) -> Float32:
+    """Return the values [out, in] that the integers stand for."""
+    distance = integers.values.astype(np.float32) - integers.zeros[:, integers.groups]
+    return distance * integers.scales[:, integers.groups]
+
+
+def _unpacked(words: npt.NDArray[np.uint32], bits: int) -> Bytes:
+    """Return [..., integers of a word], the lowest first."""
+    octets = words.astype("<u4", copy=False).view(np.uint8).reshape(*words.shape, 4)
+    if bits == 8:
+        return octets
+    return np.stack([octets & np.uint8(0x0F), octets >> np.uint8(4)], axis=-1).reshape(
+        *words.shape, 8
+    )
+
+
+def _groups(
+    grouping: Grouping, stored: Array | None, sizes: tuple[int, int], name: str
+) -> npt.NDArray[np.int64]:
+    num_inputs, num_groups = sizes
+    if stored is None:
+        size = num_inputs if grouping.group_size == WHOLE_ROW else grouping.group_size
+        return np.arange(num_inputs) // size
+    groups = stored.astype(np.int64)
+    if groups.size and not 0 <= int(groups.min()) <= int(groups.max()) < num_groups:
+        raise CheckpointError(f"the g_idx of {name} names groups beside its {num_groups}")
+    return groups

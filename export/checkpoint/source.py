@@ -1,0 +1,130 @@
+"""Find a checkpoint: a folder, or files of a Hugging Face repository in the local hub cache.
+
+Only what export reads is fetched, and weights only when they are wanted: a model that is not
+implemented is refused after its small files. Everything comes from the one commit that was current
+at the beginning. What was downloaded before, or half of it, is not fetched again; where nothing can
+be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from export.checkpoint.config import read_json
+from export.errors import CheckpointError
+
+INDEX_FILE: Final = "model.safetensors.index.json"
+SMALL_FILES: Final = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    INDEX_FILE,
+)
+SINGLE_FILE: Final = "model.safetensors"
+MAX_INDEX_BYTES: Final = 100_000_000
+
+_SHARD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+
+Fetch = Callable[[str, str | None, Sequence[str]], Path]
+"""Bring files of a repository, as of a revision, to a local folder named by the commit.
+
+Files that the repository does not have are left out.
+"""
+
+
+class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
+    """`folder` holds the small files; `fetch_weights` brings the others, and returns their folder.
+
+    `revision` is None for a local folder.
+    """
+
+    name: str
+    revision: str | None
+    folder: Path
+    fetch_weights: Callable[[], Path]
+
+
+def fetch_from_hub(
+    repository: str,
+    revision: str | None,
+    names: Sequence[str],
+    *,
+    endpoint: str | None = None,
+    cache: Path | None = None,
+) -> Path:
+    """Download to the hub's cache, with a bar on stderr; what is there is not fetched again.
+
+    Raises CheckpointError where the hub cannot be reached or refuses.
+    """
+    # Half a second, and only the hub needs it.
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=list(names),
+            endpoint=endpoint,
+            cache_dir=cache,
+        )
+    except Exception as error:  # the client's errors, and those of its transports, share no base
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CheckpointError(
+            f"cannot fetch {repository} from Hugging Face: {reason}; check the name and the "
+            "network, or give the folder of a downloaded checkpoint"
+        ) from error
+    return Path(folder)
+
+
+def find_source(
+    source: str, *, revision: str | None = None, fetch: Fetch = fetch_from_hub
+) -> CheckpointSource:
+    """Resolve what the user named. Raises CheckpointError where it is neither folder nor hub id."""
+    folder = Path(source)
+    if folder.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"{source} is a folder and has no revision {revision}; leave it")
+        return CheckpointSource(
+            name=folder.resolve().name, revision=None, folder=folder, fetch_weights=lambda: folder
+        )
+    if folder.exists():
+        raise CheckpointError(f"{source} is a file; give the folder of the checkpoint")
+    # "name" inside a folder that is there was meant as a path.
+    is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.parent.is_dir()
+    if not is_hub_id:
+        raise CheckpointError(f"there is no folder {source}")
+    cached = fetch(source, revision, SMALL_FILES)
+    # A snapshot's folder is named by its commit, which is the exact revision.
+    return CheckpointSource(
+        name=source,
+        revision=cached.name,
+        folder=cached,
+        fetch_weights=lambda: _fetch_weights(source, cached, fetch),
+    )
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+def _fetch_weights(repository: str, folder: Path, fetch: Fetch) -> Path:
+    """Bring the shards that the index names, or else the single file, and nothing beside them.
+
+    Repositories hold the same weights twice, for other programs, and what training left.
+    """
+    commit = folder.name
+    if not (folder / INDEX_FILE).is_file():
+        return fetch(repository, commit, [SINGLE_FILE])
+    index = read_json(folder / INDEX_FILE, _Index, max_bytes=MAX_INDEX_BYTES)
+    shards = sorted(set(index.weight_map.values()))
+    # A name is a pattern to the hub's client, and a path to the cache.
+    strange = [name for name in shards if not _SHARD.fullmatch(name)]
+    if strange:
+        raise CheckpointError(f"{folder / INDEX_FILE} names {strange[0]!r}, no safetensors file")
+    return fetch(repository, commit, shards)

@@ -1,0 +1,247 @@
+"""Stack a spec's layers into one graph with the inputs and outputs that the engine binds.
+
+inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_sequence_length [],
+         logit_rows [rows]: which of the batch * sequence rows get logits,
+         past_key.{i}, past_value.{i} [batch, num_key_value_heads, capacity, head_dim], of the
+         activations' type
+
+         where layers keep a window: window_seqlens_k, window_total_sequence_length, which count the
+         tokens that their buffers hold, and position_ids [batch, sequence], which count all;
+         the other two lengths are inputs only where some layer keeps all tokens
+
+         of each layer that keeps a state instead of keys and values: past_convolution.{i} [batch,
+         channels, kernel_size - 1], past_recurrent.{i} [batch, heads, key_dim, value_dim]
+outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers;
+         present_convolution.{i}, present_recurrent.{i}: other buffers
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from export.graph.builder import GraphBuilder, Value
+from export.graph.layers.attention import AttentionInputs, AttentionOutputs, attention
+from export.graph.layers.elementwise import capped, scaled, scaled_exactly
+from export.graph.layers.embedding import embedding, wanted_rows
+from export.graph.layers.gated_delta import States, gated_delta
+from export.graph.layers.latent_attention import latent_attention
+from export.graph.layers.linear import add_exact_bias, linear
+from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
+from export.graph.layers.moe import moe
+from export.graph.layers.residual import Stream, normalized, outgoing
+from export.graph.layers.rope import RopeValues, rope_values
+from export.graph.weights import under
+from export.quantization.blockwise import Weight
+from export.spec.decoder import (
+    Attention,
+    CachedAttention,
+    DecoderSpec,
+    Dense,
+    FeedForward,
+    GroupedQuery,
+    Head,
+    Latent,
+    Layer,
+    SparseMoE,
+    Ungated,
+    window_of,
+)
+from export.spec.recurrence import GatedDelta
+from export.spec.rope import Rope
+
+RopeTables = Mapping[tuple[Rope, int], RopeValues]
+
+
+def build_decoder(
+    graph: GraphBuilder, spec: DecoderSpec, weights: Mapping[str, Weight], *, context_length: int
+) -> None:
+    """Add a whole decoder that can reach `context_length` positions."""
+    inputs = _declare_inputs(graph, spec)
+    ropes = _rope_tables(graph, spec, context_length)
+    rows, tied_head = embedding(graph, weights["embedding"], inputs.input_ids)
+    stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
+    for index, layer in enumerate(spec.layers):
+        with graph.scope(f"layers.{index}"):
+            part = under(weights, f"layers.{index}.")
+            cache = _Cache(inputs=inputs, ropes=ropes, layer=index)
+            stream = _layer(graph, layer, part, stream, cache)
+    normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
+    last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
+    is_tied = spec.tie_word_embeddings
+    scores = tied_head(last) if is_tied else linear(graph, weights["head"], last)
+    logits = _logits(graph, spec.head, weights, graph.widened(scores))
+    graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+
+
+def _logits(graph: GraphBuilder, head: Head, weights: Mapping[str, Weight], scores: Value) -> Value:
+    biased = add_exact_bias(graph, scores, weights["head_bias"]) if head.bias else scores
+    return capped(graph, scaled_exactly(graph, biased, head.scale), head.softcap)
+
+
+class _Lengths(msgspec.Struct, frozen=True, kw_only=True):
+    seqlens_k: Value
+    total_sequence_length: Value
+    position_ids: Value | None = None
+
+
+class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """`full` and `windowed` are None where no layer keeps all tokens, or none a window."""
+
+    input_ids: Value
+    full: _Lengths | None
+    logit_rows: Value
+    windowed: _Lengths | None
+
+
+def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
+    are_windowed = {_keeps_window(graph, found) for found in _cached(spec)}
+    return _Inputs(
+        input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
+        full=_declare_lengths(graph) if False in are_windowed else None,
+        logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
+        windowed=_declare_window(graph) if True in are_windowed else None,
+    )
+
+
+def _cached(spec: DecoderSpec) -> list[CachedAttention]:
+    """Return the attention of the layers that look back at keys and values."""
+    found = [layer.attention for layer in spec.layers]
+    return [attention for attention in found if not isinstance(attention, GatedDelta)]
+
+
+def _declare_lengths(graph: GraphBuilder) -> _Lengths:
+    return _Lengths(
+        seqlens_k=graph.input("seqlens_k", np.int32, ["batch"]),
+        total_sequence_length=graph.input("total_sequence_length", np.int32, []),
+    )
+
+
+def _declare_window(graph: GraphBuilder) -> _Lengths:
+    return _Lengths(
+        seqlens_k=graph.input("window_seqlens_k", np.int32, ["batch"]),
+        total_sequence_length=graph.input("window_total_sequence_length", np.int32, []),
+        position_ids=graph.input("position_ids", np.int64, ["batch", "sequence"]),
+    )
+
+
+def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) -> RopeTables:
+    """Add each table that some layer uses once."""
+    wanted = dict.fromkeys((found.rope, found.rotary_dim) for found in _cached(spec))
+    return {
+        (rope, rotary_dim): rope_values(graph, rope, rotary_dim, context_length)
+        for rope, rotary_dim in wanted
+    }
+
+
+class _Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layer declares its part of the cache with."""
+
+    inputs: _Inputs
+    ropes: RopeTables
+    layer: int
+
+
+def _layer(
+    graph: GraphBuilder,
+    layer: Layer,
+    weights: Mapping[str, Weight],
+    stream: Stream,
+    cache: _Cache,
+) -> Stream:
+    normed, stream = normalized(graph, layer.norm, weights, "attention_norm", stream)
+    attended = _attention(graph, layer.attention, under(weights, "attention."), normed, cache)
+    stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended))
+    normed, stream = normalized(graph, layer.norm, weights, "feed_forward_norm", stream)
+    out = _feed_forward(graph, layer.feed_forward, weights, normed)
+    return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
+
+
+def _attention(
+    graph: GraphBuilder,
+    spec: Attention,
+    weights: Mapping[str, Weight],
+    x: Value,
+    cache: _Cache,
+) -> Value:
+    match spec:
+        case GatedDelta():
+            past = _declare_states(graph, spec, cache.layer)
+            out, present = gated_delta(graph, spec, weights, x, past)
+            _declare_next_states(graph, spec, present, cache.layer)
+            return out
+        case GroupedQuery():
+            past = _attention_inputs(graph, spec, cache)
+            attended = attention(graph, spec, weights, x, past)
+        case Latent():
+            past = _attention_inputs(graph, spec, cache)
+            attended = latent_attention(graph, spec, weights, x, past)
+    _declare_outputs(graph, spec, attended, cache.layer)
+    return attended.x
+
+
+def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache) -> AttentionInputs:
+    shape, dtype = _cache_shape(graph, spec), graph.target.activations
+    lengths = cache.inputs.windowed if _keeps_window(graph, spec) else cache.inputs.full
+    assert lengths is not None
+    return AttentionInputs(
+        past_key=graph.input(f"past_key.{cache.layer}", dtype, shape),
+        past_value=graph.input(f"past_value.{cache.layer}", dtype, shape),
+        seqlens_k=lengths.seqlens_k,
+        total_sequence_length=lengths.total_sequence_length,
+        rope=cache.ropes[spec.rope, spec.rotary_dim],
+        position_ids=lengths.position_ids,
+    )
+
+
+def _declare_outputs(
+    graph: GraphBuilder, spec: CachedAttention, attended: AttentionOutputs, layer: int
+) -> None:
+    shape, dtype = _cache_shape(graph, spec), graph.target.activations
+    graph.output(f"present_key.{layer}", attended.present_key, dtype, shape)
+    graph.output(f"present_value.{layer}", attended.present_value, dtype, shape)
+
+
+def _keeps_window(graph: GraphBuilder, spec: CachedAttention) -> bool:
+    return graph.target.keeps_windows and window_of(spec) is not None
+
+
+def _cache_shape(graph: GraphBuilder, spec: CachedAttention) -> list[int | str]:
+    """Return that of keys and values; the buffers of windowed layers have a size of their own."""
+    capacity = "window_capacity" if _keeps_window(graph, spec) else "capacity"
+    return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
+
+
+def _declare_states(graph: GraphBuilder, spec: GatedDelta, layer: int) -> States:
+    convolution, recurrent = _state_shapes(spec)
+    return States(
+        convolution=graph.input(f"past_convolution.{layer}", np.float32, convolution),
+        recurrent=graph.input(f"past_recurrent.{layer}", np.float32, recurrent),
+    )
+
+
+def _declare_next_states(graph: GraphBuilder, spec: GatedDelta, states: States, layer: int) -> None:
+    convolution, recurrent = _state_shapes(spec)
+    graph.output(f"present_convolution.{layer}", states.convolution, np.float32, convolution)
+    graph.output(f"present_recurrent.{layer}", states.recurrent, np.float32, recurrent)
+
+
+def _state_shapes(spec: GatedDelta) -> tuple[list[int | str], list[int | str]]:
+    heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
+    return ["batch", spec.num_channels, spec.kernel_size - 1], ["batch", *heads]
+
+
+def _feed_forward(
+    graph: GraphBuilder, feed_forward: FeedForward, weights: Mapping[str, Weight], x: Value
+) -> Value:
+    match feed_forward:
+        case Dense(activation=activation):
+            return mlp(graph, activation, under(weights, "mlp."), x)
+        case Ungated():
+            return ungated_mlp(graph, feed_forward, under(weights, "mlp."), x)
+        case SparseMoE(shared=shared):
+            chosen = moe(graph, feed_forward, under(weights, "moe."), x)
+            if shared is None:
+                return chosen
+            always = shared_expert(graph, shared, under(weights, "moe.shared."), x)
+            return graph.op("Add", chosen, always)

@@ -1,0 +1,185 @@
+"""Grouped-query attention over keys and values that stay in the caller's buffers.
+
+            ┌─► Split ─► q ─► norm ─┐
+    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► (* sigmoid(gate)) ─► output projection
+            └────────► v ─────────┘     rotates, appends to the cache, mixes
+
+The norms stand before the operator on CPU, which refuses its own (onnxruntime 1.31). On CUDA they
+are inputs of it where they are one for each head.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
+from export.graph.layers.linear import linear, stacked_rows, vector
+from export.graph.layers.norm import rms_norm, rms_scale
+from export.graph.layers.rope import RopeValues
+from export.quantization.blockwise import Float, Weight, take_rows
+from export.spec.decoder import CachedAttention, GroupedQuery, Latent, QueryKeyNorm, RmsNorm
+
+_POSITIONS_INPUT: Final = 9
+_SINKS_INPUT: Final = 11
+_NORMS_INPUT: Final = 14
+
+
+class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What attention reads beside x. The lengths are those after this run's tokens were added.
+
+    `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim]. Where they
+    hold the last tokens only, the lengths count those, and `position_ids`, [batch, sequence], say
+    where x stands in the whole text; where None, it stands behind the tokens held.
+    """
+
+    past_key: Value
+    past_value: Value
+    seqlens_k: Value
+    total_sequence_length: Value
+    rope: RopeValues
+    position_ids: Value | None = None
+
+
+class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
+    x: Value
+    present_key: Value
+    present_value: Value
+
+
+def attention(
+    graph: GraphBuilder,
+    spec: GroupedQuery,
+    weights: Mapping[str, Weight],
+    x: Value,
+    inputs: AttentionInputs,
+) -> AttentionOutputs:
+    """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
+    query, key, value, gate = _query_key_value_gate(graph, spec, weights, x)
+    further = _further_inputs(graph, spec, weights)
+    mixed, present_key, present_value = mixed_heads(
+        graph, spec, (query, key, value), inputs, further=further
+    )
+    if gate is not None:
+        mixed = graph.op("Mul", mixed, graph.op("Sigmoid", gate))
+    return AttentionOutputs(
+        x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
+        present_key=present_key,
+        present_value=present_value,
+    )
+
+
+def mixed_heads(
+    graph: GraphBuilder,
+    spec: CachedAttention,
+    query_key_value: tuple[Value, Value, Value],
+    inputs: AttentionInputs,
+    *,
+    further: Mapping[int, Value] | None = None,
+) -> Sequence[Value]:
+    """Return what each head read, [batch, sequence, heads * head_dim], and the new cache.
+
+    `further` are inputs of the operator by their number.
+    """
+    found = dict(further or {})
+    if inputs.position_ids is not None:
+        found[_POSITIONS_INPUT] = inputs.position_ids
+    return graph.ops(
+        "GroupQueryAttention",
+        [
+            *query_key_value,
+            inputs.past_key,
+            inputs.past_value,
+            inputs.seqlens_k,
+            inputs.total_sequence_length,
+            inputs.rope.cosines,
+            inputs.rope.sines,
+            *(found.get(number) for number in range(_POSITIONS_INPUT, max(found, default=0) + 1)),
+        ],
+        num_outputs=3,
+        domain=MICROSOFT,
+        attributes=_attributes(spec) | _norm_attributes(graph, spec),
+    )
+
+
+def _further_inputs(
+    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight]
+) -> dict[int, Value]:
+    found = {_SINKS_INPUT: vector(graph, weights["sinks"])} if spec.sinks else {}
+    norm = _inner_norm(graph, spec)
+    if norm is not None:
+        for number, name in enumerate(("query_norm", "key_norm"), _NORMS_INPUT):
+            found[number] = rms_scale(graph, norm, weights[name])
+    return found
+
+
+def _inner_norm(graph: GraphBuilder, spec: CachedAttention) -> RmsNorm | None:
+    """Return the norm that the operator does itself."""
+    match spec:
+        case GroupedQuery(query_key_norm=QueryKeyNorm(norm=norm, over="head")):
+            return norm if graph.target.normalizes_heads else None
+        case _:
+            return None
+
+
+def _norm_attributes(graph: GraphBuilder, spec: CachedAttention) -> dict[str, AttributeValue]:
+    norm = _inner_norm(graph, spec)
+    return {} if norm is None else {"qk_norm_epsilon": norm.epsilon}
+
+
+def _attributes(spec: CachedAttention) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        "num_heads": spec.num_attention_heads,
+        "kv_num_heads": spec.num_key_value_heads,
+        "do_rotary": 1,
+        "rotary_interleaved": int(spec.rope.interleaved),
+        "scale": spec.score_scale,
+    }
+    match spec:
+        case GroupedQuery(window=window, softcap=softcap):
+            attributes |= {} if window is None else {"local_window_size": window}
+            return attributes | ({} if softcap is None else {"softcap": softcap})
+        case Latent():
+            return attributes
+
+
+def _query_key_value_gate(
+    graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight], x: Value
+) -> tuple[Value, Value, Value, Value | None]:
+    """Return all heads' parts, [batch, sequence, heads * head_dim], computed by one product."""
+    parts = [weights["query"], weights["key"], weights["value"]]
+    heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
+    if spec.output_gate:
+        rows = np.arange(2 * heads[0] * spec.head_dim).reshape(heads[0], 2, spec.head_dim)
+        both = weights["query"]
+        parts = [take_rows(both, rows[:, 0].ravel()), *parts[1:]]
+        parts.append(take_rows(both, rows[:, 1].ravel()))
+        heads.append(spec.num_attention_heads)
+    packed = stacked_rows(parts)
+    sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
+    joined = linear(graph, packed, x, _packed_bias(spec, weights))
+    query, key, value, *gate = graph.ops(
+        "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
+    )
+    if spec.query_key_norm is not None and _inner_norm(graph, spec) is None:
+        query = _norm_heads(graph, spec, spec.query_key_norm, weights["query_norm"], query)
+        key = _norm_heads(graph, spec, spec.query_key_norm, weights["key_norm"], key)
+    return query, key, value, gate[0] if gate else None
+
+
+def _packed_bias(spec: GroupedQuery, weights: Mapping[str, Weight]) -> Weight | None:
+    if not spec.input_bias:
+        return None
+    parts = [weights[f"{name}_bias"] for name in ("query", "key", "value")]
+    return Float(np.concatenate([part.values for part in parts if isinstance(part, Float)]))
+
+
+def _norm_heads(
+    graph: GraphBuilder, spec: GroupedQuery, norm: QueryKeyNorm, weight: Weight, x: Value
+) -> Value:
+    if norm.over == "projection":
+        return rms_norm(graph, norm.norm, weight, x)
+    split = graph.op("Reshape", x, graph.constant(np.array([0, 0, -1, spec.head_dim], np.int64)))
+    normed = rms_norm(graph, norm.norm, weight, split)
+    return graph.op("Reshape", normed, graph.constant(np.array([0, 0, -1], np.int64)))

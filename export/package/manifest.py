@@ -1,0 +1,133 @@
+"""Complete a folder that holds a graph to a package: the checkpoint's documents, the manifest."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from export.graph.data_file import CUDA_DATA_FILE, DATA_FILE
+from export.quantization.scheme import Scheme
+from export.spec.decoder import (
+    Attention,
+    DecoderSpec,
+    GroupedQuery,
+    Latent,
+    SparseMoE,
+    num_active_parameters,
+    num_parameters,
+    window_of,
+)
+from export.spec.recurrence import GatedDelta
+from inference.fim import FimTemplate
+from inference.package.manifest import (
+    CUDA_MODEL_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Architecture,
+    CacheKind,
+    Full,
+    ModelManifest,
+    Parameters,
+    Recurrent,
+    Source,
+    Windowed,
+    file_entry,
+    write_manifest,
+)
+
+EXPORTER_VERSION: Final = "5"
+"""Raised whenever the same checkpoint would give other bytes."""
+
+
+GRAPH_AND_DATA_FILES: Final = (MODEL_FILE, DATA_FILE, CUDA_MODEL_FILE, CUDA_DATA_FILE)
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package says of itself beside what its spec and scheme say."""
+
+    name: str
+    source: Source
+    model_type: str
+    context_length: int
+    eos_token_ids: tuple[int, ...]
+    fim: FimTemplate | None
+    leading_token_ids: tuple[int, ...]
+
+
+def complete_package(
+    folder: Path,
+    identity: Identity,
+    spec: DecoderSpec,
+    scheme: Scheme,
+    *,
+    documents: Mapping[str, bytes],
+    quality: Mapping[str, Any],
+) -> ModelManifest:
+    """Add documents and manifest to a folder that holds the graphs; return the manifest.
+
+    `documents` are the checkpoint's own files by the names they get, the tokenizer among them.
+    """
+    assert TOKENIZER_FILE in documents
+    present = {path.name for path in folder.iterdir()}
+    graphs = [name for name in GRAPH_AND_DATA_FILES if name in present]
+    for name, content in documents.items():
+        (folder / name).write_bytes(content)
+    manifest = ModelManifest(
+        name=identity.name,
+        source=identity.source,
+        exporter_version=EXPORTER_VERSION,
+        precision=scheme.precision,
+        block_size=scheme.block_size if scheme.has_blocks else None,
+        architecture=describe(identity.model_type, spec),
+        parameters=Parameters(total=num_parameters(spec), active=num_active_parameters(spec)),
+        context_length=identity.context_length,
+        eos_token_ids=identity.eos_token_ids,
+        fim=identity.fim,
+        leading_token_ids=identity.leading_token_ids,
+        files={name: file_entry(folder / name) for name in (*graphs, *documents)},
+        quality=dict(quality),
+    )
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def describe(model_type: str, spec: DecoderSpec) -> Architecture:
+    """Return the figures of a spec that the engine and people want."""
+    attention = next(
+        layer.attention for layer in spec.layers if not isinstance(layer.attention, GatedDelta)
+    )
+    sparse = [layer.feed_forward for layer in spec.layers]
+    experts = [part for part in sparse if isinstance(part, SparseMoE)]
+    return Architecture(
+        model_type=model_type,
+        vocab_size=spec.vocab_size,
+        hidden_size=spec.hidden_size,
+        num_hidden_layers=len(spec.layers),
+        num_attention_heads=attention.num_attention_heads,
+        num_key_value_heads=attention.num_key_value_heads,
+        head_dim=attention.head_dim,
+        num_experts=max((part.num_experts for part in experts), default=0),
+        num_experts_per_tok=max((part.router.num_experts_per_tok for part in experts), default=0),
+        cache_kinds=_cache_kinds(spec),
+    )
+
+
+def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
+    kinds = tuple(_cache_kind(layer.attention) for layer in spec.layers)
+    return () if all(isinstance(kind, Full) for kind in kinds) else kinds
+
+
+def _cache_kind(attention: Attention) -> CacheKind:
+    match attention:
+        case GatedDelta():
+            return Recurrent(
+                kernel_size=attention.kernel_size,
+                num_channels=attention.num_channels,
+                num_heads=attention.num_value_heads,
+                key_head_dim=attention.key_head_dim,
+                value_head_dim=attention.value_head_dim,
+            )
+        case GroupedQuery() | Latent():
+            window = window_of(attention)
+            return Full() if window is None else Windowed(window)

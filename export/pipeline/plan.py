@@ -1,0 +1,87 @@
+"""Read all that decides about an export, and refuse what cannot be; no weight is touched."""
+
+from pathlib import Path
+
+import msgspec
+
+from export.checkpoint.gptq_awq import Grouping
+from export.errors import UnsupportedError
+from export.graph.cuda import check_cuda
+from export.options import ExportOptions
+from export.original import OpenedSlots, Original, open_slots, read_original
+from export.quantization.scheme import Scheme, block_size_for, check_scheme, find_scheme
+from export.quantization.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
+from export.spec.decoder import slots
+from export.texts import NUM_TOKENS, QUALITY_TEXT, ROUNDING_TEXT, WINDOW, Text, read_text
+from inference.package.manifest import TOKENIZER_FILE
+from inference.runtime.tokenizer import Tokenizer
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """The calibration texts as the checkpoint's tokenizer cuts them, read when asked for."""
+
+    tokenizer: Path
+    window: int
+    options: ExportOptions
+
+    def for_rounding(self) -> Text:
+        return self._read(self.options.calibration or ROUNDING_TEXT, NUM_TOKENS)
+
+    def for_sensitivity(self) -> Text:
+        return self._read(self.options.calibration or ROUNDING_TEXT, NUM_SENSITIVITY_TOKENS)
+
+    def for_quality(self) -> Text:
+        return self._read(QUALITY_TEXT, self.options.quality_tokens)
+
+    def _read(self, path: Path, num_tokens: int) -> Text:
+        tokenizer = Tokenizer.load(self.tokenizer)
+        return read_text(path, tokenizer, num_tokens=num_tokens, window=self.window)
+
+
+class ExportPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What will be written: `scheme` says how each of the original's slots is rounded."""
+
+    options: ExportOptions
+    original: Original
+    opened: OpenedSlots
+    scheme: Scheme
+    texts: Texts
+
+
+def plan_export(source: str, options: ExportOptions) -> ExportPlan:
+    """Find a checkpoint and decide how it is exported.
+
+    Raises an ExportError where checkpoint, options and device do not go together.
+    """
+    _find_scheme(options, None)  # what no checkpoint can make right
+    original = read_original(source, options)
+    scheme = _find_scheme(options, original.architecture.grouping)
+    check_scheme(scheme, slots(original.spec))
+    if options.device == "cuda":
+        check_cuda(original.spec, scheme)
+    window = min(WINDOW, original.identity.context_length)
+    return ExportPlan(
+        options=options,
+        original=original,
+        opened=open_slots(original.source, original.architecture),
+        scheme=scheme,
+        texts=Texts(original.folder / TOKENIZER_FILE, window, options),
+    )
+
+
+def _find_scheme(options: ExportOptions, grouping: Grouping | None) -> Scheme:
+    if grouping is not None and options.precision == "int4-quality":
+        raise UnsupportedError(
+            f"int4-quality weighs what rounding to 4 bits would lose, and {grouping.method} has "
+            "rounded this checkpoint already; use int4"
+        )
+    if grouping is not None and options.device == "cuda":
+        raise UnsupportedError(
+            f"what {grouping.method} rounded has no graph for CUDA; leave --device cuda out"
+        )
+    return find_scheme(
+        options.precision,
+        block_size_for(options.block_size, grouping),
+        rounding=options.rounding,
+        has_zero_points=options.zero_points,
+    )

@@ -1,0 +1,141 @@
+"""Write what was planned, tensor by tensor: one graph for each device, and the manifest."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.tokens import CHAT_TEMPLATE_FILE, read_chat_template
+from export.graph.builder import GraphBuilder
+from export.graph.cuda import cuda_scheme, cuda_weights, slow_on_cuda, write_cuda_graph
+from export.graph.data_file import DATA_FILE, DataFile, Place
+from export.graph.decoder import build_decoder
+from export.graph.targets import CUDA
+from export.graph.weights import RoundingErrors, StoredBlocks, kept, scheme_weights, watched
+from export.original import CONFIG_FILE
+from export.package.manifest import complete_package
+from export.pipeline.plan import ExportPlan
+from export.quality.self_check import MAX_ORACLE_PARAMETERS
+from export.quantization.blockwise import Weight
+from export.quantization.moments import CalibrationMoments
+from export.quantization.scheme import FindMoments, Scheme, no_moments
+from export.quantization.sensitivity import raise_sensitive
+from export.spec.decoder import DecoderSpec, num_parameters, slots
+from inference.package.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
+
+Progress = Callable[[int, int], None]
+"""Called before each slot is written with its number from 0, and with how many there are."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A package whose quality nobody knows yet, and the weights it should compute with."""
+
+    manifest: ModelManifest
+    weights: Mapping[str, Weight]
+
+
+def write_package(folder: Path, plan: ExportPlan, *, progress: Progress) -> Written:
+    """Fill a folder with graphs, weights, the checkpoint's documents and a manifest."""
+    plan.opened.check_copies()
+    scheme, original = _with_sensitive_raised(plan), plan.original
+    spec, length = original.spec, original.identity.context_length
+    errors, find_moments = RoundingErrors(), _find_moments(scheme, plan)
+    weights = _rounded_weights(scheme, plan, find_moments, errors)
+    # The second graph points at what the first one wrote.
+    remembered: dict[bytes, Place] | None = {} if plan.options.device == "cuda" else None
+    with (folder / DATA_FILE).open("wb") as data:
+        graph = GraphBuilder(DataFile(data, remembered=remembered))
+        build_decoder(graph, spec, _counted(weights, progress), context_length=length)
+    graph.save(folder / MODEL_FILE)
+    quality = {
+        **_scheme_figures(plan, scheme),
+        **_stored_figures(plan.opened.stored, original.architecture.grouping),
+        **errors.figures(),
+    }
+    if remembered is not None:
+        again = cuda_weights(folder, spec, scheme, plan.opened.values, _find_moments(scheme, plan))
+        counted = _counted(again, progress)
+        write_cuda_graph(folder, spec, counted, remembered, context_length=length)
+        quality["cuda"] = _cuda_figures(spec, scheme)
+    documents = _documents(original.folder)
+    manifest = complete_package(
+        folder, original.identity, spec, scheme, documents=documents, quality=quality
+    )
+    return Written(manifest, weights)
+
+
+def _with_sensitive_raised(plan: ExportPlan) -> Scheme:
+    if plan.options.precision != "int4-quality":
+        return plan.scheme
+    text = plan.texts.for_sensitivity()
+    raised = raise_sensitive(plan.scheme, plan.original.spec, plan.opened.values, text)
+    return msgspec.structs.replace(plan.scheme, raised=raised)
+
+
+def _rounded_weights(
+    scheme: Scheme, plan: ExportPlan, find_moments: FindMoments, errors: RoundingErrors
+) -> Mapping[str, Weight]:
+    spec = plan.original.spec
+    weights = scheme_weights(
+        scheme,
+        slots(spec),
+        plan.opened.values,
+        find_stored=plan.opened.stored.find,
+        find_moments=find_moments,
+        on_rounded=errors.add,
+    )
+    return kept(weights) if _is_small(spec) else weights
+
+
+def _find_moments(scheme: Scheme, plan: ExportPlan) -> FindMoments:
+    if scheme.rounding != "gptq" or not scheme.has_blocks:
+        return no_moments
+    spec, text = plan.original.spec, plan.texts.for_rounding()
+    # Double where it is cheap: other processors then round the same way.
+    dtype = np.float64 if _is_small(spec) else np.float32
+    return CalibrationMoments(spec, plan.opened.values, text, dtype=dtype).find
+
+
+def _is_small(spec: DecoderSpec) -> bool:
+    return num_parameters(spec) <= MAX_ORACLE_PARAMETERS
+
+
+def _scheme_figures(plan: ExportPlan, scheme: Scheme) -> dict[str, Any]:
+    if not scheme.has_blocks:
+        return {}
+    figures: dict[str, Any] = {
+        "preset": plan.options.precision,
+        "rounding": scheme.rounding,
+        "zero_points": scheme.has_zero_points,
+    }
+    return figures | ({"raised_to_int8": sorted(scheme.raised)} if scheme.raised else {})
+
+
+def _stored_figures(stored: StoredBlocks, grouping: Grouping | None) -> dict[str, Any]:
+    """Say how many matrices were taken over as they are stored, and how many rounded again."""
+    if grouping is None:
+        return {}
+    counts = {"taken_over": len(stored.taken), "rounded_again": len(stored.rounded)}
+    return {"stored": {"as": grouping.layout, **counts}}
+
+
+def _cuda_figures(spec: DecoderSpec, scheme: Scheme) -> dict[str, Any]:
+    found = cuda_scheme(scheme)
+    blocks = {"dense_block_size": found.block_size_of("projection")} if found.has_blocks else {}
+    slow = slow_on_cuda(spec)
+    return {"activations": str(CUDA.activations), **blocks, **({"slow": slow} if slow else {})}
+
+
+def _documents(folder: Path) -> dict[str, bytes]:
+    """Return what the package keeps of the checkpoint as it is: data, none of which is run."""
+    template = read_chat_template(folder)
+    documents = {name: (folder / name).read_bytes() for name in (CONFIG_FILE, TOKENIZER_FILE)}
+    return documents | ({} if template is None else {CHAT_TEMPLATE_FILE: template.encode()})
+
+
+def _counted(weights: Mapping[str, Weight], progress: Progress) -> Mapping[str, Weight]:
+    order = {name: index for index, name in enumerate(weights)}
+    return watched(weights, lambda name: progress(order[name], len(order)))

@@ -1,0 +1,92 @@
+"""Run a finished package through the engine's own runtime and compare it with the oracle.
+
+It catches what no test of ours can: a runtime or a processor whose kernels compute something else.
+Eight-bit activations can give a token another expert where two are nearly as good. A package that
+differs for that alone passes: with float activations it must be the oracle, digit for digit.
+
+Packages of large models are only checked for agreeing with themselves, since the oracle would take
+longer than the export.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from export.errors import VerificationError
+from export.graph.builder import write_with_float_activations
+from export.graph.data_file import DATA_FILE
+from export.quality.reader import open_reader
+from export.spec.decoder import DecoderSpec, num_parameters
+from export.spec.oracle import forward
+from inference.package.manifest import MODEL_FILE, ModelManifest, Precision, verify_files
+
+NUM_TOKENS: Final = 16
+MAX_ORACLE_PARAMETERS: Final = 250_000_000
+
+TOLERANCES: Final[Mapping[Precision, float]] = {"f32": 1e-3, "f16": 1e-3, "int8": 0.3, "int4": 0.3}
+"""Root mean square of the difference over that of the logits. Rounded graphs multiply 8-bit
+activations, which the oracle does not: random models come to 0.1 where a token changes its expert,
+the trained one to 0.02; a graph with one wrong matrix is above 1 (measured)."""
+
+FLIPPED_TOLERANCE: Final = 0.7
+"""Of a package whose weights are proved by float activations: half way from what random models
+whose experts change by 8-bit activations come to, 0.4, to one wrong matrix, 1 (measured)."""
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+def verify_package(
+    folder: Path, manifest: ModelManifest, spec: DecoderSpec, weights: Mapping[str, Array]
+) -> None:
+    """Check hashes, load the graph, and compare its logits.
+
+    `weights` are the spec's slots with the values that the package's rounded weights stand for.
+    Raises VerificationError naming the difference.
+    """
+    verify_files(manifest, folder)
+    token_ids = _spread_token_ids(spec.vocab_size, min(NUM_TOKENS, manifest.context_length))
+    tolerance = TOLERANCES[manifest.precision]
+    with open_reader(folder, manifest) as reader:
+        whole, parts = reader.read([[token_ids], [token_ids[:1], token_ids[1:]]])
+    _compare(whole, parts, "itself in two runs", tolerance)
+    if num_parameters(spec) <= MAX_ORACLE_PARAMETERS:
+        expected = forward(spec, weights, token_ids)
+        if tolerance < relative_error(whole, expected) <= FLIPPED_TOLERANCE:
+            exact = _logits_of_floats(folder, manifest, token_ids)
+            if relative_error(exact, expected) <= TOLERANCES["f32"]:
+                return
+        _compare(whole, expected, "the oracle", tolerance)
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """Return the root mean square of the difference over that of what is expected."""
+    difference = found.astype(np.float64) - expected
+    return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(expected, dtype=np.float64))))
+
+
+def _spread_token_ids(vocab_size: int, num_tokens: int) -> list[int]:
+    return np.linspace(0, vocab_size - 1, num_tokens).astype(int).tolist()
+
+
+def _logits_of_floats(folder: Path, manifest: ModelManifest, token_ids: Sequence[int]) -> Array:
+    with tempfile.TemporaryDirectory() as name:
+        changed = Path(name)
+        shutil.copyfile(folder / DATA_FILE, changed / DATA_FILE)
+        write_with_float_activations(folder / MODEL_FILE, changed / MODEL_FILE)
+        with open_reader(changed, manifest) as reader:
+            (logits,) = reader.read([[token_ids]])
+    return logits
+
+
+def _compare(found: Array, expected: Array, other: str, tolerance: float) -> None:
+    error = relative_error(found, expected)
+    if not error <= tolerance:  # also where it is not a number
+        raise VerificationError(
+            f"the exported graph differs from {other} by {error:.2g} of the logits' size, more "
+            f"than {tolerance}; report this with the versions of onnxruntime and the processor"
+        )

@@ -1,0 +1,381 @@
+"""Say what a decoder computes, in words that every model family shares.
+
+A DecoderSpec is a value: sum types instead of optional fields, so that a field exists only where
+it has a meaning. `slots` lists the tensors a spec needs; their names are ours, not a checkpoint's.
+This module knows no checkpoint, no graph and no precision.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Literal
+
+import msgspec
+
+from export.spec.recurrence import GatedDelta, delta_slots
+from export.spec.rope import Rope
+from export.spec.routers import AnyRouter, ScoredRouter
+from export.spec.slot import Slot
+from export.spec.slot import make_slot as _slot
+
+Activation = Literal["silu", "gelu_tanh"]
+"""`gelu_tanh` is x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
+
+
+class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
+    """x / sqrt(mean(x²) + epsilon) * (offset + weight) (Zhang and Sennrich, arXiv:1910.07467)."""
+
+    epsilon: float
+    offset: float = 0.0
+
+
+class LayerNorm(msgspec.Struct, frozen=True, kw_only=True):
+    """(x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias (arXiv:1607.06450)."""
+
+    epsilon: float
+
+
+Norm = RmsNorm | LayerNorm
+
+
+class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
+    """Normalize queries and keys before rotation: each head alone, or all heads as one vector."""
+
+    norm: RmsNorm
+    over: Literal["head", "projection"]
+
+
+class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Causal attention whose query heads share key and value heads in equal groups.
+
+    Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
+    are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
+    projections.
+    `sinks`: each head has a learned score of attending to nothing.
+    `window`: a token sees itself and the `window - 1` before it; None means all before it.
+    `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
+    rows of `query` are then, head by head, its query and its gate.
+    """
+
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rope: Rope
+    query_key_norm: QueryKeyNorm | None = None
+    input_bias: bool = False
+    output_bias: bool = False
+    scale: float | None = None
+    softcap: float | None = None
+    window: int | None = None
+    sinks: bool = False
+    output_gate: bool = False
+
+    @property
+    def rotary_dim(self) -> int:
+        return int(self.head_dim * self.rope.share)
+
+    @property
+    def score_scale(self) -> float:
+        """What products of queries and keys are multiplied by."""
+        return self.head_dim**-0.5 if self.scale is None else self.scale
+
+
+class Latent(msgspec.Struct, frozen=True, kw_only=True):
+    """Causal attention whose keys and values come from one latent a token (arXiv:2405.04434).
+
+    A query or key head is [nope | rope]: only the second part is rotated, and that of the keys is
+    the same for all heads. Queries come from a latent too, unless `query_rank` is None. The latents
+    are normalized.
+    """
+
+    num_attention_heads: int
+    query_rank: int | None
+    key_value_rank: int
+    nope_head_dim: int
+    rope_head_dim: int
+    value_head_dim: int
+    rope: Rope
+    norm: RmsNorm
+    score_scale: float
+
+    @property
+    def num_key_value_heads(self) -> int:
+        return self.num_attention_heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.nope_head_dim + self.rope_head_dim
+
+    @property
+    def rotary_dim(self) -> int:
+        return self.rope_head_dim
+
+
+class Dense(msgspec.Struct, frozen=True, kw_only=True):
+    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202)."""
+
+    intermediate_size: int
+    activation: Activation = "silu"
+
+
+class Ungated(msgspec.Struct, frozen=True, kw_only=True):
+    """down(activation(up(x))), each with a bias where `bias` says so."""
+
+    intermediate_size: int
+    activation: Activation
+    bias: bool
+
+
+class ClampedSwiglu(msgspec.Struct, frozen=True, kw_only=True):
+    """gate * sigmoid(alpha * gate) * (up + 1), cut off at `limit`, gate above and up on both sides.
+
+    Source: gpt-oss model card (arXiv:2508.10925).
+    """
+
+    alpha: float
+    limit: float
+
+
+class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
+    """A Dense that every token passes, scaled by sigmoid(x @ gate) where it has a gate."""
+
+    intermediate_size: int
+    gate: Literal["sigmoid", "none"]
+
+
+class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
+    """The router's weighted sum over the chosen experts, each a Dense of its own.
+
+    The shared expert is added to it. `bias` is that of every expert's matrices.
+    """
+
+    num_experts: int
+    moe_intermediate_size: int
+    router: AnyRouter
+    shared: SharedExpert | None = None
+    activation: Activation | ClampedSwiglu = "silu"
+    bias: bool = False
+
+
+CachedAttention = GroupedQuery | Latent
+"""Those that look back at keys and values of the tokens before."""
+
+Attention = CachedAttention | GatedDelta
+FeedForward = Dense | Ungated | SparseMoE
+
+
+def window_of(attention: CachedAttention) -> int | None:
+    """Return how many tokens each sees, itself among them; None where it sees all before it."""
+    match attention:
+        case GroupedQuery(window=window):
+            return window
+        case Latent():
+            return None
+
+
+class Residual(msgspec.Struct, frozen=True, kw_only=True):
+    """How a part f of a layer is added to the stream.
+
+    `before`: x + scale * f(norm(x)); `around`: x + scale * norm(f(norm(x))), two norms a part.
+    """
+
+    norm_position: Literal["before", "around"] = "before"
+    scale: float = 1.0
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """The attention, then the feed-forward part, each added to the stream."""
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+    residual: Residual = Residual()
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """logits * scale, then softcap * tanh(logits / softcap) where there is a softcap."""
+
+    scale: float = 1.0
+    softcap: float | None = None
+    bias: bool = False
+
+
+class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Embeddings are multiplied by `embedding_scale`; the last `norm` stands before the head."""
+
+    vocab_size: int
+    hidden_size: int
+    layers: tuple[Layer, ...]
+    norm: Norm
+    tie_word_embeddings: bool
+    max_position_embeddings: int
+    embedding_scale: float = 1.0
+    head: Head = Head()
+
+
+def slots(spec: DecoderSpec) -> dict[str, Slot]:
+    """Return every tensor that the spec needs, in the order in which the decoder uses them."""
+    hidden = spec.hidden_size
+    found = {"embedding": _slot("embedding", spec.vocab_size, hidden)}
+    for index, layer in enumerate(spec.layers):
+        parts = {
+            **_norm_slots("attention_norm", layer.norm, hidden),
+            **_attention_slots(layer.attention, hidden),
+            **_outer_norm_slots("attention_output_norm", layer, hidden),
+            **_norm_slots("feed_forward_norm", layer.norm, hidden),
+            **_feed_forward_slots(layer.feed_forward, hidden),
+            **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
+        }
+        found |= {f"layers.{index}.{name}": slot for name, slot in parts.items()}
+    found |= _norm_slots("norm", spec.norm, hidden)
+    if not spec.tie_word_embeddings:
+        found["head"] = _slot("head", spec.vocab_size, hidden)
+    if spec.head.bias:
+        found["head_bias"] = _slot("bias", spec.vocab_size)
+    return found
+
+
+def num_parameters(spec: DecoderSpec) -> int:
+    return sum(prod(slot.shape) for slot in slots(spec).values())
+
+
+def num_active_parameters(spec: DecoderSpec) -> int:
+    """Count what one token is multiplied by: one embedding row, its own experts, the whole head."""
+    needed = slots(spec)
+    active = sum(
+        prod(slot.shape) for slot in needed.values() if slot.role not in {"embedding", "expert"}
+    )
+    for index, layer in enumerate(spec.layers):
+        match layer.feed_forward:
+            case SparseMoE(router=router):
+                prefix = f"layers.{index}.moe."
+                active += router.num_experts_per_tok * _row_size(needed, prefix)
+            case Dense() | Ungated():
+                pass
+    head = prod(needed["embedding"].shape) if spec.tie_word_embeddings else 0
+    return active + spec.hidden_size + head
+
+
+def _row_size(needed: Mapping[str, Slot], prefix: str) -> int:
+    return sum(
+        prod(slot.shape[1:])
+        for name, slot in needed.items()
+        if name.startswith(prefix) and slot.role == "expert"
+    )
+
+
+def _norm_slots(name: str, norm: Norm, hidden: int) -> dict[str, Slot]:
+    match norm:
+        case RmsNorm():
+            return {name: _slot("norm", hidden)}
+        case LayerNorm():
+            return {name: _slot("norm", hidden), f"{name}_bias": _slot("bias", hidden)}
+
+
+def _outer_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
+    has_outer_norms = layer.residual.norm_position == "around"
+    return _norm_slots(name, layer.norm, hidden) if has_outer_norms else {}
+
+
+def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
+    match attention:
+        case GroupedQuery():
+            return _grouped_query_slots(attention, hidden)
+        case Latent():
+            return _latent_slots(attention, hidden)
+        case GatedDelta():
+            return delta_slots(attention, hidden)
+
+
+def _latent_slots(attention: Latent, hidden: int) -> dict[str, Slot]:
+    heads, rank = attention.num_attention_heads, attention.key_value_rank
+    query = heads * attention.head_dim
+    found = {"attention.query": _slot("projection", query, hidden)}
+    if attention.query_rank is not None:
+        found = {
+            "attention.query_down": _slot("projection", attention.query_rank, hidden),
+            "attention.query_norm": _slot("norm", attention.query_rank),
+            "attention.query_up": _slot("projection", query, attention.query_rank),
+        }
+    expanded = heads * (attention.nope_head_dim + attention.value_head_dim)
+    return found | {
+        "attention.key_value_down": _slot("projection", rank + attention.rope_head_dim, hidden),
+        "attention.key_value_norm": _slot("norm", rank),
+        "attention.key_value_up": _slot("projection", expanded, rank),
+        "attention.output": _slot("projection", hidden, heads * attention.value_head_dim),
+    }
+
+
+def _grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot]:
+    query = attention.num_attention_heads * attention.head_dim
+    key_value = attention.num_key_value_heads * attention.head_dim
+    num_gates = query if attention.output_gate else 0
+    found = {
+        "attention.query": _slot("projection", query + num_gates, hidden),
+        "attention.key": _slot("projection", key_value, hidden),
+        "attention.value": _slot("projection", key_value, hidden),
+        "attention.output": _slot("projection", hidden, query),
+    }
+    if attention.input_bias:
+        sizes = {"query": query, "key": key_value, "value": key_value}
+        found |= {f"attention.{name}_bias": _slot("bias", size) for name, size in sizes.items()}
+    if attention.sinks:
+        found["attention.sinks"] = _slot("bias", attention.num_attention_heads)
+    if attention.output_bias:
+        found["attention.output_bias"] = _slot("bias", hidden)
+    if attention.query_key_norm is not None:
+        is_per_head = attention.query_key_norm.over == "head"
+        head_dim = attention.head_dim
+        found["attention.query_norm"] = _slot("norm", head_dim if is_per_head else query)
+        found["attention.key_norm"] = _slot("norm", head_dim if is_per_head else key_value)
+    return found
+
+
+def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slot]:
+    match feed_forward:
+        case Dense(intermediate_size=size):
+            return _dense_slots("mlp", size, hidden)
+        case Ungated(intermediate_size=size, bias=bias):
+            biases = {"mlp.up_bias": _slot("bias", size), "mlp.down_bias": _slot("bias", hidden)}
+            return {
+                "mlp.up": _slot("projection", size, hidden),
+                "mlp.down": _slot("projection", hidden, size),
+                **(biases if bias else {}),
+            }
+        case SparseMoE(num_experts=experts, moe_intermediate_size=size, shared=shared):
+            return {
+                **_expert_bias_slots(feed_forward, hidden),
+                "moe.router": _slot("router", experts, hidden),
+                "moe.gate": _slot("expert", experts, size, hidden),
+                "moe.up": _slot("expert", experts, size, hidden),
+                "moe.down": _slot("expert", experts, hidden, size),
+                **({} if shared is None else _shared_slots(shared, hidden)),
+            }
+
+
+def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
+    found: dict[str, Slot] = {}
+    if moe.router.bias:
+        found["moe.router_bias"] = _slot("bias", moe.num_experts)
+    if isinstance(moe.router, ScoredRouter) and moe.router.correction:
+        found["moe.router_correction"] = _slot("bias", moe.num_experts)
+    if moe.bias:
+        sizes = {"gate": moe.moe_intermediate_size, "up": moe.moe_intermediate_size, "down": hidden}
+        found |= {
+            f"moe.{name}_bias": _slot("bias", moe.num_experts, size) for name, size in sizes.items()
+        }
+    return found
+
+
+def _dense_slots(prefix: str, size: int, hidden: int) -> dict[str, Slot]:
+    return {
+        f"{prefix}.gate": _slot("projection", size, hidden),
+        f"{prefix}.up": _slot("projection", size, hidden),
+        f"{prefix}.down": _slot("projection", hidden, size),
+    }
+
+
+def _shared_slots(shared: SharedExpert, hidden: int) -> dict[str, Slot]:
+    found = _dense_slots("moe.shared", shared.intermediate_size, hidden)
+    if shared.gate == "sigmoid":
+        found["moe.shared.router"] = _slot("router", 1, hidden)
+    return found

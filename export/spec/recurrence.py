@@ -1,0 +1,140 @@
+"""Layers that keep a state instead of all tokens: which there are, and what they compute.
+
+The mathematics is for the oracle, token by token, as plainly as it reads. This module knows no
+model family, no checkpoint and no graph.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from export.spec.slot import Slot, make_slot
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """A state for each value head, changed by the gated delta rule (arXiv:2412.06464).
+
+    Query, key and value of all heads pass a causal convolution over the last `kernel_size` tokens
+    and silu. Queries and keys get length one, x / sqrt(sum(x²) + `key_epsilon`), and queries are
+    divided by sqrt(key_head_dim). Each group of value heads shares a key head. What is read from
+    the state is normalized head by head (RmsNorm) and multiplied by silu(gate).
+
+    The rows of `query_key_value_gate` are grouped by key head, and so are those of `rate_decay`.
+    """
+
+    num_key_heads: int
+    num_value_heads: int
+    key_head_dim: int
+    value_head_dim: int
+    kernel_size: int
+    norm_epsilon: float
+    key_epsilon: float
+
+    @property
+    def group(self) -> int:
+        """How many value heads share a key head."""
+        return self.num_value_heads // self.num_key_heads
+
+    @property
+    def key_size(self) -> int:
+        return self.num_key_heads * self.key_head_dim
+
+    @property
+    def value_size(self) -> int:
+        return self.num_value_heads * self.value_head_dim
+
+    @property
+    def num_channels(self) -> int:
+        """How many numbers of a token the convolution reads."""
+        return 2 * self.key_size + self.value_size
+
+
+def delta_slots(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
+    """Return the layer's tensors."""
+    heads, projected = spec.num_value_heads, spec.num_channels + spec.value_size
+    return {
+        "attention.query_key_value_gate": make_slot("projection", projected, hidden_size),
+        # Few rows that say how much is forgotten: rounding them would cost more than it saves.
+        "attention.rate_decay": make_slot("router", 2 * heads, hidden_size),
+        "attention.convolution": make_slot("convolution", spec.num_channels, 1, spec.kernel_size),
+        "attention.decay_log": make_slot("bias", heads),
+        "attention.decay_bias": make_slot("bias", heads),
+        "attention.state_norm": make_slot("norm", spec.value_head_dim),
+        "attention.state_output": make_slot("projection", hidden_size, spec.value_size),
+    }
+
+
+class DeltaParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """`convolution` is [channels, kernel_size], the others have one number for each value head."""
+
+    convolution: Array
+    decay_log: Array
+    decay_bias: Array
+
+
+def gated_delta(
+    spec: GatedDelta, parameters: DeltaParameters, projected: Array, rate_decay: Array
+) -> tuple[Array, Array]:
+    """Return what each value head reads and its gate, both [num_tokens, heads, value_head_dim].
+
+    `projected` and `rate_decay` are [num_tokens, rows of their projections].
+    """
+    num_tokens, group = len(projected), spec.group
+    sizes = [spec.key_head_dim, spec.key_head_dim, group * spec.value_head_dim]
+    parts = np.split(_by_key_head(spec, projected), np.cumsum(sizes), axis=-1)
+    *channels, gate = (part.reshape(num_tokens, -1) for part in parts)
+    mixed = _causal_convolution(parameters.convolution, np.concatenate(channels, axis=-1))
+    mixed = mixed / (1.0 + np.exp(-mixed))
+    query, key, value = np.split(mixed, [spec.key_size, 2 * spec.key_size], axis=-1)
+    rate, decay = (
+        part.reshape(num_tokens, -1)
+        for part in np.split(_by_key_head(spec, rate_decay), [group], axis=-1)
+    )
+    read = _delta_rule(
+        _of_length_one(spec, query) / math.sqrt(spec.key_head_dim),
+        _of_length_one(spec, key),
+        value.reshape(num_tokens, -1, spec.value_head_dim),
+        -np.exp(parameters.decay_log) * np.logaddexp(decay + parameters.decay_bias, 0.0),
+        1.0 / (1.0 + np.exp(-rate)),
+    )
+    return read, gate.reshape(read.shape)
+
+
+def _by_key_head(spec: GatedDelta, x: Array) -> Array:
+    return x.reshape(len(x), spec.num_key_heads, -1)
+
+
+def _causal_convolution(kernel: Array, x: Array) -> Array:
+    """Return the sum of kernel[:, j] * x[t - size + 1 + j]; before the first token are zeros."""
+    size = kernel.shape[1]
+    padded = np.concatenate([np.zeros((size - 1, x.shape[1]), x.dtype), x])
+    shifted = [padded[shift : shift + len(x)] * kernel[:, shift] for shift in range(size)]
+    return np.sum(shifted, axis=0)
+
+
+def _of_length_one(spec: GatedDelta, x: Array) -> Array:
+    """Return [num_tokens, value heads, key_head_dim]."""
+    heads = _by_key_head(spec, x)
+    length = np.sqrt(np.sum(heads * heads, axis=-1, keepdims=True) + spec.key_epsilon)
+    return np.repeat(heads / length, spec.group, axis=1)
+
+
+def _delta_rule(query: Array, key: Array, value: Array, decay: Array, rate: Array) -> Array:
+    """Return what each head reads from its state, S = exp(decay) S, then S += k (rate (v - Sᵀk))ᵀ.
+
+    `query` and `key` are [num_tokens, heads, key_dim]; `decay` and `rate` are [num_tokens, heads].
+    """
+    state = np.zeros((*key.shape[1:], value.shape[-1]), value.dtype)
+    read = np.zeros_like(value)
+    for token in range(len(value)):
+        state = state * np.exp(decay[token])[:, None, None]
+        known = np.einsum("hkv,hk->hv", state, key[token])
+        learned = rate[token][:, None] * (value[token] - known)
+        state = state + key[token][:, :, None] * learned[:, None, :]
+        read[token] = np.einsum("hkv,hk->hv", state, query[token])
+    return read

@@ -1,0 +1,131 @@
+"""Let a completion begin in the middle of a token, as a cursor may stand in one.
+
+A tokenizer cuts "        return" into "       " and " return". A prompt that ends in eight blanks
+therefore ends in a token that no text of training continued with "return", and the model writes
+" return": one blank too many. So the last token of the prefix is not shown to the model; instead
+what it writes first is held to that token's bytes, and only what follows them is the completion.
+The idea is known as token healing (microsoft/guidance).
+
+A shorter token may be the likeliest and lead nowhere: behind a docstring most models write the
+token of three quotes and one line end, and if two line ends are wanted nothing likely follows it,
+since a text with two has them in one token. So a shorter token is taken only where it and what
+follows are likelier together than the best token that spells all that is wanted. To know that, the
+model reads it; most of the time no shorter token is likely enough to be looked at.
+
+It knows bytes and token ids; it knows neither text nor prompts.
+"""
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inference.cancellation import CancelToken
+from inference.decoding.probabilities import log_probabilities
+from inference.decoding.session import Session
+from inference.runtime.language_model import Logits
+
+MAX_LOOKS: Final = 3
+"""Steps of the model that finding a beginning may cost; the best one found by then is taken."""
+
+
+class Vocabulary:
+    """Which bytes each token stands for; tokens that stand for none are not in `pieces`."""
+
+    def __init__(self, pieces: Mapping[int, bytes]) -> None:
+        self._pieces = pieces
+        self._ids_of = {piece: token_id for token_id, piece in pieces.items()}
+        order = sorted(pieces, key=lambda token_id: pieces[token_id])
+        self._sorted_ids = np.array(order, np.int64)
+        self._sorted_pieces = [pieces[token_id] for token_id in order]
+
+    def can_heal(self, token_id: int) -> bool:
+        """Say whether a token stands for whole characters, so that a text may be cut before it."""
+        try:
+            return bool(self._pieces.get(token_id, b"").decode())
+        except UnicodeDecodeError:
+            return False
+
+    def piece(self, token_id: int) -> bytes:
+        return self._pieces[token_id]
+
+    def beginning_with(self, wanted: bytes) -> npt.NDArray[np.int64]:
+        """Return the tokens that spell `wanted`, or more."""
+        first = bisect_left(self._sorted_pieces, wanted)
+        last = bisect_right(self._sorted_pieces, wanted, key=lambda piece: piece[: len(wanted)])
+        return self._sorted_ids[first:last]
+
+    def beginnings_of(self, wanted: bytes) -> Sequence[int]:
+        """Return the tokens that spell a part of `wanted`, from its beginning on."""
+        pieces = (wanted[:length] for length in range(1, len(wanted)))
+        return [self._ids_of[piece] for piece in pieces if piece in self._ids_of]
+
+
+class Healing:
+    """Choose the likeliest token; the first ones spell `wanted`."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, wanted: bytes, *, max_looks: int = MAX_LOOKS
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._max_looks = max_looks
+        self.wanted = wanted
+
+    def begin(
+        self, session: Session, logits: Logits, cancel: CancelToken
+    ) -> tuple[Sequence[int], Logits]:
+        """Find the likeliest way to spell `wanted`, and read all of its tokens but the last.
+
+        `logits` are those of the last token read, [1, vocab_size]. Returns the tokens that were
+        read and the logits behind them. Raises RequestCancelledError.
+        """
+        if not self.wanted or self._is_one_token(logits[-1]):
+            return (), logits
+        prompt = tuple(session.token_ids)
+        best = _Beginning(np.inf, (), self.wanted)
+        rows = {best.token_ids: logits.copy()}
+        frontier = [_Beginning(0.0, (), self.wanted)]
+        while frontier and frontier[0].bits < best.bits and len(rows) <= self._max_looks:
+            found = heapq.heappop(frontier)
+            if found.token_ids not in rows:
+                read, _ = session.prefill([*prompt, *found.token_ids], cancel)
+                rows[found.token_ids] = read.copy()
+            bits = -log_probabilities(rows[found.token_ids])[-1] / np.log(2)
+            last = bits[self._vocabulary.beginning_with(found.rest)].min(initial=np.inf)
+            best = min(best, _Beginning(found.bits + last, found.token_ids, found.rest))
+            if len(prompt) + len(found.token_ids) < session.capacity:
+                for token_id in self._vocabulary.beginnings_of(found.rest):
+                    rest = found.rest[len(self._vocabulary.piece(token_id)) :]
+                    token_ids = (*found.token_ids, token_id)
+                    heapq.heappush(
+                        frontier, _Beginning(found.bits + bits[token_id], token_ids, rest)
+                    )
+        session.hold([*prompt, *best.token_ids], cancel)
+        self.wanted = best.rest
+        return best.token_ids, rows[best.token_ids]
+
+    def choose(self, logits: Logits) -> int:
+        """Return the next token for one row of logits, [vocab_size]."""
+        if not self.wanted:
+            return int(np.argmax(logits))
+        allowed = self._vocabulary.beginning_with(self.wanted)
+        self.wanted = b""
+        return int(allowed[np.argmax(logits[allowed])])
+
+    def _is_one_token(self, row: Logits) -> bool:
+        """Say whether no shorter token alone is as likely as one that spells all."""
+        whole = row[self._vocabulary.beginning_with(self.wanted)].max()
+        parts = self._vocabulary.beginnings_of(self.wanted)
+        return all(row[token_id] <= whole for token_id in parts)
+
+
+class _Beginning(msgspec.Struct, frozen=True, order=True):
+    """Tokens that spell the beginning of what is wanted, what is left, and how unlikely it is."""
+
+    bits: float
+    token_ids: tuple[int, ...]
+    rest: bytes

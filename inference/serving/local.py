@@ -1,0 +1,188 @@
+"""LocalEngine: the model in this process. The only file where asyncio meets the engine thread.
+
+The event loop waits; whatever touches the model runs in the scheduler's thread (invariant 9).
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib import resources
+from pathlib import Path
+
+from inference.cancellation import CancelToken
+from inference.completion import Completion, CompletionRequest, FinishReason, checked
+from inference.decoding.completer import Completer, LoadedModel
+from inference.decoding.scoring import Score
+from inference.engine import EngineState, EngineStatus
+from inference.errors import (
+    EngineUnavailableError,
+    InklingError,
+    InvalidModelError,
+    RequestCancelledError,
+)
+from inference.package.manifest import (
+    TOKENIZER_FILE,
+    Device,
+    ModelManifest,
+    read_manifest,
+    verify_files,
+)
+from inference.runtime.onnx import OnnxModel
+from inference.runtime.tokenizer import Tokenizer
+from inference.serving.logs import log_without_text
+from inference.serving.scheduler import Scheduler
+from inference.timing import now_ms
+
+
+class LocalEngine:
+    """`load` runs in the engine thread, so opening an engine returns at once."""
+
+    def __init__(self, load: Callable[[], LoadedModel]) -> None:
+        self._load = load
+        self._completer: Completer | None = None
+        self._status = EngineStatus(state=EngineState.LOADING)
+        self._prepared: Future[None] = Future()
+        self._prepared.set_running_or_notify_cancel()  # so that a cancelled wait leaves it alone
+        self._scheduler: Scheduler[Completion | Score] = Scheduler("engine", prepare=self._prepare)
+
+    @classmethod
+    def open(
+        cls, model: Path | None = None, *, num_threads: int | None = None, device: Device = "cpu"
+    ) -> "LocalEngine":
+        """Load the package at `model`, or the one that ships with Inkling."""
+        folder = model or default_model_folder()
+        return cls(lambda: load_package(folder, num_threads=num_threads, device=device))
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer, see inference.engine.Engine."""
+        request = checked(request)
+        completer = self._completer
+        if completer is None or self._status.state is not EngineState.READY:
+            return Completion.nothing(FinishReason.UNAVAILABLE)
+        received = now_ms()
+
+        def is_expired() -> bool:
+            return now_ms() >= received + request.deadline_ms
+
+        def answer(cancel: CancelToken) -> Completion:
+            queue_ms = now_ms() - received
+            completion = completer.complete(request, cancel, is_expired)
+            completion.timings.queue_ms = queue_ms
+            return completion
+
+        job = self._scheduler.submit(request.document, answer)
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(request.deadline_ms / 1000, self._scheduler.cancel, job)
+        try:
+            completion = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            self._scheduler.cancel(job)
+            raise
+        except RequestCancelledError:
+            return Completion.nothing(self._reason_cancelled(is_expired=is_expired()))
+        except Exception as error:
+            log_without_text(error)
+            return Completion.nothing(FinishReason.FAILED)
+        finally:
+            deadline.cancel()
+        assert isinstance(completion, Completion)
+        return completion
+
+    async def score(self, request: CompletionRequest, middle: str) -> Score:
+        """Return how likely the model holds `middle` to be in the hole, see Completer.score.
+
+        For measuring, so unlike `complete` it raises what goes wrong: EngineUnavailableError,
+        InvalidRequestError, or RequestCancelledError when a newer request took its place.
+        """
+        request = checked(request)
+        completer = self._completer
+        if completer is None:
+            raise EngineUnavailableError("no model is loaded; wait until the engine is ready")
+        job = self._scheduler.submit(
+            request.document, lambda cancel: completer.score(request, middle, cancel)
+        )
+        try:
+            score = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            self._scheduler.cancel(job)
+            raise
+        assert isinstance(score, Score)
+        return score
+
+    async def wait_ready(self) -> EngineStatus:
+        await asyncio.wrap_future(self._prepared)
+        return self._status
+
+    def status(self) -> EngineStatus:
+        return self._status
+
+    async def close(self) -> None:
+        """Stop, and return once the thread has ended; a load in progress is waited for."""
+        self._status = EngineStatus(state=EngineState.CLOSED, model=self._status.model)
+        await asyncio.to_thread(self._scheduler.close)
+        self._completer = None
+
+    def _prepare(self) -> None:
+        status = EngineStatus(state=EngineState.FAILED, message="loading the model was broken off")
+        try:
+            status = self._loaded_status()
+        except InklingError as error:
+            status = EngineStatus(state=EngineState.FAILED, message=str(error))
+        except Exception as error:
+            log_without_text(error)
+            message = f"loading the model failed with {type(error).__name__}; see the log"
+            status = EngineStatus(state=EngineState.FAILED, message=message)
+        finally:  # whatever was raised: nobody waits for ever
+            if self._status.state is EngineState.LOADING:
+                self._status = status
+            self._prepared.set_result(None)
+
+    def _loaded_status(self) -> EngineStatus:
+        loaded = self._load()
+        self._completer = Completer(loaded)
+        return EngineStatus(state=EngineState.READY, model=loaded.name)
+
+    def _reason_cancelled(self, *, is_expired: bool) -> FinishReason:
+        if self._status.state is EngineState.CLOSED:
+            return FinishReason.UNAVAILABLE
+        return FinishReason.DEADLINE if is_expired else FinishReason.SUPERSEDED
+
+
+def default_model_folder() -> Path:
+    """Return the folder of the model that ships inside the distribution."""
+    return Path(str(resources.files("inference") / "default_model"))
+
+
+def load_package(
+    folder: Path, *, num_threads: int | None = None, device: Device = "cpu"
+) -> LoadedModel:
+    """Check a package against its manifest, then load it.
+
+    Raises ModelNotFoundError or InvalidModelError, or EngineUnavailableError where the device
+    cannot be used here.
+    """
+    manifest = read_manifest(folder)
+    verify_files(manifest, folder)
+    tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
+    _check_token_ids(manifest, tokenizer)
+    layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
+    return LoadedModel(
+        name=manifest.name,
+        model=OnnxModel.load(folder, manifest, num_threads=num_threads, device=device),
+        tokenizer=tokenizer,
+        fim=manifest.fim,
+        end_token_ids=tokenizer.special_token_ids | layout | frozenset(manifest.eos_token_ids),
+        leading_token_ids=manifest.leading_token_ids,
+    )
+
+
+def _check_token_ids(manifest: ModelManifest, tokenizer: Tokenizer) -> None:
+    vocab_size = manifest.architecture.vocab_size
+    layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
+    named = (*layout, *manifest.eos_token_ids, *manifest.leading_token_ids)
+    largest = max(tokenizer.vocab_size - 1, *named)
+    if largest >= vocab_size:
+        raise InvalidModelError(
+            f"{manifest.name} has token ids up to {largest} but only {vocab_size} logits; "
+            "its tokenizer belongs to another model: export again"
+        )

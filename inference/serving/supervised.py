@@ -1,0 +1,273 @@
+"""SupervisedEngine: the engine in a process of its own, which may die without taking us along.
+
+    LOADING ──► READY ──► RESTARTING ──► READY ...      the host died: wait, start another
+       │          │            │
+       └──────────┴────────────┴──► FAILED              it said that the model is bad,
+                                                        or it died too often
+    from everywhere, by close() ──► CLOSED
+
+Whatever happens, every request is answered once (invariant 8): with no text where the host is
+loading, down, silent or closed. Time is the event loop's, which never goes back.
+"""
+
+import asyncio
+import dataclasses
+import itertools
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from inference.completion import Completion, CompletionRequest, FinishReason, checked
+from inference.engine import EngineState, EngineStatus
+from inference.serving.child import Child
+from inference.serving.wire import (
+    Answer,
+    Cancel,
+    Complete,
+    Failed,
+    FromHost,
+    Ping,
+    Pong,
+    Shutdown,
+    Status,
+)
+
+logger = logging.getLogger(__name__)
+
+_SETTLED: Final = {EngineState.READY, EngineState.FAILED, EngineState.CLOSED}
+_FINAL: Final = {EngineState.FAILED, EngineState.CLOSED}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long to wait for what, in seconds; a silent host is counted in heartbeats.
+
+    Beats, because a laptop that sleeps through ten of them has counted one, and finds the answer
+    in the pipe before the next. Loading is given more: session creation may hold the
+    interpreter's lock for as long as the weights are large.
+    """
+
+    heartbeat_s: float = 1.0
+    silent_beats: int = 2
+    silent_beats_loading: int = 120
+    overdue_s: float = 10.0
+    """After the last deadline of all pending requests; then the engine thread is stuck."""
+    first_delay_s: float = 0.2
+    longest_delay_s: float = 5.0
+    max_restarts: int = 5
+    restart_window_s: float = 180.0
+    shutdown_grace_s: float = 0.5
+
+
+class RestartBudget:
+    """How soon to start again: later each time, and not at all after too many within the window."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._spent: list[float] = []
+
+    def spend(self, now: float) -> float | None:
+        """Return the seconds to wait, or None where the budget is used up."""
+        patience = self._patience
+        self._spent = [when for when in self._spent if now - when < patience.restart_window_s]
+        if len(self._spent) >= patience.max_restarts:
+            return None
+        self._spent.append(now)
+        delay = patience.first_delay_s * 2.0 ** (len(self._spent) - 1)
+        return min(delay, patience.longest_delay_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pending:
+    answer: asyncio.Future[Completion]
+    overdue_at: float
+
+
+class SupervisedEngine:
+    """Implements inference.engine.Engine with the host that `command` starts."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        patience: Patience | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._command = command
+        self._patience = patience or Patience()
+        self._environment = environment
+        self._budget = RestartBudget(self._patience)
+        self._status = EngineStatus(state=EngineState.LOADING)
+        self._settled = asyncio.Event()
+        self._request_ids = itertools.count(1)
+        self._pending: dict[int, _Pending] = {}
+        self._child: Child | None = None
+        self._num_silent_beats = 0
+        self._supervision: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the host, unless that was done; whatever awaits the engine does it too."""
+        if self._supervision is None and self._status.state is not EngineState.CLOSED:
+            self._supervision = asyncio.get_running_loop().create_task(self._supervise())
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer, see inference.engine.Engine."""
+        request = checked(request)
+        self.start()
+        child = self._child
+        if child is None or self._status.state is not EngineState.READY or not child.is_listening:
+            await asyncio.sleep(0)  # who asks again and again must let us hear of the host
+            return Completion.nothing(FinishReason.UNAVAILABLE)
+        loop = asyncio.get_running_loop()
+        overdue_at = loop.time() + request.deadline_ms / 1000 + self._patience.overdue_s
+        request_id, answer = next(self._request_ids), loop.create_future()
+        self._pending[request_id] = _Pending(answer, overdue_at)
+        child.send(Complete(request_id, request))
+        try:
+            return await answer
+        finally:
+            if self._pending.pop(request_id, None):  # unanswered, so the caller was cancelled
+                child.send(Cancel(request_id))
+
+    async def wait_ready(self) -> EngineStatus:
+        self.start()
+        while self._status.state not in _SETTLED:  # it may be down again before we are woken
+            await self._settled.wait()
+        return self._status
+
+    def status(self) -> EngineStatus:
+        return self._status
+
+    async def close(self) -> None:
+        """Stop, and return once the process was reaped. A second call waits for the first."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._become(EngineState.CLOSED)
+        self._answer_all_with_nothing()
+        if self._supervision is None:
+            return
+        if self._child is not None:
+            self._child.send(Shutdown())
+            await asyncio.wait({self._supervision}, timeout=self._patience.shutdown_grace_s)
+        self._supervision.cancel()
+        await asyncio.wait({self._supervision})
+
+    async def _supervise(self) -> None:
+        try:
+            while self._status.state not in _FINAL:
+                reason = await self._live_through_one_host()
+                if self._status.state not in _FINAL:
+                    await self._recover(reason)
+        except Exception:
+            logger.exception("the engine's supervisor broke")
+            self._become(EngineState.FAILED, "the engine's supervisor broke; see the log")
+        finally:
+            self._answer_all_with_nothing()
+
+    async def _live_through_one_host(self) -> str:
+        """Start a host, watch it to its end, and return how it ended."""
+        self._num_silent_beats = 0
+        try:
+            child = await Child.start(self._command, self._environment, self._receive)
+        except OSError as error:
+            return f"{self._command[0]} cannot be started: {error.strerror}"
+        self._child = child
+        self._status = replace(self._status, process_id=child.process_id)
+        try:
+            await self._watch(child)
+        finally:
+            child.kill("the engine was closed")
+            await asyncio.wait({child.ended})
+            self._child = None
+            self._status = replace(self._status, process_id=None)
+            self._answer_all_with_nothing()
+        reason = child.ended.result()
+        if self._status.state not in _FINAL:
+            logger.warning("%s", reason)
+        return f"{reason}: {child.last_line}" if child.last_line else reason
+
+    async def _watch(self, child: Child) -> None:
+        beat_s = self._patience.heartbeat_s
+        while not (await asyncio.wait({child.ended}, timeout=beat_s))[0]:
+            reason = self._why_it_is_stuck()
+            if reason:
+                child.kill(reason)
+            else:
+                self._num_silent_beats += 1
+                child.send(Ping())
+
+    def _why_it_is_stuck(self) -> str:
+        patience = self._patience
+        is_ready = self._status.state is EngineState.READY
+        limit = patience.silent_beats if is_ready else patience.silent_beats_loading
+        if self._num_silent_beats >= limit:
+            return f"the engine was silent for {limit * patience.heartbeat_s:g} s"
+        last = max((pending.overdue_at for pending in self._pending.values()), default=None)
+        if last is not None and asyncio.get_running_loop().time() > last:
+            return f"the engine was {patience.overdue_s:g} s late with an answer"
+        return ""
+
+    async def _recover(self, reason: str) -> None:
+        delay = self._budget.spend(asyncio.get_running_loop().time())
+        if delay is None:
+            self._become(
+                EngineState.FAILED,
+                f"{reason}; it ended {self._patience.max_restarts + 1} times within "
+                f"{self._patience.restart_window_s:g} s and is left alone: free memory or choose "
+                "another model, then restart the language server",
+            )
+            return
+        self._become(EngineState.RESTARTING, f"{reason}; it is started again")
+        self._status = replace(self._status, num_restarts=self._status.num_restarts + 1)
+        await asyncio.sleep(delay)
+
+    def _receive(self, child: Child, message: FromHost) -> None:
+        self._child = child  # its first words may come before `start` returns
+        self._num_silent_beats = 0
+        match message:
+            case Status(status):
+                self._follow(child, status)
+            case Answer(request_id, completion):
+                self._resolve(request_id, completion)
+            case Failed(request_id, error):
+                logger.warning("a request failed: %s", error)
+                self._resolve(request_id, Completion.nothing(FinishReason.FAILED))
+            case Pong():
+                pass
+
+    def _follow(self, child: Child, status: EngineStatus) -> None:
+        """Believe that it is ready or has failed; that it is loading or closing we know."""
+        if status.state is EngineState.READY:
+            self._become(EngineState.READY, status.message, model=status.model)
+        if status.state is EngineState.FAILED:  # another start would find the same model
+            self._become(EngineState.FAILED, status.message, model=status.model)
+            child.kill(status.message)
+
+    def _become(self, state: EngineState, message: str = "", *, model: str | None = None) -> None:
+        if self._status.state is EngineState.CLOSED:
+            return
+        model = self._status.model if model is None else model
+        self._status = replace(self._status, state=state, message=message, model=model)
+        if state in _FINAL:
+            self._status = replace(self._status, process_id=None)
+        if state in _SETTLED:
+            self._settled.set()
+        else:
+            self._settled.clear()
+
+    def _resolve(self, request_id: int, completion: Completion) -> None:
+        """Hand over an answer; a request that was cancelled meanwhile has nobody waiting."""
+        pending = self._pending.pop(request_id, None)
+        if pending is not None and not pending.answer.done():
+            pending.answer.set_result(completion)
+
+    def _answer_all_with_nothing(self) -> None:
+        for request_id in list(self._pending):
+            self._resolve(request_id, Completion.nothing(FinishReason.UNAVAILABLE))

@@ -1,0 +1,156 @@
+"""From a request to the text that is shown."""
+
+import pytest
+
+from inference.cancellation import CancelToken
+from inference.completion import Completion, CompletionRequest, FinishReason, Scope
+from inference.decoding.completer import Completer
+from inference.errors import RequestCancelledError
+from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
+
+
+def complete(
+    model: ScriptedModel, request: CompletionRequest, *, is_expired: bool = False
+) -> Completion:
+    return Completer(loaded(model)).complete(request, CancelToken(), lambda: is_expired)
+
+
+def check(
+    source: str,
+    *,
+    model: str,
+    shows: str,
+    because: FinishReason,
+    scope: Scope = "block",
+    max_tokens: int = 64,
+) -> None:
+    """`source` holds the cursor as <|>; the model would write `model` and end."""
+    prefix, suffix = source.split("<|>")
+    request = CompletionRequest(
+        document="a.py",
+        language="python",
+        prefix=prefix,
+        suffix=suffix,
+        scope=scope,
+        max_tokens=max_tokens,
+    )
+    completion = complete(ScriptedModel(playing(model)), request)
+    assert (completion.text, completion.finish_reason) == (shows, because)
+
+
+def test_it_shows_what_the_model_writes() -> None:
+    check("x = <|>", model="1 + 2", shows="1 + 2", because=FinishReason.END_TOKEN)
+
+
+def test_a_line_ends_at_its_break() -> None:
+    check("x = <|>", model="1\ny = 2", shows="1", because=FinishReason.LINE, scope="line")
+
+
+def test_a_block_ends_where_the_code_does() -> None:
+    check(
+        "def f():\n    <|>\n", model="return 1\n\nx", shows="return 1", because=FinishReason.BLOCK
+    )
+
+
+def test_it_writes_no_more_than_it_may() -> None:
+    check("<|>", model="abcdef", shows="abc", because=FinishReason.LENGTH, max_tokens=3)
+
+
+def test_a_model_that_ends_at_once_shows_nothing() -> None:
+    check("x<|>", model="", shows="", because=FinishReason.EMPTY)
+
+
+def test_white_space_alone_is_nothing() -> None:
+    check("x<|>", model="  \n  ", shows="", because=FinishReason.EMPTY)
+
+
+def test_white_space_at_the_end_is_not_shown() -> None:
+    check("x<|>", model="= 1  \n", shows="= 1", because=FinishReason.END_TOKEN)
+
+
+def test_characters_of_several_tokens_arrive_whole() -> None:
+    check("<|>", model="é🦑", shows="é🦑", because=FinishReason.END_TOKEN)
+
+
+def test_half_a_character_is_never_shown() -> None:
+    check("<|>", model="a🦑", shows="a", because=FinishReason.LENGTH, max_tokens=3)
+
+
+def test_text_that_spells_a_special_token_is_text() -> None:
+    model = ScriptedModel(playing("b"))
+    prefix = "a<|endoftext|>"
+    complete(model, CompletionRequest(document="a", prefix=prefix))
+    assert model.num_tokens_read == len(prefix) + FIM.num_special_tokens + len("b")
+
+
+def test_it_counts_what_it_read_and_wrote() -> None:
+    completer = Completer(loaded(ScriptedModel(playing("yz"))))
+    request = CompletionRequest(document="a", prefix="abc", suffix="d")
+    tokens = completer.complete(request, CancelToken(), lambda: False).tokens
+    # "c" is held back and written first
+    assert (tokens.prompt, tokens.reused, tokens.generated) == (6, 0, 3)
+
+
+def test_typing_on_reuses_the_prompt_and_what_was_written() -> None:
+    completer = Completer(loaded(ScriptedModel(playing("yz"))))
+    first = CompletionRequest(document="a", prefix="abc", suffix="d")
+    typed = CompletionRequest(document="a", prefix="abcyz", suffix="d")
+    completer.complete(first, CancelToken(), lambda: False)
+    tokens = completer.complete(typed, CancelToken(), lambda: False).tokens
+    assert (tokens.prompt, tokens.reused) == (8, 7)
+
+
+def test_the_token_at_the_cursor_is_written_again_and_not_shown_twice() -> None:
+    check("re<|>", model="turn", shows="turn", because=FinishReason.END_TOKEN)
+
+
+def test_a_full_cache_ends_the_completion() -> None:
+    model = ScriptedModel(lambda token_ids: ord("a") + len(token_ids) % 26, context_length=40)
+    completion = complete(model, CompletionRequest(document="a", prefix="b" * 99, max_tokens=64))
+    assert completion.finish_reason is FinishReason.LENGTH
+    assert completion.tokens.prompt + completion.tokens.generated == 41
+
+
+def cancelling_at(run: int, writes: str) -> tuple[ScriptedModel, CancelToken]:
+    token = CancelToken()
+    next_token: NextToken = playing(writes)
+    return ScriptedModel(next_token, on_forward=lambda n: token.set() if n == run else None), token
+
+
+@pytest.mark.parametrize("run", [1, 3])
+def test_a_cancelled_request_shows_nothing(run: int) -> None:
+    model, token = cancelling_at(run, "abcdef")
+    with pytest.raises(RequestCancelledError):
+        Completer(loaded(model)).complete(
+            CompletionRequest(document="a", prefix="x"), token, lambda: False
+        )
+
+
+def test_at_the_deadline_it_shows_what_is_there() -> None:
+    model, token = cancelling_at(4, "abcdef")
+    completion = Completer(loaded(model)).complete(
+        CompletionRequest(document="a", prefix="x"), token, lambda: True
+    )
+    assert (completion.text, completion.finish_reason) == ("ab", FinishReason.DEADLINE)
+
+
+def test_after_a_cancellation_the_next_answer_is_right() -> None:
+    model, token = cancelling_at(4, "abcdef")
+    completer = Completer(loaded(model))
+    request = CompletionRequest(document="a", prefix="x")
+    with pytest.raises(RequestCancelledError):
+        completer.complete(request, token, lambda: False)
+    assert completer.complete(request, CancelToken(), lambda: False).text == "abcdef"
+
+
+def test_without_a_template_it_writes_on_from_the_prefix() -> None:
+    completer = Completer(loaded(ScriptedModel(playing("b")), fim=None))
+    request = CompletionRequest(document="a", prefix="a", suffix="c")
+    assert completer.complete(request, CancelToken(), lambda: False).text == "b"
+
+
+def test_without_a_template_an_empty_prefix_has_no_answer() -> None:
+    completer = Completer(loaded(ScriptedModel(playing("b")), fim=None))
+    request = CompletionRequest(document="a", prefix="")
+    completion = completer.complete(request, CancelToken(), lambda: False)
+    assert completion.finish_reason is FinishReason.EMPTY

@@ -1,0 +1,145 @@
+"""The Engine protocol: what every engine keeps, whatever stands behind it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.engine import Engine, EngineState
+from inference.errors import InvalidRequestError
+from inference.serving.backends import EngineOptions, open_engine
+from inference.serving.local import LocalEngine
+from inference.serving.supervised import SupervisedEngine
+from tests.support import fake_host, fake_host_scripted
+from tests.support.scripted_model import ScriptedModel, loaded, playing
+
+TIMEOUT_S = 30.0
+
+
+PREFIX = "class A:\n    def __init__(self, name):\n        self.name = "
+"""The model that ships has an answer to this one."""
+
+
+def local() -> Engine:
+    return LocalEngine(lambda: loaded(ScriptedModel(playing("ready"))))
+
+
+def supervised() -> Engine:
+    return SupervisedEngine([sys.executable, fake_host.__file__])
+
+
+def supervised_local() -> Engine:
+    return SupervisedEngine(fake_host_scripted.COMMAND, environment=fake_host_scripted.ENVIRONMENT)
+
+
+def default() -> Engine:
+    """The engine that editors get, with the model that ships."""
+    return open_engine(EngineOptions(num_threads=1))
+
+
+@pytest.fixture(
+    params=[default, local, supervised, supervised_local], ids=lambda engine: engine.__name__
+)
+async def engine(request: pytest.FixtureRequest) -> AsyncGenerator[Engine]:
+    """An engine that was just opened; afterwards none of its tasks is left."""
+    open_engine: Callable[[], Engine] = request.param
+    engine = open_engine()
+    yield engine
+    await engine.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def ask(
+    engine: Engine, document: str = "a", *, prefix: str = PREFIX, deadline_ms: int = 10_000
+) -> "asyncio.Task[Completion]":
+    request = CompletionRequest(document=document, prefix=prefix, deadline_ms=deadline_ms)
+
+    async def answer() -> Completion:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await engine.complete(request)
+
+    return asyncio.ensure_future(answer())
+
+
+async def test_it_becomes_ready(engine: Engine) -> None:
+    assert engine.status().state is EngineState.LOADING
+    status = await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    assert status.state is EngineState.READY
+    assert status.model
+    assert status.message == ""
+    assert engine.status() == status
+
+
+async def test_it_answers(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    completion = await ask(engine)
+    assert completion.text
+
+
+async def test_before_it_is_ready_it_answers_with_nothing(engine: Engine) -> None:
+    assert (await ask(engine)).finish_reason is FinishReason.UNAVAILABLE
+
+
+async def test_each_of_many_requests_is_answered(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    completions = await asyncio.gather(*(ask(engine, str(number)) for number in range(50)))
+    assert all(completion.text for completion in completions)
+
+
+async def test_each_request_for_one_document_is_answered_the_last_with_text(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    *older, last = await asyncio.gather(*(ask(engine) for _ in range(50)))
+    assert all(one.text or one.finish_reason is FinishReason.SUPERSEDED for one in older)
+    assert last.text
+
+
+async def test_cancelled_requests_leave_nothing_behind(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    for step in range(200):
+        request = ask(engine)
+        for _ in range(step % 4):
+            await asyncio.sleep(0)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+    assert (await ask(engine)).text
+
+
+@pytest.mark.parametrize("deadline_ms", [-1, 0, 600_001])
+async def test_a_request_out_of_bounds_is_refused(engine: Engine, deadline_ms: int) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    with pytest.raises(InvalidRequestError, match="deadline_ms"):
+        await ask(engine, deadline_ms=deadline_ms)
+
+
+async def test_half_a_surrogate_pair_is_refused(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    with pytest.raises(InvalidRequestError, match="half a surrogate pair"):
+        await ask(engine, prefix="\ud800")
+
+
+async def test_closing_answers_what_runs(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    running = [ask(engine, str(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    await engine.close()
+    for completion in await asyncio.gather(*running):
+        assert completion.text or completion.finish_reason is FinishReason.UNAVAILABLE
+
+
+async def test_a_closed_engine_answers_with_nothing(engine: Engine) -> None:
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+    await engine.close()
+    await engine.close()
+    assert engine.status().state is EngineState.CLOSED
+    assert (await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)).state is EngineState.CLOSED
+    assert await ask(engine) == Completion.nothing(FinishReason.UNAVAILABLE)
+
+
+async def test_closing_while_it_loads(engine: Engine) -> None:
+    ready = asyncio.ensure_future(engine.wait_ready())
+    await asyncio.sleep(0)
+    await engine.close()
+    assert (await ready).state is EngineState.CLOSED

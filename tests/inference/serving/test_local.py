@@ -1,0 +1,166 @@
+"""LocalEngine: what asyncio sees of the engine thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.decoding.completer import LoadedModel
+from inference.engine import EngineState
+from inference.errors import InvalidModelError, InvalidRequestError
+from inference.serving.local import LocalEngine
+from tests.support.scripted_model import ScriptedModel, loaded, playing
+
+TIMEOUT = 10.0
+REQUEST = CompletionRequest(document="a", prefix="x = ")
+
+
+class Stage:
+    """A model whose third run waits until it is let go or cancelled, and tells when it is there."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.go_on = threading.Event()
+
+    def on_forward(self, run: int) -> None:
+        if run == 3:
+            self.arrived.set()
+            assert self.go_on.wait(TIMEOUT)
+
+    def load(self) -> LoadedModel:
+        release = self.go_on.set
+        model = ScriptedModel(playing("abcdef"), on_forward=self.on_forward, on_cancel=release)
+        return loaded(model)
+
+    async def wait_arrived(self) -> None:
+        assert await asyncio.to_thread(self.arrived.wait, TIMEOUT)
+
+
+async def opened(load: Callable[[], LoadedModel]) -> LocalEngine:
+    engine = LocalEngine(load)
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT)
+    return engine
+
+
+async def check(completion: "asyncio.Future[Completion]", *, gives: FinishReason | str) -> None:
+    found = await asyncio.wait_for(completion, TIMEOUT)
+    assert gives in {found.finish_reason, found.text}
+    assert not found.text or found.text == gives
+
+
+async def test_it_answers() -> None:
+    engine = await opened(lambda: loaded(ScriptedModel(playing("1"))))
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="1")
+    assert engine.status().model == "scripted"
+    await engine.close()
+
+
+async def test_a_newer_request_supersedes_a_running_one() -> None:
+    stage = Stage()
+    engine = await opened(stage.load)
+    older = asyncio.ensure_future(engine.complete(REQUEST))
+    await stage.wait_arrived()
+    newer = asyncio.ensure_future(engine.complete(REQUEST))
+    await check(older, gives=FinishReason.SUPERSEDED)
+    await check(newer, gives="abcdef")
+    await engine.close()
+
+
+async def test_cancelling_the_await_stops_the_model() -> None:
+    stage = Stage()
+    engine = await opened(stage.load)
+    request = asyncio.ensure_future(engine.complete(REQUEST))
+    await stage.wait_arrived()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="abcdef")
+    await engine.close()
+
+
+async def test_the_deadline_gives_what_is_written() -> None:
+    stage = Stage()
+    engine = await opened(stage.load)
+    request = CompletionRequest(document="a", prefix="x = ", deadline_ms=50)
+    answer = asyncio.ensure_future(engine.complete(request))
+    await stage.wait_arrived()
+    await check(answer, gives="a")
+    await engine.close()
+
+
+async def test_while_it_loads_there_is_no_text() -> None:
+    may_load = threading.Event()
+
+    def load() -> LoadedModel:
+        assert may_load.wait(TIMEOUT)
+        return loaded(ScriptedModel(playing("1")))
+
+    engine = LocalEngine(load)
+    assert engine.status().state is EngineState.LOADING
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)
+    may_load.set()
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT)
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="1")
+    await engine.close()
+
+
+async def test_a_bad_model_is_a_status_not_an_exception() -> None:
+    def load() -> LoadedModel:
+        raise InvalidModelError("model.onnx is truncated; export again")
+
+    engine = await opened(load)
+    assert engine.status().state is EngineState.FAILED
+    assert engine.status().message == "model.onnx is truncated; export again"
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)
+    await engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_library_that_panics_while_loading_is_a_status_too() -> None:
+    class Panic(BaseException):
+        pass
+
+    def load() -> LoadedModel:
+        raise Panic
+
+    engine = await opened(load)
+    assert engine.status().state is EngineState.FAILED
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)
+    await engine.close()
+
+
+async def test_a_bug_costs_one_answer_and_shows_no_text(caplog: pytest.LogCaptureFixture) -> None:
+    document = "private"
+
+    def fail_once(run: int) -> None:
+        if run == 1:
+            raise RuntimeError(document)
+
+    engine = await opened(lambda: loaded(ScriptedModel(playing("1"), on_forward=fail_once)))
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.FAILED)
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="1")
+    assert "RuntimeError" in caplog.text
+    assert document not in caplog.text
+    await engine.close()
+
+
+@pytest.mark.parametrize("max_tokens", [0, -1, 513])
+async def test_a_request_out_of_bounds_is_refused(max_tokens: int) -> None:
+    engine = await opened(lambda: loaded(ScriptedModel(playing("1"))))
+    with pytest.raises(InvalidRequestError, match="max_tokens"):
+        await engine.complete(CompletionRequest(document="a", prefix="", max_tokens=max_tokens))
+    await engine.close()
+
+
+async def test_closing_answers_what_runs_and_may_be_done_twice() -> None:
+    stage = Stage()
+    engine = await opened(stage.load)
+    answer = asyncio.ensure_future(engine.complete(REQUEST))
+    await stage.wait_arrived()
+    closing = asyncio.ensure_future(engine.close())
+    await check(answer, gives=FinishReason.UNAVAILABLE)
+    await closing
+    await engine.close()
+    await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)

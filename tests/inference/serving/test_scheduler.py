@@ -1,0 +1,146 @@
+"""Every job's future is resolved once; of a document only the latest job runs to its end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from inference.cancellation import CancelToken
+from inference.errors import EngineUnavailableError, RequestCancelledError
+from inference.serving.scheduler import Job, Scheduler
+
+TIMEOUT = 10.0
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler[str]]:
+    scheduler: Scheduler[str] = Scheduler("test", prepare=lambda: None)
+    yield scheduler
+    scheduler.close()
+
+
+class Gate:
+    """A job that says when it runs, and runs until it is opened or cancelled."""
+
+    def __init__(self) -> None:
+        self.is_running = threading.Event()
+        self.is_open = threading.Event()
+
+    def work(self, cancel: CancelToken) -> str:
+        self.is_running.set()
+        with cancel.calling(self.is_open.set):
+            assert self.is_open.wait(TIMEOUT)
+        cancel.raise_if_set()
+        return "gate"
+
+
+def check(job: Job[str], *, gives: str | type[BaseException]) -> None:
+    if isinstance(gives, str):
+        assert job.future.result(TIMEOUT) == gives
+    else:
+        with pytest.raises(gives):
+            job.future.result(TIMEOUT)
+
+
+def test_jobs_run_in_order(scheduler: Scheduler[str]) -> None:
+    order: list[str] = []
+
+    def noting(name: str):
+        return lambda _: order.append(name) or name
+
+    jobs = [scheduler.submit(name, noting(name)) for name in "abc"]
+    for job, name in zip(jobs, "abc", strict=True):
+        check(job, gives=name)
+    assert order == ["a", "b", "c"]
+
+
+def test_a_newer_job_takes_the_place_of_a_waiting_one(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    running = scheduler.submit("other", gate.work)
+    older, newer = (scheduler.submit("a", lambda _, text=text: text) for text in ("old", "new"))
+    check(older, gives=RequestCancelledError)
+    gate.is_open.set()
+    check(running, gives="gate")
+    check(newer, gives="new")
+
+
+def test_a_newer_job_stops_a_running_one(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    older = scheduler.submit("a", gate.work)
+    assert gate.is_running.wait(TIMEOUT)
+    newer = scheduler.submit("a", lambda _: "new")
+    check(older, gives=RequestCancelledError)
+    check(newer, gives="new")
+
+
+def test_a_job_of_another_document_is_left_alone(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    first = scheduler.submit("a", gate.work)
+    second = scheduler.submit("b", lambda _: "b")
+    gate.is_open.set()
+    check(first, gives="gate")
+    check(second, gives="b")
+
+
+def test_a_cancelled_waiting_job_never_runs(scheduler: Scheduler[str]) -> None:
+    gate, ran = Gate(), threading.Event()
+    scheduler.submit("a", gate.work)
+    waiting = scheduler.submit("b", lambda _: str(ran.set()))
+    scheduler.cancel(waiting)
+    check(waiting, gives=RequestCancelledError)
+    gate.is_open.set()
+    check(scheduler.submit("c", lambda _: "c"), gives="c")
+    assert not ran.is_set()
+
+
+def test_cancelling_a_finished_job_does_nothing(scheduler: Scheduler[str]) -> None:
+    job = scheduler.submit("a", lambda _: "a")
+    check(job, gives="a")
+    scheduler.cancel(job)
+    check(job, gives="a")
+
+
+def test_a_failing_job_costs_itself_only(scheduler: Scheduler[str]) -> None:
+    def fail(_: CancelToken) -> str:
+        raise ZeroDivisionError
+
+    check(scheduler.submit("a", fail), gives=ZeroDivisionError)
+    check(scheduler.submit("a", lambda _: "on"), gives="on")
+
+
+def test_a_library_that_panics_costs_its_job_only(scheduler: Scheduler[str]) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panic(_: CancelToken) -> str:
+        raise Panic
+
+    check(scheduler.submit("a", panic), gives=Panic)
+    check(scheduler.submit("a", lambda _: "on"), gives="on")
+
+
+def test_closing_resolves_what_runs_and_what_waits() -> None:
+    scheduler: Scheduler[str] = Scheduler("test", prepare=lambda: None)
+    gate = Gate()
+    running, waiting = scheduler.submit("a", gate.work), scheduler.submit("b", lambda _: "b")
+    assert gate.is_running.wait(TIMEOUT)
+    scheduler.close()
+    check(running, gives=RequestCancelledError)
+    check(waiting, gives=RequestCancelledError)
+    with pytest.raises(EngineUnavailableError):
+        scheduler.submit("c", lambda _: "c")
+
+
+def test_jobs_wait_for_the_preparation() -> None:
+    opened, order = threading.Event(), list[str]()
+
+    def prepare() -> None:
+        assert opened.wait(TIMEOUT)
+        order.append("prepared")
+
+    scheduler: Scheduler[str] = Scheduler("test", prepare=prepare)
+    job = scheduler.submit("a", lambda _: order.append("ran") or "a")
+    opened.set()
+    check(job, gives="a")
+    assert order == ["prepared", "ran"]
+    scheduler.close()
