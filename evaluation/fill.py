@@ -13,7 +13,7 @@ from evaluation.figures import Figure, Percentile, Ratio
 from evaluation.holes import Hole
 from evaluation.similarity import edit_similarity, is_exact, is_perfect_line
 from inference import syntax
-from inference.completion import MAX_TEXT_CHARACTERS, Completion, CompletionRequest, FinishReason
+from inference.completion import Completion, CompletionRequest, FinishReason, within_bounds
 from inference.decoding.scoring import Score
 from inference.errors import EvaluationError
 
@@ -84,10 +84,12 @@ async def fill_all(
 
 async def fill(engine: MeasuredEngine, hole: Hole, *, limit_tokens: int) -> Outcome:
     """Fill one hole; first the completion, so that scoring does not warm the cache for it."""
+    prefix, suffix, num_skipped = within_bounds(hole.prefix, hole.suffix)
     request = CompletionRequest(
         document=hole.source.path,
-        prefix=hole.prefix[-MAX_TEXT_CHARACTERS:],
-        suffix=hole.suffix[:MAX_TEXT_CHARACTERS],
+        prefix=prefix,
+        suffix=suffix,
+        num_skipped=num_skipped,
         language=hole.source.language,
         scope=hole.kind.scope,
         max_tokens=limit_tokens,

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from inference.completion import MAX_TEXT_CHARACTERS, Completion, CompletionRequest, Scope
+from inference.completion import Completion, CompletionRequest, Scope, within_bounds
 from inference.engine import EngineState, EngineStatus
 from inference.errors import EngineUnavailableError, InvalidRequestError
 from inference.languages import language_id_of
@@ -41,7 +41,7 @@ class Hole(msgspec.Struct, frozen=True):
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1, 512))
-@click.option("--scope", default="block", show_default=True, type=click.Choice(["line", "block"]))
+@click.option("--scope", default="auto", show_default=True, type=click.Choice(get_args(Scope)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--show", is_flag=True, help="Print the file around the hole, filled, and the times.")
 def complete(  # noqa: PLR0913 - one parameter an option
@@ -57,10 +57,12 @@ def complete(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Complete the hole at FILE:LINE:COLUMN; both count from 1, as editors show them."""
     hole = read_hole(place, until)
+    prefix, suffix, num_skipped = within_bounds(hole.prefix, hole.suffix)
     request = CompletionRequest(
         document=hole.path,
-        prefix=hole.prefix[-MAX_TEXT_CHARACTERS:],
-        suffix=hole.suffix[:MAX_TEXT_CHARACTERS],
+        prefix=prefix,
+        suffix=suffix,
+        num_skipped=num_skipped,
         language=language_id_of(hole.path),
         scope=scope,
         max_tokens=max_tokens,

@@ -18,8 +18,10 @@ MAX_TEXT_CHARACTERS: Final = 65_536
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
 
-Scope = Literal["line", "block"]
-"""How much to write: to the end of the line, or to the end of the block the cursor stands in."""
+Scope = Literal["auto", "line", "block"]
+"""How much to write: to the end of the line, or to the end of the block the cursor stands in.
+
+"auto" is the line where something follows on it, else the block."""
 
 
 class FinishReason(StrEnum):
@@ -41,18 +43,27 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Fill the hole between `prefix` and `suffix`.
 
     `document` names what is edited, in whatever spelling the caller likes: a newer request with
-    the same name supersedes an older one. `language` is a key of languages.toml; an unknown one
-    is treated as plain text. `deadline_ms` counts from the moment the engine receives the request;
-    what is written by then is the answer.
+    the same name supersedes an older one. What the engine shows a model of a long text it decides
+    itself; a caller cuts only to MAX_TEXT_CHARACTERS, and `num_skipped` says how many characters
+    of the document stand before `prefix` then. `language` is a key of languages.toml; an unknown
+    one is treated as plain text. `deadline_ms` counts from the moment the engine receives the
+    request; what is written by then is the answer.
     """
 
     document: Name
     prefix: Text
     suffix: Text = ""
+    num_skipped: Annotated[int, msgspec.Meta(ge=0)] = 0
     language: Name = "plaintext"
-    scope: Scope = "block"
+    scope: Scope = "auto"
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 64
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 10_000
+
+
+def within_bounds(prefix: str, suffix: str) -> tuple[str, str, int]:
+    """Cut a document's two sides to what a request may hold; return `num_skipped` with them."""
+    num_skipped = max(0, len(prefix) - MAX_TEXT_CHARACTERS)
+    return prefix[num_skipped:], suffix[:MAX_TEXT_CHARACTERS], num_skipped
 
 
 def checked(request: CompletionRequest) -> CompletionRequest:

@@ -1,7 +1,7 @@
 """Translate between the engine's words and LSP's; nothing else does.
 
-Pure. What the engine is shown of a long document starts at a place that stays put while one types,
-because the engine keeps what it has read as long as the beginning is the same.
+Pure. How much of a document a model reads, the engine decides; here it is cut only to what a
+request may hold.
 """
 
 from itertools import takewhile
@@ -9,46 +9,26 @@ from typing import Final
 
 from lsprotocol import types
 
-from inference import Completion, CompletionRequest, Scope
+from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest
 from lsp_server.documents import Document
-
-MAX_PREFIX_CHARACTERS: Final = 32_768
-MAX_SUFFIX_CHARACTERS: Final = 8_192
-PREFIX_STRIDE: Final = 8_192
-"""The prefix starts behind a multiple of this, so it moves once in some thousand characters."""
 
 MAX_NAME_CHARACTERS: Final = 4_096
 """Of what names a document or a language; the engine accepts no more."""
 
 
 def completion_request(
-    document: Document, offset: int, *, scope: Scope, max_tokens: int, deadline_ms: int
+    document: Document, offset: int, *, max_tokens: int, deadline_ms: int
 ) -> CompletionRequest:
+    start = max(0, offset - MAX_TEXT_CHARACTERS)
     return CompletionRequest(
         document=_encodable(document.uri[-MAX_NAME_CHARACTERS:]),
-        prefix=_encodable(prefix_before(document, offset)),
-        suffix=_encodable(suffix_after(document, offset)),
+        prefix=_encodable(document.lines.between(start, offset)),
+        suffix=_encodable(document.lines.between(offset, offset + MAX_TEXT_CHARACTERS)),
+        num_skipped=start,
         language=_encodable(document.language_id[:MAX_NAME_CHARACTERS]),
-        scope=scope,
         max_tokens=max_tokens,
         deadline_ms=deadline_ms,
     )
-
-
-def prefix_before(document: Document, offset: int) -> str:
-    """Return the end of what stands before `offset`: whole lines, where they are short enough."""
-    lines = document.lines
-    if offset <= MAX_PREFIX_CHARACTERS:
-        return lines.between(0, offset)
-    surplus = offset - MAX_PREFIX_CHARACTERS
-    edge = -(-surplus // PREFIX_STRIDE) * PREFIX_STRIDE
-    line_index, column = lines.place_of(edge)
-    start = edge if column == 0 else edge - column + len(lines.line(line_index))
-    return lines.between(start if start <= offset else edge, offset)
-
-
-def suffix_after(document: Document, offset: int) -> str:
-    return document.lines.between(offset, offset + MAX_SUFFIX_CHARACTERS)
 
 
 def inline_completion_list(

@@ -49,7 +49,6 @@ class InklingServer(LanguageServer):
         self.client = ClientProfile()
         self.settings = Settings()
         self.documents = Documents()
-        self._running: dict[str, asyncio.Task[Completion]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
 
@@ -61,30 +60,12 @@ class InklingServer(LanguageServer):
         for method, options, handler in features:
             self.feature(method, options)(handler)
 
-    async def complete(self, uri: str, request: CompletionRequest) -> Completion:
-        """Ask the engine; the latest request for a document makes the earlier ones empty."""
-        self.abandon(uri)
-        task = asyncio.ensure_future(self.engine.complete(request))
-        self._running[uri] = task
-        try:
-            completion = await task
-        except asyncio.CancelledError:
-            waiting = asyncio.current_task()
-            if waiting is None or waiting.cancelling():
-                raise  # the client cancelled this request itself
-            return Completion.nothing(FinishReason.SUPERSEDED)
-        finally:
-            if self._running.get(uri) is task:
-                del self._running[uri]
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Ask the engine, which knows of each document's latest request; report its failure."""
+        completion = await self.engine.complete(request)
         if completion.finish_reason in (FinishReason.UNAVAILABLE, FinishReason.FAILED):
             self._show_failure(self.engine.status())
         return completion
-
-    def abandon(self, uri: str) -> None:
-        """Stop what runs for a document; its request is answered with no text."""
-        task = self._running.pop(uri, None)
-        if task is not None:
-            task.cancel()
 
     def start_engine(self) -> None:
         """Load the model in the background; should that fail, say so."""

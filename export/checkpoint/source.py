@@ -6,6 +6,7 @@ at the beginning. What was downloaded before, or half of it, is not fetched agai
 be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ def fetch_from_hub(
 
     Raises CheckpointError where the hub cannot be reached or refuses.
     """
+    # Read when the client is imported; without it each request tells which other tools run here.
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     # Half a second, and only the hub needs it.
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
 

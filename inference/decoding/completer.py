@@ -12,9 +12,10 @@ import msgspec
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.decoding.budget import Budget, budget_for
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
-from inference.decoding.prompt import Prompt, open_prompt, whole_prompt
+from inference.decoding.prompt import Hole, Prompt, open_prompt, whole_prompt
 from inference.decoding.scoring import Score, score_tokens
 from inference.decoding.session import Session, SessionPool
 from inference.decoding.stopping import repetition, stop_rule
@@ -24,10 +25,6 @@ from inference.languages import language_for
 from inference.runtime.language_model import LanguageModel, Logits
 from inference.runtime.tokenizer import Tokenizer
 from inference.timing import Timings, now_ms, stopwatch
-
-MAX_PROMPT_TOKENS: Final = 2_048
-"""Reading this much cold takes under a second with 35M active parameters on two cores; what comes
-after is incremental. A model with a longer context is not made to wait for all of it."""
 
 MAX_SESSIONS: Final = 4
 """Contexts kept warm: a person moves between a few files."""
@@ -64,13 +61,15 @@ class Completer:
         Raises RequestCancelledError when cancelled, or when the deadline comes before any text.
         """
         timings, started = Timings(), now_ms()
+        budget = self._budget(request)
         with stopwatch(timings, "prompt_ms"):
-            prompt = self._open_prompt(request)
+            prompt = self._open_prompt(request, max_tokens=budget.max_prompt)
         if not prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
         session = self._pool.session_for(prompt.token_ids)
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = session.prefill(prompt.token_ids, cancel)
+        request = msgspec.structs.replace(request, max_tokens=budget.max_new)
         writer = _Writer(self._loaded, request, self._healing(prompt), timings, started)
         with stopwatch(timings, "decode_ms"):
             try:
@@ -97,9 +96,10 @@ class Completer:
         too much of it; RequestCancelledError.
         """
         token_ids = self._loaded.tokenizer.encode(middle)
-        num_following = max(request.max_tokens, len(token_ids))
-        prompt = self._whole_prompt(request, num_following=num_following)
-        context_length = self._loaded.model.context_length
+        budget, context_length = self._budget(request), self._loaded.model.context_length
+        # The prompt of filling, unless what is scored is longer than what would be written.
+        room = context_length - len(self._loaded.leading_token_ids) - len(token_ids)
+        prompt = self._whole_prompt(request, max_tokens=max(1, min(budget.max_prompt, room)))
         if not prompt or not token_ids or len(prompt) + len(token_ids) > context_length:
             raise InvalidRequestError(
                 f"{len(token_ids)} tokens behind a prompt of {len(prompt)} cannot be scored; both "
@@ -114,23 +114,17 @@ class Completer:
             is_first_likeliest=is_first_likeliest,
         )
 
-    def _whole_prompt(self, request: CompletionRequest, *, num_following: int) -> list[int]:
-        prompt = whole_prompt(
-            request.prefix,
-            request.suffix,
-            self._loaded.fim,
-            self._loaded.tokenizer.encode,
-            max_tokens=self._max_tokens(num_following),
-        )
+    def _whole_prompt(self, request: CompletionRequest, *, max_tokens: int) -> list[int]:
+        encode = self._loaded.tokenizer.encode
+        prompt = whole_prompt(_hole(request), self._loaded.fim, encode, max_tokens=max_tokens)
         return [*self._loaded.leading_token_ids, *prompt]
 
-    def _open_prompt(self, request: CompletionRequest) -> Prompt:
+    def _open_prompt(self, request: CompletionRequest, *, max_tokens: int) -> Prompt:
         prompt = open_prompt(
-            request.prefix,
-            request.suffix,
+            _hole(request),
             self._loaded.fim,
             self._loaded.tokenizer.encode,
-            max_tokens=self._max_tokens(request.max_tokens),
+            max_tokens=max_tokens,
             can_heal=self._vocabulary.can_heal,
         )
         token_ids = [*self._loaded.leading_token_ids, *prompt.token_ids]
@@ -141,9 +135,13 @@ class Completer:
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
         return Healing(self._vocabulary, wanted)
 
-    def _max_tokens(self, num_following: int) -> int:
-        context_length = self._loaded.model.context_length - len(self._loaded.leading_token_ids)
-        return max(1, min(MAX_PROMPT_TOKENS, context_length - num_following))
+    def _budget(self, request: CompletionRequest) -> Budget:
+        num_leading = len(self._loaded.leading_token_ids)
+        return budget_for(self._loaded.model.context_length - num_leading, request.max_tokens)
+
+
+def _hole(request: CompletionRequest) -> Hole:
+    return Hole(prefix=request.prefix, suffix=request.suffix, num_skipped=request.num_skipped)
 
 
 class _Writer:
@@ -165,7 +163,7 @@ class _Writer:
         self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
         self._max_tokens = request.max_tokens + bool(healing.wanted)
         self._stop, self._stop_reason = stop_rule(
-            request.scope, language_for(request.language), request.prefix
+            request.scope, language_for(request.language), request.prefix, request.suffix
         )
         self._timings = timings
         self._started = started

@@ -13,6 +13,8 @@ cursor's is empty:
     g()                 less: ended         g()               same: ended
 
 After a blank line, a line at `base` begins something new and ends the block in both cases.
+
+A rule remembers what it has seen of its text, so a token costs the same wherever it stands.
 """
 
 from collections.abc import Callable
@@ -27,57 +29,120 @@ MIN_REPEATS: Final = 3
 MIN_REPEATED: Final = 3
 """Characters: shorter runs are numbers, ornaments and indentation."""
 
+MAX_REPEATED: Final = 256
+"""Characters: looking for longer ones would cost more with every token that is written."""
+
 Stop = Callable[[str], int | None]
-"""From the text written so far to how much of it to keep, or None to go on."""
+"""From the text written so far to how much of it to keep, or None to go on.
+
+Each call is given what the one before was given, and more behind it.
+"""
 
 
-def stop_rule(scope: Scope, language: Language, prefix: str) -> tuple[Stop, FinishReason]:
-    """Return the rule that ends a completion after `prefix`, and what its ending is called."""
+def stop_rule(
+    scope: Scope, language: Language, prefix: str, suffix: str
+) -> tuple[Stop, FinishReason]:
+    """Return the rule that ends a completion in a hole, and what its ending is called."""
     match scope:
+        case "auto":
+            chosen = "line" if follows_on_line(suffix) else "block"
+            return stop_rule(chosen, language, prefix, suffix)
         case "line":
-            return line_end, FinishReason.LINE
+            return LineEnd(), FinishReason.LINE
         case "block":
             if language.block == "prose":
-                return paragraph_end, FinishReason.BLOCK
-            cursor_line = prefix[prefix.rfind("\n") + 1 :]
-            return lambda text: block_end(text, cursor_line), FinishReason.BLOCK
+                return ParagraphEnd(), FinishReason.BLOCK
+            return BlockEnd(prefix[prefix.rfind("\n") + 1 :]), FinishReason.BLOCK
         case _:
             assert_never(scope)
 
 
-def line_end(text: str) -> int | None:
+def follows_on_line(suffix: str) -> bool:
+    """Say whether anything stands behind the cursor on its line: a block would push it down."""
+    # A lone carriage return ends a line too (LSP 3.18, "Text Documents").
+    return bool(suffix.partition("\n")[0].partition("\r")[0].strip())
+
+
+class LineEnd:
     """Stop before the first line break."""
-    return _found(text.find("\n"))
+
+    def __init__(self) -> None:
+        self._num_seen = 0
+
+    def __call__(self, text: str) -> int | None:
+        end = text.find("\n", self._num_seen)
+        if end < 0:
+            self._num_seen = len(text)
+        return _found(end)
 
 
-def paragraph_end(text: str) -> int | None:
+class ParagraphEnd:
     """Stop before the first blank line that follows some text."""
-    start = len(text) - len(text.lstrip("\n"))
-    return _found(text.find("\n\n", start))
+
+    def __init__(self) -> None:
+        self._num_seen = 0
+        self._has_text = False
+
+    def __call__(self, text: str) -> int | None:
+        if not self._has_text:
+            new = text[self._num_seen :]
+            self._has_text = bool(new.strip("\n"))
+            self._num_seen += len(new) - len(new.lstrip("\n"))
+        if not self._has_text:
+            return None
+        end = text.find("\n\n", self._num_seen)
+        if end < 0:
+            self._num_seen = max(self._num_seen, len(text) - 1)
+        return _found(end)
 
 
-def block_end(text: str, cursor_line: str) -> int | None:
+class BlockEnd:
     """Stop before the first line that no longer belongs to the block; see the drawing above.
 
-    A line counts only once a character that is not white space shows its indentation.
+    A line counts only once a character that is not white space shows its indentation. `_start` is
+    where the line begins that is being written, the cursor's own at first.
     """
-    starts_blank = not cursor_line.strip()
-    base = indentation(_first_code_line(cursor_line + text))
-    start, after_blank = text.find("\n"), False
-    is_first = starts_blank and not text[: max(start, 0)].strip()
-    while start >= 0:
-        end = text.find("\n", start + 1)
-        line = text[start + 1 : end if end >= 0 else None]
-        if not line.strip():
-            after_blank = end >= 0
-        elif is_first:
-            is_first = after_blank = False
-        elif _ends_block(line, base, starts_blank=starts_blank, after_blank=after_blank):
-            return start
-        else:
-            after_blank = False
-        start = end
-    return None
+
+    def __init__(self, cursor_line: str) -> None:
+        self._cursor_line = cursor_line
+        self._starts_blank = not cursor_line.strip()
+        self._base = None if self._starts_blank else indentation(cursor_line)
+        self._start = 0
+        self._num_seen = 0
+        self._is_judged = False
+        self._is_after_blank = False
+
+    def __call__(self, text: str) -> int | None:
+        while True:
+            end = text.find("\n", self._num_seen)
+            if not self._is_judged:
+                line = text[self._start : end if end >= 0 else None]
+                if line.strip():
+                    if self._ends_block(line):
+                        return self._start - 1
+                    self._is_judged, self._is_after_blank = True, False
+            if end < 0:
+                self._num_seen = len(text)
+                return None
+            # The cursor's own line is no blank one between two others.
+            self._is_after_blank |= not self._is_judged and self._start > 0
+            self._start = self._num_seen = end + 1
+            self._is_judged = False
+
+    def _ends_block(self, line: str) -> bool:
+        if self._start == 0:
+            line = self._cursor_line + line
+        indent = indentation(line)
+        if self._base is None:
+            self._base = indent
+            return False
+        if self._start == 0:
+            return False
+        if indent != self._base:
+            return indent < self._base
+        if self._is_after_blank:
+            return True
+        return not self._starts_blank and not line.lstrip().startswith(CLOSING)
 
 
 def repetition(text: str) -> int | None:
@@ -86,9 +151,19 @@ def repetition(text: str) -> int | None:
     A line that repeats itself inside is not kept, lines that are repeated are kept once. A model
     that has nothing to say falls into such loops and does not leave them by itself.
     """
-    for length in range(MIN_REPEATED, len(text) // MIN_REPEATS + 1):
-        unit = text[-length:]
-        if text.endswith(unit * MIN_REPEATS) and any(map(str.isalnum, unit)):
+    window = text[-MIN_REPEATS * MAX_REPEATED :]
+    if len(window) < MIN_REPEATS * MIN_REPEATED:
+        return None
+    tail = window[-MIN_REPEATED:]
+    # What is said again ends in the same characters, so only the places where they stand are tried.
+    place = len(window) - MIN_REPEATED
+    while (place := window.rfind(tail, 0, max(0, place + MIN_REPEATED - 1))) >= 0:
+        length = len(window) - MIN_REPEATED - place
+        if length * MIN_REPEATS > len(window):
+            return None
+        unit = window[-length:]
+        is_again = length >= MIN_REPEATED and window.endswith(unit * MIN_REPEATS)
+        if is_again and any(map(str.isalnum, unit)):
             end = len(text) - length * (MIN_REPEATS - 1)
             return end if text[end] == "\n" else max(0, text.rfind("\n", 0, end))
     return None
@@ -98,19 +173,6 @@ def indentation(line: str) -> int:
     """Return the width of the white space that `line` starts with; a tab reaches the next 8th."""
     expanded = line.expandtabs(8)
     return len(expanded) - len(expanded.lstrip())
-
-
-def _ends_block(line: str, base: int, *, starts_blank: bool, after_blank: bool) -> bool:
-    indent = indentation(line)
-    if indent != base:
-        return indent < base
-    if after_blank:
-        return True
-    return not starts_blank and not line.lstrip().startswith(CLOSING)
-
-
-def _first_code_line(text: str) -> str:
-    return next((line for line in text.split("\n") if line.strip()), "")
 
 
 def _found(index: int) -> int | None:

@@ -38,6 +38,10 @@ from inference.runtime.caches.layer_cache import Array
 from inference.runtime.language_model import MAX_RUN_TOKENS, KvCache, Logits
 from inference.runtime.processor import num_physical_cores
 
+# Since 1.31 the library writes a device id and a database under the user's cache folder and tells
+# its maker what runs, unless this is set before it is loaded (measured with strace; the function of
+# its own that disables events comes too late for the files).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Read when the attention kernels are built. Without flash attention prefill is 10 to 35 % faster
 # on CPU and decode the same (onnxruntime 1.31, measured).
 os.environ.setdefault("ORT_GQA_DISABLE_FLASH_ATTENTION", "1")

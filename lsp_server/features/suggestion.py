@@ -9,7 +9,7 @@ from inference import Completion
 from lsp_server.convert import completion_request
 from lsp_server.documents import Document
 from lsp_server.policy.gate import Trigger, silence
-from lsp_server.policy.scope import max_tokens, scope_at
+from lsp_server.policy.length import max_tokens
 from lsp_server.server import InklingServer
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,10 @@ async def suggest(
     request = completion_request(
         document,
         offset,
-        scope=scope_at(document, offset),
         max_tokens=max_tokens(ls.settings, trigger),
         deadline_ms=ls.settings.deadline_ms,
     )
-    completion = await ls.complete(uri, request)
+    completion = await ls.complete(request)
     log.debug(
         "%s after %.1f ms: %d tokens read, %d reused, %d written",
         completion.finish_reason,

@@ -18,7 +18,6 @@ def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> 
 
 def did_close(ls: InklingServer, params: types.DidCloseTextDocumentParams) -> None:
     ls.documents.close(params.text_document.uri)
-    ls.abandon(params.text_document.uri)
 
 
 FEATURES: Final = (

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from inference.completion import MAX_TEXT_CHARACTERS
 from tests.support.raw_client import RawClient, inline_params
 
 pytestmark = pytest.mark.e2e
@@ -65,10 +66,9 @@ def test_a_large_file_is_shown_to_the_engine_in_part(client: RawClient) -> None:
     client.result("scripted/play", {})
     client.result(INLINE, inline_params(NUM_LINES // 2, 4))
     (request,) = client.result("scripted/log", {})["requests"]
-    assert request["prefix"].startswith(LINE)
     assert request["prefix"].endswith(LINE + "    ")
-    assert len(request["prefix"]) <= 32_768
-    assert len(request["suffix"]) == 8_192
+    assert len(request["prefix"]) == len(request["suffix"]) == MAX_TEXT_CHARACTERS
+    assert request["num_skipped"] == len(LINE) * (NUM_LINES // 2) + 4 - MAX_TEXT_CHARACTERS
 
 
 def test_a_file_above_the_limit_gets_no_completions_and_no_message(client: RawClient) -> None:

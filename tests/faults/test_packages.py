@@ -81,17 +81,12 @@ def link_softly(path: Path) -> None:
     path.symlink_to(elsewhere)
 
 
-def link_hard(path: Path) -> None:
-    (path.parent.parent / path.name).hardlink_to(path)
-
-
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "is missing"),
     "empty": (lambda path: path.write_bytes(b""), "0 bytes instead of"),
     "a byte short": (lambda path: os.truncate(path, path.stat().st_size - 1), "it is truncated"),
     "a bit flipped": (flip_a_bit, "does not match its hash"),
     "a symbolic link": (link_softly, "is a link"),
-    "a hard link": (link_hard, "is a link"),
 }
 
 

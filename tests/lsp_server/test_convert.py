@@ -3,17 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol.types import CompletionItem, Position, TextEdit
 
-from inference import MAX_TEXT_CHARACTERS, Completion, FinishReason
-from lsp_server.convert import (
-    MAX_PREFIX_CHARACTERS,
-    MAX_SUFFIX_CHARACTERS,
-    PREFIX_STRIDE,
-    completion_list,
-    completion_request,
-    inline_completion_list,
-    prefix_before,
-    suffix_after,
-)
+from inference import Completion, FinishReason
+from inference.completion import within_bounds
+from lsp_server.convert import completion_list, completion_request, inline_completion_list
 from lsp_server.documents import Document
 from tests.support.sessions import cursor_in, document_of
 
@@ -87,52 +79,24 @@ def test_no_text_is_no_ghost_text() -> None:
 
 def test_a_request_holds_what_the_engine_needs() -> None:
     document, offset = cursor_in("a = <|>\nb")
-    request = completion_request(document, offset, scope="block", max_tokens=9, deadline_ms=70)
-    assert (request.prefix, request.suffix) == ("a = ", "\nb")
+    request = completion_request(document, offset, max_tokens=9, deadline_ms=70)
+    assert (request.prefix, request.suffix, request.num_skipped) == ("a = ", "\nb", 0)
     assert (request.document, request.language) == (document.uri, "python")
-    assert (request.scope, request.max_tokens, request.deadline_ms) == ("block", 9, 70)
+    assert (request.scope, request.max_tokens, request.deadline_ms) == ("auto", 9, 70)
 
 
 def test_a_request_holds_no_lone_surrogate() -> None:
     document = document_of("a\ud800b", uri="file:///\udc00")
-    request = completion_request(document, 3, scope="line", max_tokens=1, deadline_ms=1)
+    request = completion_request(document, 3, max_tokens=1, deadline_ms=1)
     assert (request.prefix, request.document) == ("a\ufffdb", "file:///\ufffd")
 
 
-def test_a_short_prefix_is_the_whole_text_before_the_cursor() -> None:
-    document = document_of("x" * MAX_PREFIX_CHARACTERS + "yz")
-    assert prefix_before(document, MAX_PREFIX_CHARACTERS) == "x" * MAX_PREFIX_CHARACTERS
-
-
-def test_one_very_long_line_is_cut_inside() -> None:
-    document = document_of("x" * 100_000)
-    assert 0 < len(prefix_before(document, 99_999)) <= MAX_PREFIX_CHARACTERS
-
-
-def test_the_beginning_of_a_prefix_stays_while_one_types_a_stride() -> None:
-    line = "x" * 99 + "\n"
-    starts = set[int]()
-    document = document_of(line * 2_000)
-    for offset in range(100_000, 100_000 + PREFIX_STRIDE, 64):
-        starts.add(offset - len(prefix_before(document, offset)))
-    assert len(starts) <= 2
-
-
 @given(LONG_LINES, st.data())
-def test_a_prefix_is_bounded_and_starts_at_a_line(lengths: list[int], data: st.DataObject) -> None:
+def test_a_request_holds_as_much_as_it_may(lengths: list[int], data: st.DataObject) -> None:
     document, offset = _long_document(lengths, data)
-    prefix = prefix_before(document, offset)
-    start = offset - len(prefix)
-    assert document.lines.between(start, offset) == prefix
-    assert len(prefix) <= MAX_PREFIX_CHARACTERS <= MAX_TEXT_CHARACTERS
-    line_start = document.lines.start_of(document.lines.place_of(start)[0])
-    assert start == line_start or start % PREFIX_STRIDE == 0
-
-
-@given(LONG_LINES, st.data())
-def test_a_suffix_is_bounded(lengths: list[int], data: st.DataObject) -> None:
-    document, offset = _long_document(lengths, data)
-    assert suffix_after(document, offset) == document.lines.text[offset:][:MAX_SUFFIX_CHARACTERS]
+    request = completion_request(document, offset, max_tokens=1, deadline_ms=1)
+    whole = within_bounds(document.lines.text[:offset], document.lines.text[offset:])
+    assert (request.prefix, request.suffix, request.num_skipped) == whole
 
 
 def _menu_item(marked: str, text: str) -> CompletionItem:

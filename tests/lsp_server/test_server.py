@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from lsprotocol.types import MessageType
 
-from inference import Completion, CompletionRequest, EngineState, EngineStatus, FinishReason
+from inference import CompletionRequest, EngineState, EngineStatus, FinishReason
 from lsp_server import server as server_module
 from lsp_server.server import serve
 from lsp_server.transport import FrameParser, frame
@@ -19,53 +19,39 @@ FAILED = EngineStatus(
 )
 
 
-async def check_superseded(session: Session, *uris: str, reasons: Sequence[FinishReason]) -> None:
+async def check_answers(*uris: str, reasons: Sequence[FinishReason]) -> None:
     """Ask for each document in turn, let the engine go on, compare how each request ended."""
-    tasks: list[asyncio.Future[Completion]] = []
-    for uri in uris:
-        tasks.append(asyncio.ensure_future(session.server.complete(uri, _request(uri))))
-        await turns()
+    session = Session(ScriptedEngine(HELD))
+    tasks = [asyncio.ensure_future(session.server.complete(_request(uri))) for uri in uris]
+    await turns()
     session.engine.release()
     completions = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
     assert [completion.finish_reason for completion in completions] == list(reasons)
-    assert session.server._running == {}
+    assert len(session.engine.log.requests) == len(uris)
+    assert session.engine.log.num_cancelled == 0
 
 
 async def test_a_single_request_is_answered() -> None:
-    await check_superseded(Session(ScriptedEngine(HELD)), URI, reasons=[FinishReason.BLOCK])
+    await check_answers(URI, reasons=[FinishReason.BLOCK])
 
 
-async def test_the_latest_request_of_a_document_wins() -> None:
-    session = Session(ScriptedEngine(HELD))
+async def test_which_request_of_a_document_is_the_latest_the_engine_knows() -> None:
     old, new = FinishReason.SUPERSEDED, FinishReason.BLOCK
-    await check_superseded(session, URI, URI, URI, reasons=[old, old, new])
-    assert session.engine.log.num_cancelled == 2
+    await check_answers(URI, URI, URI, reasons=[old, old, new])
 
 
 async def test_requests_of_two_documents_leave_each_other_alone() -> None:
-    both = [FinishReason.BLOCK, FinishReason.BLOCK]
-    await check_superseded(Session(ScriptedEngine(HELD)), URI, "file:///other.py", reasons=both)
-
-
-async def test_an_abandoned_request_is_answered_with_nothing() -> None:
-    session = Session(ScriptedEngine(HELD))
-    task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
-    await turns()
-    session.server.abandon(URI)
-    completion = await asyncio.wait_for(task, PATIENCE_SECONDS)
-    assert completion.text == ""
-    assert session.engine.log.num_cancelled == 1
+    await check_answers(URI, "file:///other.py", reasons=[FinishReason.BLOCK, FinishReason.BLOCK])
 
 
 async def test_a_cancelled_request_cancels_the_engine_and_is_no_answer() -> None:
     session = Session(ScriptedEngine(HELD))
-    task = asyncio.ensure_future(session.server.complete(URI, _request(URI)))
+    task = asyncio.ensure_future(session.server.complete(_request(URI)))
     await turns()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert session.engine.log.num_cancelled == 1
-    assert session.server._running == {}
 
 
 async def test_an_engine_that_cannot_load_is_reported_once() -> None:
@@ -75,7 +61,7 @@ async def test_an_engine_that_cannot_load_is_reported_once() -> None:
     session.initialize()
     session.server.start_engine()
     for _ in range(3):
-        await session.server.complete(URI, _request(URI))
+        await session.server.complete(_request(URI))
     (message,) = session.kept.messages
     assert message["method"] == "window/showMessage"
     assert message["params"] == {"type": MessageType.Error, "message": f"Inkling: {FAILED.message}"}
@@ -84,10 +70,10 @@ async def test_an_engine_that_cannot_load_is_reported_once() -> None:
 async def test_an_engine_that_fails_later_is_reported() -> None:
     session = Session(ScriptedEngine(Script(text="", finish_reason=FinishReason.FAILED)))
     session.initialize()
-    await session.server.complete(URI, _request(URI))
+    await session.server.complete(_request(URI))
     assert session.kept.messages == [], "an engine that is ready has nothing to report"
     session.engine._status = FAILED
-    await session.server.complete(URI, _request(URI))
+    await session.server.complete(_request(URI))
     assert len(session.kept.messages) == 1
 
 

@@ -26,6 +26,8 @@ class FakeHub:
     sent: list[tuple[str, int, int]] = field(default_factory=list)
     """Name, first byte and number of bytes of each body."""
 
+    user_agents: set[str] = field(default_factory=set)
+
     def names_sent(self) -> set[str]:
         return {name for name, _, _ in self.sent}
 
@@ -66,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def _answer(self, *, with_body: bool) -> None:
+        self.hub.user_agents.add(self.headers["User-Agent"])
         parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
         match parts:
             case ["api", "models", *owner_and_name, "revision", revision]:

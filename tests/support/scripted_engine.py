@@ -1,4 +1,7 @@
-"""An engine whose answers, delays and failures are written down beforehand. It counts."""
+"""An engine whose answers, delays and failures are written down beforehand. It counts.
+
+As the protocol says, a newer request for a document makes the older one empty.
+"""
 
 import asyncio
 
@@ -41,19 +44,27 @@ class ScriptedEngine:
         self.log = Log()
         self._status = status or EngineStatus(state=EngineState.READY)
         self._gate = _gate(self.script)
+        self._latest: dict[str, asyncio.Task[None]] = {}
 
     async def complete(self, request: CompletionRequest) -> Completion:
         script, log = self.script, self.log
         log.requests.append(request)
         log.num_running += 1
+        older = self._latest.get(request.document)
+        if older is not None:
+            older.cancel()
+        work = self._latest[request.document] = asyncio.ensure_future(self._work(script))
         try:
-            await self._work(script)
+            await asyncio.wait({work})
         except asyncio.CancelledError:
+            work.cancel()
             log.num_cancelled += 1
             raise
         finally:
             log.num_running -= 1
         log.num_answered += 1
+        if work.cancelled():
+            return Completion.nothing(FinishReason.SUPERSEDED)
         match script.raises:
             case "user":
                 raise InklingError("the script says no")

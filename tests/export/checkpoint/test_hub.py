@@ -1,6 +1,9 @@
 """Downloads from a hub on this machine: one commit, only what is needed, resumed, and offline."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -114,3 +117,18 @@ def test_a_repository_that_is_none(hub: FakeHub, tmp_path: Path) -> None:
     fetch = functools.partial(fetch_from_hub, endpoint=hub.endpoint, cache=tmp_path / "cache")
     with pytest.raises(CheckpointError, match="cannot fetch owner/other"):
         find_source("owner/other", fetch=fetch)
+
+
+def test_the_hub_is_not_told_what_else_runs_here(hub: FakeHub, tmp_path: Path) -> None:
+    """In a process of its own, since the client looks once, when it is imported."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "cache"),
+        "AI_AGENT": "somebody",
+    }
+    command = [sys.executable, "-m", "inkling", "export", REPOSITORY, "--inspect"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "qwen3_moe" in done.stdout
+    assert hub.user_agents
+    assert not [told for told in hub.user_agents if "agent/" in told or "torch/" in told]

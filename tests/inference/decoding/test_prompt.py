@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.decoding.context import MAX_CHARACTERS_PER_TOKEN, nearby_prefix, nearby_suffix
-from inference.decoding.prompt import open_prompt, whole_prompt
+from inference.decoding.prompt import Hole, open_prompt, whole_prompt
 from inference.fim import FimOrder, FimTemplate
 
 P, S, M = 1000, 1001, 1002
@@ -29,9 +28,8 @@ def check(
         for part in gives
         for token_id in (encode(part) if isinstance(part, str) else [part])
     ]
-    found = whole_prompt(
-        prefix, suffix, template(fim) if fim else None, encode, max_tokens=max_tokens
-    )
+    hole = Hole(prefix=prefix, suffix=suffix)
+    found = whole_prompt(hole, template(fim) if fim else None, encode, max_tokens=max_tokens)
     assert found == expected
 
 
@@ -64,7 +62,8 @@ def test_a_long_prefix_loses_its_beginning_in_strides() -> None:
 def test_a_prompt_never_exceeds_its_budget(
     order: FimOrder, prefix: str, suffix: str, max_tokens: int
 ) -> None:
-    found = whole_prompt(prefix, suffix, template(order), encode, max_tokens=max_tokens)
+    hole = Hole(prefix=prefix, suffix=suffix)
+    found = whole_prompt(hole, template(order), encode, max_tokens=max_tokens)
     assert 3 <= len(found) <= max_tokens
     assert sorted(found)[-3:] == [P, S, M] or max(map(ord, prefix + suffix), default=0) >= P
 
@@ -72,8 +71,7 @@ def test_a_prompt_never_exceeds_its_budget(
 def check_open(prefix: str, *, fim: FimOrder | None, shows: str, holds: str | None) -> None:
     """Every token but a digit can be healed."""
     found = open_prompt(
-        prefix,
-        "",
+        Hole(prefix=prefix, suffix=""),
         template(fim) if fim else None,
         encode,
         max_tokens=99,
@@ -104,32 +102,13 @@ def test_the_only_token_is_shown_where_no_layout_remains() -> None:
     check_open("a", fim=None, shows="a", holds=None)
 
 
-def test_typing_moves_the_beginning_of_a_long_prompt_seldom() -> None:
+@pytest.mark.parametrize("num_sent", [10_000, 3_300], ids=["all", "what a request may hold"])
+def test_typing_moves_the_beginning_of_a_long_prompt_seldom(num_sent: int) -> None:
     text = "".join(f"line {number} = {number * 7919 % 1000}\n" for number in range(400))
-    typed = [text[:length] for length in range(3000, 4000)]
-    prompts = [whole_prompt(t, "", template("spm"), encode, max_tokens=400) for t in typed]
+    holes = [
+        Hole(prefix=text[:end][-num_sent:], suffix="", num_skipped=max(0, end - num_sent))
+        for end in range(3500, 4500)
+    ]
+    prompts = [whole_prompt(hole, template("spm"), encode, max_tokens=400) for hole in holes]
     kept = sum(new[: len(old)] == old for old, new in itertools.pairwise(prompts))
     assert kept >= 985  # of 999 keystrokes; each of the others reads the prompt afresh
-
-
-def test_a_short_text_is_shown_whole() -> None:
-    assert nearby_prefix("a\nb", 9) == "a\nb"
-    assert nearby_suffix("a\nb", 9) == "a\nb"
-
-
-def test_a_long_prefix_begins_at_a_line() -> None:
-    text = "0123456789\n" * 100
-    assert nearby_prefix(text, 10).startswith("0123")
-
-
-def test_one_endless_line_is_cut_inside() -> None:
-    assert 0 < len(nearby_prefix("x" * 10_000, 10)) <= 10 * MAX_CHARACTERS_PER_TOKEN
-
-
-@given(st.text(alphabet="ab\n", max_size=400), st.integers(1, 20))
-def test_what_is_near_is_an_end_of_the_prefix_and_a_beginning_of_the_suffix(
-    text: str, max_tokens: int
-) -> None:
-    assert text.endswith(nearby_prefix(text, max_tokens))
-    assert text.startswith(nearby_suffix(text, max_tokens))
-    assert len(nearby_prefix(text, max_tokens)) <= max_tokens * MAX_CHARACTERS_PER_TOKEN

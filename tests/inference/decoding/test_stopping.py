@@ -1,19 +1,28 @@
 """A completion ends where a reader would say the line or the block ends."""
 
+import sys
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.completion import Scope
-from inference.decoding.stopping import repetition, stop_rule
+from inference.decoding.stopping import MIN_REPEATED, MIN_REPEATS, repetition, stop_rule
 from inference.languages import language_for
 
 
 def check(
-    prefix: str, *, writes: str, keeps: str | None, scope: Scope = "block", language: str = "python"
+    prefix: str,
+    *,
+    writes: str,
+    keeps: str | None,
+    scope: Scope = "block",
+    language: str = "python",
+    suffix: str = "",
 ) -> None:
     """Feed `writes` a character at a time; `keeps` is the text at the stop, None for no stop."""
-    stop, _ = stop_rule(scope, language_for(language), prefix)
+    stop, _ = stop_rule(scope, language_for(language), prefix, suffix)
     for length in range(1, len(writes) + 1):
         num_kept = stop(writes[:length])
         if num_kept is not None:
@@ -96,20 +105,72 @@ def test_an_unknown_language_is_prose() -> None:
     check("a", writes="b\n\nc", keeps="b", language="klingon")
 
 
-@given(st.text(alphabet="ab (){}:\n\t", max_size=60), st.sampled_from(["python", "markdown"]))
-def test_where_it_ends_does_not_depend_on_how_the_text_arrives(text: str, language: str) -> None:
-    stop, _ = stop_rule("block", language_for(language), "    ")
-    ends = [stop(text[:length]) for length in range(len(text) + 1)]
-    found = [end for end in ends if end is not None]
-    assert len(set(found)) <= 1
+@pytest.mark.parametrize("suffix", ["", "\nx", "  \t\r\nx", " \rx"])
+def test_where_nothing_follows_on_the_line_a_block_is_written(suffix: str) -> None:
+    check("def f():", writes="\n  a\n  b\nc", keeps="\n  a\n  b", scope="auto", suffix=suffix)
+
+
+@pytest.mark.parametrize("suffix", [")", "  # why", ":\n  pass"])
+def test_where_something_follows_on_the_line_only_the_line_is_written(suffix: str) -> None:
+    check("print(", writes="a\nb", keeps="a", scope="auto", suffix=suffix)
+
+
+SCOPES = st.sampled_from(["line", "block"])
+LANGUAGES = st.sampled_from(["python", "markdown"])
+CURSOR_LINES = st.sampled_from(["", "    ", "  a", "\tf("])
+
+
+@given(st.text(alphabet="ab (){}:\n\t", max_size=60), SCOPES, LANGUAGES, CURSOR_LINES)
+def test_where_it_ends_does_not_depend_on_how_the_text_arrives(
+    text: str, scope: Scope, language: str, cursor_line: str
+) -> None:
+    def end_of(*pieces: str) -> int | None:
+        stop, _ = stop_rule(scope, language_for(language), cursor_line, "")
+        ends = [stop(piece) for piece in pieces]
+        return next((end for end in ends if end is not None), None)
+
+    at_once, by_character = end_of(text), end_of(*(text[:n] for n in range(len(text) + 1)))
+    # Given whole it may end where a blank line follows that was never finished before.
+    assert at_once == by_character
 
 
 @pytest.mark.parametrize("scope", ["line", "block"])
 @given(text=st.text(alphabet="a \n", max_size=40))
 def test_an_end_lies_inside_the_text(scope: Scope, text: str) -> None:
-    stop, _ = stop_rule(scope, language_for("python"), "  a")
+    stop, _ = stop_rule(scope, language_for("python"), "  a", "")
     end = stop(text)
     assert end is None or (0 <= end <= len(text) and text[end : end + 1] == "\n")
+
+
+def num_operations(act: Callable[[], object]) -> int:
+    """Count the calls, of Python's functions and of built-in ones, that something takes."""
+    counted = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize("scope", ["line", "block"])
+@pytest.mark.parametrize("language", ["python", "markdown"])
+def test_a_token_costs_the_same_wherever_it_stands(scope: Scope, language: str) -> None:
+    """As it is written: the rules see the text after each token, and so does `repetition`."""
+    lines = [f"    total_{n} = first_{n * 7919 % 1000} + {n}" for n in range(2_000)]
+    text = (" ".join if scope == "line" else "\n".join)(lines)
+
+    def cost_at(length: int) -> int:
+        stop, _ = stop_rule(scope, language_for(language), "def f():", "")
+        assert stop(text[:length]) is None
+        return num_operations(lambda: (stop(text[: length + 4]), repetition(text[: length + 4])))
+
+    assert cost_at(50_000) <= cost_at(1_024) + 4
 
 
 def check_repetition(writes: str, *, keeps: str | None) -> None:
@@ -139,6 +200,17 @@ def test_ornaments_and_blanks_may_be_long() -> None:
 
 def test_digits_of_a_number_may_be_equal() -> None:
     check_repetition("x = 0000000", keeps=None)
+
+
+@given(st.text(alphabet="ab1 \n", max_size=60))
+def test_every_repetition_is_found(text: str) -> None:
+    """As by the plain rule, which tries each length in turn."""
+    lengths = range(MIN_REPEATED, len(text) // MIN_REPEATS + 1)
+    units = (text[-length:] for length in lengths)
+    is_one = any(
+        text.endswith(unit * MIN_REPEATS) and any(map(str.isalnum, unit)) for unit in units
+    )
+    assert (repetition(text) is not None) == is_one
 
 
 @given(st.text(alphabet="ab \n", max_size=30))

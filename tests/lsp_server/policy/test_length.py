@@ -1,30 +1,8 @@
 import pytest
 
-from inference import Scope
 from lsp_server.policy.gate import Trigger
-from lsp_server.policy.scope import max_tokens, scope_at
+from lsp_server.policy.length import max_tokens
 from lsp_server.settings import NAMES, Count, Settings
-from tests.support.sessions import cursor_in
-
-
-def check(marked: str, scope: Scope) -> None:
-    assert scope_at(*cursor_in(marked)) == scope
-
-
-def test_at_the_end_of_a_line_a_block_is_written() -> None:
-    check("def f():<|>\nx", "block")
-
-
-def test_before_blanks_only_a_block_is_written() -> None:
-    check("def f():<|>  \t\r\nx", "block")
-
-
-def test_at_the_end_of_the_text_a_block_is_written() -> None:
-    check("x<|>", "block")
-
-
-def test_before_more_text_a_line_is_written() -> None:
-    check("print(<|>)", "line")
 
 
 @pytest.mark.parametrize(
