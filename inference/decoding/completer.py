@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
@@ -16,7 +17,7 @@ from inference.decoding.budget import Budget, budget_for
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
 from inference.decoding.prompt import Hole, Prompt, open_prompt, whole_prompt
-from inference.decoding.scoring import Score, score_tokens
+from inference.decoding.scoring import SCORED_CHUNK, Score, score_tokens
 from inference.decoding.session import Session, SessionPool
 from inference.decoding.stopping import repetition, stop_rule
 from inference.errors import InvalidRequestError, RequestCancelledError
@@ -30,6 +31,7 @@ MAX_SESSIONS: Final = 4
 """Contexts kept warm: a person moves between a few files."""
 
 MAX_CACHE_BYTES: Final = 1 << 30
+"""For the caches of all sessions, and the logits of the most tokens that are asked for at once."""
 
 
 class LoadedModel(msgspec.Struct, frozen=True):
@@ -49,9 +51,7 @@ class Completer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces())
-        num_affordable = MAX_CACHE_BYTES // max(1, loaded.model.num_cache_bytes)
-        max_sessions = max(1, min(MAX_SESSIONS, num_affordable))
-        self._pool = SessionPool(loaded.model, max_sessions=max_sessions)
+        self._pool = SessionPool(loaded.model, max_sessions=max_sessions(loaded.model))
 
     def complete(
         self, request: CompletionRequest, cancel: CancelToken, is_expired: Callable[[], bool]
@@ -138,6 +138,13 @@ class Completer:
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)
         return budget_for(self._loaded.model.context_length - num_leading, request.max_tokens)
+
+
+def max_sessions(model: LanguageModel) -> int:
+    """Return how many sessions fit into MAX_CACHE_BYTES; one in any case."""
+    num_logit_bytes = SCORED_CHUNK * model.vocab_size * np.float32().nbytes
+    num_affordable = (MAX_CACHE_BYTES - num_logit_bytes) // max(1, model.num_cache_bytes)
+    return max(1, min(MAX_SESSIONS, num_affordable))
 
 
 def _hole(request: CompletionRequest) -> Hole:

@@ -53,7 +53,7 @@ MAX_CACHE_TOKENS: Final = 4_096
 cost more memory than most machines have (262 KB a token for a 7B model)."""
 
 MAX_BINDINGS: Final = 48
-"""Input lengths whose buffers are kept; each costs one row of logits or a few."""
+"""Input lengths whose bindings a cache keeps; all of them write into the model's one buffer."""
 
 _WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
@@ -145,6 +145,7 @@ class OnnxModel:
         self._session = session
         self._placement = placement
         self._architecture = _kept_by(placement, manifest.architecture)
+        self._logits: Logits = np.zeros((1, self.vocab_size), np.float32)
         _check_inputs(session, self._architecture)
 
     @classmethod
@@ -235,12 +236,14 @@ class OnnxModel:
         del self._session
 
     def _binding(self, cache: OnnxCache, num_tokens: int, num_logits: int) -> "_Binding":
+        if num_logits > len(self._logits):
+            self._logits = np.zeros((num_logits, self.vocab_size), np.float32)
         key = (num_tokens, num_logits)
         binding = cache.bindings.pop(key, None)
-        if binding is None:
+        if binding is None or binding.logits.base is not self._logits:  # the buffer was too small
             if len(cache.bindings) >= MAX_BINDINGS:
                 del cache.bindings[next(iter(cache.bindings))]
-            run = _Run(num_tokens, num_logits, self.vocab_size)
+            run = _Run(num_tokens, self._logits[:num_logits])
             binding = _bind(self._session, self._placement, cache, run)
         cache.bindings[key] = binding  # most recently used last
         return binding
@@ -282,16 +285,14 @@ class _Binding(msgspec.Struct):
 
 class _Run(msgspec.Struct, frozen=True):
     num_tokens: int
-    num_logits: int
-    vocab_size: int
+    logits: Logits  # [num_logits, vocab_size], where the last rows go
 
 
 def _bind(
     session: ort.InferenceSession, placement: Placement, cache: OnnxCache, run: _Run
 ) -> _Binding:
     input_ids = np.zeros((1, run.num_tokens), np.int64)
-    logits = np.zeros((run.num_logits, run.vocab_size), np.float32)
-    rows = np.arange(run.num_tokens - run.num_logits, run.num_tokens, dtype=np.int64)
+    rows = np.arange(run.num_tokens - len(run.logits), run.num_tokens, dtype=np.int64)
     inputs: dict[str, Array] = {"input_ids": input_ids, "logit_rows": rows}
     past: dict[str, Array] = {}
     present: dict[str, Array] = {}
@@ -310,9 +311,9 @@ def _bind(
         binding.bind_ortvalue_input(name, value)
     for name, value in written.items():
         binding.bind_ortvalue_output(f"present_{name}", value)
-    values = [*fed.values(), *read.values(), *written.values(), _alias(logits)]
+    values = [*fed.values(), *read.values(), *written.values(), _alias(run.logits)]
     binding.bind_ortvalue_output("logits", values[-1])
-    return _Binding(binding, input_ids, logits, values, {} if placement.aliases else fed)
+    return _Binding(binding, input_ids, run.logits, values, {} if placement.aliases else fed)
 
 
 def _placed(

@@ -4,7 +4,7 @@ import pytest
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, Scope
-from inference.decoding.completer import Completer
+from inference.decoding.completer import Completer, max_sessions
 from inference.errors import RequestCancelledError
 from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
 
@@ -110,6 +110,20 @@ def test_in_a_small_context_writing_is_cut_and_reading_keeps_three_quarters() ->
     assert completion.finish_reason is FinishReason.LENGTH
     # One of thirty is held back and written again.
     assert (completion.tokens.prompt, completion.tokens.generated) == (29, 11)
+
+
+class LargeModel(ScriptedModel):
+    num_cache_bytes = 90 << 20
+    vocab_size = 400
+
+
+class LargeVocabularyModel(LargeModel):
+    vocab_size = 13_500_000  # sixteen rows of logits take four fifths of the memory
+
+
+@pytest.mark.parametrize(("model", "number"), [(LargeModel, 4), (LargeVocabularyModel, 2)])
+def test_what_is_kept_warm_leaves_room_for_logits(model: type[ScriptedModel], number: int) -> None:
+    assert max_sessions(model(playing("b"))) == number
 
 
 def cancelling_at(run: int, writes: str) -> tuple[ScriptedModel, CancelToken]:

@@ -122,6 +122,32 @@ def test_more_lengths_than_are_kept_bound_stay_right(
     check(session.prefill(PROMPT, CancelToken())[0][0], expected)
 
 
+def test_all_lengths_of_all_sessions_share_one_buffer_of_logits(shipped: LoadedModel) -> None:
+    """A row has 600 KB in a vocabulary of 150,000, and a session keeps 48 lengths."""
+    sessions = [Session(shipped.model), Session(shipped.model)]
+    rows = [
+        session.append(PROMPT[:length], CancelToken())
+        for session in sessions
+        for length in (1, 2, 3)
+    ]
+    assert all(np.shares_memory(rows[0], row) for row in rows)
+
+
+def test_a_buffer_of_logits_that_grows_is_the_one_that_is_written(
+    shipped: LoadedModel, expected: Logits
+) -> None:
+    session, cancel = Session(shipped.model), CancelToken()
+    session.append(PROMPT[:100], cancel)
+    session.append(PROMPT[100:200], cancel, num_logits=70)
+    check(session.append(PROMPT[200:], cancel)[0], expected)
+    before = np.zeros(0)
+    for num_logits in (1, 80, 2, 1):
+        session.prefill(PROMPT[:100], cancel)
+        found = session.append(PROMPT[100:200], cancel, num_logits=num_logits)[-1]
+        check(found, before if before.size else found)
+        before = found.copy()
+
+
 def test_a_graph_that_is_not_its_manifests_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "package"
     shutil.copytree(default_model_folder(), folder)
