@@ -1,7 +1,8 @@
 """Say stop from any thread; be heard at the next step.
 
 A CancelToken is set once and never cleared.
-It knows neither who cancels nor what is cancelled.
+It knows neither who cancels nor what is cancelled. Who asks it before each step shows by that to be
+alive.
 """
 
 import contextlib
@@ -9,15 +10,20 @@ import threading
 from collections.abc import Callable, Generator
 
 from inference.errors import RequestCancelledError
+from inference.timing import now_ms
 
 
 class CancelToken:
-    """Set once, from any thread; callbacks run in the thread that sets it."""
+    """Set once, from any thread; callbacks run in the thread that sets it.
+
+    `asked_ms` is when a step was last begun, see now_ms.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._is_set = False
+        self.asked_ms = now_ms()
 
     @property
     def is_set(self) -> bool:
@@ -34,7 +40,8 @@ class CancelToken:
             callback()
 
     def raise_if_set(self) -> None:
-        """Raise RequestCancelledError once the token is set."""
+        """Raise RequestCancelledError once the token is set. To be called before each step."""
+        self.asked_ms = now_ms()
         if self._is_set:
             raise RequestCancelledError("the request was cancelled")
 

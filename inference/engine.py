@@ -21,10 +21,14 @@ class EngineState(StrEnum):
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`message` says in the user's words what is wrong and what to do; empty when all is well."""
+    """`message` says in the user's words what is wrong and what to do; empty when all is well.
+
+    `model_bytes` is the size of the package's files, 0 where it is not known.
+    """
 
     state: EngineState
     model: str = ""
+    model_bytes: int = 0
     message: str = ""
     num_restarts: int = 0
     process_id: int | None = None
@@ -43,6 +47,10 @@ class Engine(Protocol):
         ...
 
     def status(self) -> EngineStatus: ...
+
+    def retry(self) -> None:
+        """Try again at once where the engine has failed; something may be different now."""
+        ...
 
     async def close(self) -> None:
         """Stop everything; pending requests are answered with no text. May be called twice."""

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, get_args
+from typing import Final, NoReturn, Protocol, get_args
 
 from inference.completion import CompletionRequest
 from inference.engine import Engine, EngineState, EngineStatus
@@ -50,10 +50,18 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _READ_BYTES: Final = 1 << 16
 
 
+class HostedEngine(Engine, Protocol):
+    """An engine that can tell whether it makes progress."""
+
+    def stalled_ms(self) -> float:
+        """Return how long the running request has not begun a step; 0 where none runs."""
+        ...
+
+
 def main() -> None:
     options = _parser().parse_args()
 
-    def open_engine() -> Engine:
+    def open_engine() -> HostedEngine:
         from inference.serving.local import LocalEngine  # onnxruntime, late: see `run`
 
         return LocalEngine.open(options.model, num_threads=options.threads, device=options.device)
@@ -61,7 +69,7 @@ def main() -> None:
     run(open_engine, parent=options.parent)
 
 
-def run(open_engine: Callable[[], Engine], *, parent: int) -> NoReturn:
+def run(open_engine: Callable[[], HostedEngine], *, parent: int) -> NoReturn:
     """Serve an engine over stdin and stdout until there is no use for it, then end the process.
 
     `open_engine` is called once stdout is safe from whatever it may print.
@@ -99,7 +107,7 @@ def claim_stdout() -> int:
 class Host:
     """One connection: an engine on one side, messages on the other."""
 
-    def __init__(self, engine: Engine, send: Callable[[FromHost], None]) -> None:
+    def __init__(self, engine: HostedEngine, send: Callable[[FromHost], None]) -> None:
         self._engine = engine
         self._send = send
         self._reader = read_to_host()
@@ -141,7 +149,7 @@ class Host:
                     self._tasks[request_id].cancel()
             case Ping():
                 self._tell_status()
-                self._send(Pong())
+                self._send(Pong(self._engine.stalled_ms()))
             case Shutdown():
                 self.finished.set()
 
@@ -176,7 +184,7 @@ class Host:
             self._send(Status(status))
 
 
-async def _serve(open_engine: Callable[[], Engine], send: Callable[[FromHost], None]) -> None:
+async def _serve(open_engine: Callable[[], HostedEngine], send: Callable[[FromHost], None]) -> None:
     engine = open_engine()
     host = Host(engine, send)
     loop = asyncio.get_running_loop()

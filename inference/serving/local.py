@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from importlib import resources
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, checked
 from inference.decoding.completer import Completer, LoadedModel
@@ -37,10 +39,10 @@ from inference.timing import now_ms
 class LocalEngine:
     """`load` runs in the engine thread, so opening an engine returns at once."""
 
-    def __init__(self, load: Callable[[], LoadedModel]) -> None:
+    def __init__(self, load: Callable[[], LoadedModel], *, model_bytes: int = 0) -> None:
         self._load = load
         self._completer: Completer | None = None
-        self._status = EngineStatus(state=EngineState.LOADING)
+        self._status = EngineStatus(state=EngineState.LOADING, model_bytes=model_bytes)
         self._prepared: Future[None] = Future()
         self._prepared.set_running_or_notify_cancel()  # so that a cancelled wait leaves it alone
         self._scheduler: Scheduler[Completion | Score] = Scheduler("engine", prepare=self._prepare)
@@ -51,7 +53,10 @@ class LocalEngine:
     ) -> "LocalEngine":
         """Load the package at `model`, or the one that ships with Inkling."""
         folder = model or default_model_folder()
-        return cls(lambda: load_package(folder, num_threads=num_threads, device=device))
+        return cls(
+            lambda: load_package(folder, num_threads=num_threads, device=device),
+            model_bytes=_num_bytes(folder),
+        )
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer, see inference.engine.Engine."""
@@ -116,6 +121,13 @@ class LocalEngine:
     def status(self) -> EngineStatus:
         return self._status
 
+    def stalled_ms(self) -> float:
+        """Return how long the running request has not begun a step; 0 where none runs."""
+        return self._scheduler.stalled_ms()
+
+    def retry(self) -> None:
+        """Do nothing: a package is loaded once; who supervises this process starts another."""
+
     async def close(self) -> None:
         """Stop, and return once the thread has ended; a load in progress is waited for."""
         self._status = EngineStatus(state=EngineState.CLOSED, model=self._status.model)
@@ -134,7 +146,7 @@ class LocalEngine:
             status = EngineStatus(state=EngineState.FAILED, message=message)
         finally:  # whatever was raised: nobody waits for ever
             if self._status.state is EngineState.LOADING:
-                self._status = status
+                self._status = replace(status, model_bytes=self._status.model_bytes)
             self._prepared.set_result(None)
 
     def _loaded_status(self) -> EngineStatus:
@@ -151,6 +163,14 @@ class LocalEngine:
 def default_model_folder() -> Path:
     """Return the folder of the model that ships inside the distribution."""
     return Path(str(resources.files("inference") / "default_model"))
+
+
+def _num_bytes(folder: Path) -> int:
+    """Return the size of a package's files; 0 where there is none, which loading will say."""
+    try:
+        return sum(path.stat().st_size for path in folder.iterdir())
+    except OSError:
+        return 0
 
 
 def load_package(

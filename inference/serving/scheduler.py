@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 
 from inference.cancellation import CancelToken
 from inference.errors import EngineUnavailableError, RequestCancelledError
+from inference.timing import now_ms
 
 T = TypeVar("T")
 
@@ -88,6 +89,11 @@ class Scheduler(Generic[T]):
             self._waiting.remove(job)
         _resolve_cancelled(job)
 
+    def stalled_ms(self) -> float:
+        """Return how long the running job has not begun a step; 0 where none runs."""
+        running = self._running
+        return 0.0 if running is None else max(0.0, now_ms() - running.token.asked_ms)
+
     def close(self) -> None:
         """Cancel everything, and return once the thread has ended."""
         with self._condition:
@@ -114,6 +120,7 @@ class Scheduler(Generic[T]):
             if self._is_closed:
                 return None
             self._running = self._waiting.popleft()
+            self._running.token.asked_ms = now_ms()  # it was not stalled while it waited
             return self._running
 
 

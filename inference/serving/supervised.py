@@ -1,9 +1,10 @@
 """SupervisedEngine: the engine in a process of its own, which may die without taking us along.
 
     LOADING ──► READY ──► RESTARTING ──► READY ...      the host died: wait, start another
-       │          │            │
-       └──────────┴────────────┴──► FAILED              it said that the model is bad,
+       │          │         │    ▲
+       └──────────┴─────────┴──► FAILED                 it said that the model is bad,
                                                         or it died too often
+    out of FAILED, by the first request behind a pause that doubles, or by retry()
     from everywhere, by close() ──► CLOSED
 
 Whatever happens, every request is answered once (invariant 8): with no text where the host is
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 from inference.completion import Completion, CompletionRequest, FinishReason, checked
 from inference.engine import EngineState, EngineStatus
 from inference.serving.child import Child
+from inference.serving.patience import Patience, RestartBudget
 from inference.serving.wire import (
     Answer,
     Cancel,
@@ -38,46 +40,7 @@ from inference.serving.wire import (
 logger = logging.getLogger(__name__)
 
 _SETTLED: Final = {EngineState.READY, EngineState.FAILED, EngineState.CLOSED}
-_FINAL: Final = {EngineState.FAILED, EngineState.CLOSED}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
-    """How long to wait for what, in seconds; a silent host is counted in heartbeats.
-
-    Beats, because a laptop that sleeps through ten of them has counted one, and finds the answer
-    in the pipe before the next. Loading is given more: session creation may hold the
-    interpreter's lock for as long as the weights are large.
-    """
-
-    heartbeat_s: float = 1.0
-    silent_beats: int = 2
-    silent_beats_loading: int = 120
-    overdue_s: float = 10.0
-    """After the last deadline of all pending requests; then the engine thread is stuck."""
-    first_delay_s: float = 0.2
-    longest_delay_s: float = 5.0
-    max_restarts: int = 5
-    restart_window_s: float = 180.0
-    shutdown_grace_s: float = 0.5
-
-
-class RestartBudget:
-    """How soon to start again: later each time, and not at all after too many within the window."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._spent: list[float] = []
-
-    def spend(self, now: float) -> float | None:
-        """Return the seconds to wait, or None where the budget is used up."""
-        patience = self._patience
-        self._spent = [when for when in self._spent if now - when < patience.restart_window_s]
-        if len(self._spent) >= patience.max_restarts:
-            return None
-        self._spent.append(now)
-        delay = patience.first_delay_s * 2.0 ** (len(self._spent) - 1)
-        return min(delay, patience.longest_delay_s)
+_DOWN: Final = {EngineState.FAILED, EngineState.CLOSED}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,6 +69,9 @@ class SupervisedEngine:
         self._pending: dict[int, _Pending] = {}
         self._child: Child | None = None
         self._num_silent_beats = 0
+        self._stalled_s = 0.0
+        self._is_wanted = asyncio.Event()
+        self._retry_at = 0.0
         self._supervision: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -120,10 +86,13 @@ class SupervisedEngine:
         self.start()
         child = self._child
         if child is None or self._status.state is not EngineState.READY or not child.is_listening:
+            if asyncio.get_running_loop().time() >= self._retry_at:
+                self.retry()
             await asyncio.sleep(0)  # who asks again and again must let us hear of the host
             return Completion.nothing(FinishReason.UNAVAILABLE)
         loop = asyncio.get_running_loop()
-        overdue_at = loop.time() + request.deadline_ms / 1000 + self._patience.overdue_s
+        latest_s = self._patience.latest_answer_s(self._status.model_bytes)
+        overdue_at = loop.time() + request.deadline_ms / 1000 + latest_s
         request_id, answer = next(self._request_ids), loop.create_future()
         self._pending[request_id] = _Pending(answer, overdue_at)
         child.send(Complete(request_id, request))
@@ -141,6 +110,10 @@ class SupervisedEngine:
 
     def status(self) -> EngineStatus:
         return self._status
+
+    def retry(self) -> None:
+        """Start a host where the last one failed; nothing happens in any other state."""
+        self._is_wanted.set()
 
     async def close(self) -> None:
         """Stop, and return once the process was reaped. A second call waits for the first."""
@@ -161,9 +134,12 @@ class SupervisedEngine:
 
     async def _supervise(self) -> None:
         try:
-            while self._status.state not in _FINAL:
+            while self._status.state is not EngineState.CLOSED:
                 reason = await self._live_through_one_host()
-                if self._status.state not in _FINAL:
+                status = self.status()
+                if status.state is EngineState.FAILED:
+                    await self._rest(status.message)
+                elif status.state is not EngineState.CLOSED:
                     await self._recover(reason)
         except Exception:
             logger.exception("the engine's supervisor broke")
@@ -173,7 +149,7 @@ class SupervisedEngine:
 
     async def _live_through_one_host(self) -> str:
         """Start a host, watch it to its end, and return how it ended."""
-        self._num_silent_beats = 0
+        self._num_silent_beats, self._stalled_s = 0, 0.0
         try:
             child = await Child.start(self._command, self._environment, self._receive)
         except OSError as error:
@@ -189,7 +165,7 @@ class SupervisedEngine:
             self._status = replace(self._status, process_id=None)
             self._answer_all_with_nothing()
         reason = child.ended.result()
-        if self._status.state not in _FINAL:
+        if self._status.state not in _DOWN:
             logger.warning("%s", reason)
         return f"{reason}: {child.last_line}" if child.last_line else reason
 
@@ -204,29 +180,44 @@ class SupervisedEngine:
                 child.send(Ping())
 
     def _why_it_is_stuck(self) -> str:
-        patience = self._patience
+        patience, model_bytes = self._patience, self._status.model_bytes
         is_ready = self._status.state is EngineState.READY
-        limit = patience.silent_beats if is_ready else patience.silent_beats_loading
+        limit = patience.silence(model_bytes, is_ready=is_ready)
         if self._num_silent_beats >= limit:
             return f"the engine was silent for {limit * patience.heartbeat_s:g} s"
+        if self._stalled_s > patience.longest_step_s(model_bytes):
+            return f"the engine took more than {self._stalled_s:.0f} s for one step"
         last = max((pending.overdue_at for pending in self._pending.values()), default=None)
         if last is not None and asyncio.get_running_loop().time() > last:
-            return f"the engine was {patience.overdue_s:g} s late with an answer"
+            return f"the engine was {patience.latest_answer_s(model_bytes):g} s late with an answer"
         return ""
 
     async def _recover(self, reason: str) -> None:
         delay = self._budget.spend(asyncio.get_running_loop().time())
         if delay is None:
-            self._become(
-                EngineState.FAILED,
-                f"{reason}; it ended {self._patience.max_restarts + 1} times within "
-                f"{self._patience.restart_window_s:g} s and is left alone: free memory or choose "
-                "another model, then restart the language server",
+            patience = self._patience
+            await self._rest(
+                f"{reason}; it ended {patience.max_restarts + 1} times within "
+                f"{patience.restart_window_s:g} s: free memory or choose another model"
             )
             return
-        self._become(EngineState.RESTARTING, f"{reason}; it is started again")
-        self._status = replace(self._status, num_restarts=self._status.num_restarts + 1)
+        self._restarting(f"{reason}; it is started again")
         await asyncio.sleep(delay)
+
+    async def _rest(self, message: str) -> None:
+        """Stay failed until somebody asks behind the pause, or something was changed."""
+        now = asyncio.get_running_loop().time()
+        pause = self._budget.pause(now)
+        self._is_wanted.clear()
+        self._retry_at = now + pause
+        self._become(EngineState.FAILED, message)
+        logger.warning("the engine rests for at least %g s", pause)
+        await self._is_wanted.wait()
+        self._restarting(f"{message}; it is tried again")
+
+    def _restarting(self, message: str) -> None:
+        self._become(EngineState.RESTARTING, message)
+        self._status = replace(self._status, num_restarts=self._status.num_restarts + 1)
 
     def _receive(self, child: Child, message: FromHost) -> None:
         self._child = child  # its first words may come before `start` returns
@@ -239,11 +230,12 @@ class SupervisedEngine:
             case Failed(request_id, error):
                 logger.warning("a request failed: %s", error)
                 self._resolve(request_id, Completion.nothing(FinishReason.FAILED))
-            case Pong():
-                pass
+            case Pong(stalled_ms):
+                self._stalled_s = stalled_ms / 1000
 
     def _follow(self, child: Child, status: EngineStatus) -> None:
         """Believe that it is ready or has failed; that it is loading or closing we know."""
+        self._status = replace(self._status, model_bytes=status.model_bytes)
         if status.state is EngineState.READY:
             self._become(EngineState.READY, status.message, model=status.model)
         if status.state is EngineState.FAILED:  # another start would find the same model
@@ -255,7 +247,7 @@ class SupervisedEngine:
             return
         model = self._status.model if model is None else model
         self._status = replace(self._status, state=state, message=message, model=model)
-        if state in _FINAL:
+        if state in _DOWN:
             self._status = replace(self._status, process_id=None)
         if state in _SETTLED:
             self._settled.set()

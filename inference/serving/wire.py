@@ -60,7 +60,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", forbid_unknown_fields=Tr
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
-    pass
+    """`stalled_ms` is how long the running job has not begun a step; 0 where none runs."""
+
+    stalled_ms: float
 
 
 ToHost = Complete | Cancel | Ping | Shutdown

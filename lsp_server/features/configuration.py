@@ -9,8 +9,11 @@ from lsp_server.settings import parse, section_of
 
 
 def configure(ls: InklingServer, raw: object) -> None:
-    """Set what makes sense; show once what does not."""
-    ls.settings, problems = parse(raw, ls.settings)
+    """Set what makes sense; show once what does not. What changes may be why the engine failed."""
+    before = ls.settings
+    ls.settings, problems = parse(raw, before)
+    if ls.settings != before:
+        ls.engine.retry()
     ls.show_once(types.MessageType.Warning, "; ".join(problems))
 
 

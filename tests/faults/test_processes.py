@@ -9,10 +9,12 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState
-from inference.serving.supervised import Patience, SupervisedEngine
+from inference.serving.patience import Patience
+from inference.serving.supervised import SupervisedEngine
 from tests.support import fake_host_scripted
 
 TIMEOUT_S = 60.0
@@ -86,6 +88,40 @@ async def test_a_stopped_host_is_replaced() -> None:
     after = await engine.wait_ready()
     assert after.process_id != before.process_id
     assert (await ask(engine, 1)).text == fake_host_scripted.TEXT
+    await engine.close()
+
+
+@pytest.mark.slow
+async def test_an_engine_that_is_stuck_is_replaced_while_somebody_types_on() -> None:
+    """Typing cancels the request that is stuck, and each later one while it waits."""
+    engine = engine_with(Patience(heartbeat_s=0.05, stalled_s=0.5, first_delay_s=0.01))
+    async with asyncio.timeout(TIMEOUT_S):
+        await engine.wait_ready()
+        number = 0
+        while engine.status().num_restarts == 0:
+            prefix = fake_host_scripted.STUCK if number == 0 else "x"
+            request = CompletionRequest(document="a.py", prefix=prefix, deadline_ms=1_000)
+            typed = asyncio.ensure_future(engine.complete(request))
+            await asyncio.sleep(0.02)
+            typed.cancel()
+            number += 1
+        assert "for one step" in engine.status().message
+        assert (await engine.wait_ready()).state is EngineState.READY
+        assert (await ask(engine, 1)).text == fake_host_scripted.TEXT
+    await engine.close()
+
+
+async def test_a_long_step_of_a_large_model_is_waited_for() -> None:
+    """The same engine, whose package is said to have a gigabyte."""
+    limits = Patience(heartbeat_s=0.05, stalled_s=0.1, overdue_s=0.1, beats_per_gigabyte=1e6)
+    engine = engine_with(limits)
+    async with asyncio.timeout(TIMEOUT_S):
+        await engine.wait_ready()
+        engine._status = replace(engine._status, model_bytes=1_000_000_000)
+        stuck = CompletionRequest(document="a.py", prefix=fake_host_scripted.STUCK, deadline_ms=1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.complete(stuck), 0.8)  # sixteen beats, eight limits
+        assert engine.status().num_restarts == 0
     await engine.close()
 
 

@@ -15,7 +15,8 @@ from inference.engine import EngineState
 from inference.errors import InvalidModelError
 from inference.package.manifest import TOKENIZER_FILE
 from inference.serving.local import load_package
-from inference.serving.supervised import Patience, SupervisedEngine
+from inference.serving.patience import Patience
+from inference.serving.supervised import SupervisedEngine
 from tests.faults.packages import sign, write_package
 from tests.support import fake_host_bomb
 from tests.support.tiny_checkpoints import byte_tokenizer

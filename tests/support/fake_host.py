@@ -1,6 +1,7 @@
 """An engine host without an engine, which does what a request's prefix says.
 
-    python fake_host.py [--load ready|failed|never|crash|garbage] [--starts FILE] [--crashes N]
+    python fake_host.py [--load ready|failed|"failed once"|never|crash|garbage]
+                        [--starts FILE] [--crashes N]
 
 Every start adds a line to FILE; the first N of them crash once they are ready.
 Prefixes: see BREAKDOWNS and `_obey`. Any other prefix is answered with itself in capitals.
@@ -54,7 +55,7 @@ class FakeHost:
             case Cancel(request_id):
                 self._cancelled.append(request_id)
             case Ping():
-                send(Pong())
+                send(Pong(stalled_ms=0))
             case Shutdown():
                 sys.exit(0)
 
@@ -105,7 +106,7 @@ def die(returncode: int) -> None:
 
 
 def die_in_the_middle_of_a_frame() -> None:
-    write(encode(Pong())[:-1])
+    write(encode(Pong(stalled_ms=0))[:-1])
     os._exit(0)
 
 
@@ -120,7 +121,9 @@ BREAKDOWNS: dict[str, Callable[[], object]] = {
 }
 
 
-def start(load: str, *, crashes: bool) -> None:
+def start(load: str, *, num_starts: int, num_crashes: int) -> None:
+    if load == "failed once":
+        load = "failed" if num_starts == 1 else "ready"
     send(Status(EngineStatus(state=EngineState.LOADING)))
     match load:
         case "crash":
@@ -133,7 +136,7 @@ def start(load: str, *, crashes: bool) -> None:
             send(Status(EngineStatus(state=EngineState.READY, model="fake")))
         case _:
             pass
-    if crashes:
+    if num_starts <= num_crashes:
         os._exit(1)
 
 
@@ -143,7 +146,8 @@ def main() -> None:
     parser.add_argument("--starts", type=Path)
     parser.add_argument("--crashes", type=int, default=0)
     options = parser.parse_args()
-    start(options.load, crashes=count_start(options.starts) <= options.crashes)
+    num_starts = count_start(options.starts)
+    start(options.load, num_starts=num_starts, num_crashes=options.crashes)
     FakeHost().serve()
 
 

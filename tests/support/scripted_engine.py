@@ -36,6 +36,7 @@ class Log(msgspec.Struct):
     num_cancelled: int = 0
     num_steps: int = 0
     num_closed: int = 0
+    num_retried: int = 0
 
 
 class ScriptedEngine:
@@ -78,6 +79,9 @@ class ScriptedEngine:
 
     def status(self) -> EngineStatus:
         return self._status
+
+    def retry(self) -> None:
+        self.log.num_retried += 1
 
     async def close(self) -> None:
         self.log.num_closed += 1

@@ -80,6 +80,12 @@ class ScriptedEngine:
     def status(self) -> EngineStatus:
         return self.current
 
+    def retry(self) -> None:
+        pass
+
+    def stalled_ms(self) -> float:
+        return 70.0
+
     async def close(self) -> None:
         pass
 
@@ -180,10 +186,13 @@ async def test_a_panic_while_loading_is_a_status() -> None:
 async def test_a_ping_is_answered_and_tells_a_status_that_changed() -> None:
     async with connected() as (connection, engine):
         connection.send(Ping())
-        assert await connection.receive() == Pong()
+        assert await connection.receive() == Pong(stalled_ms=70.0)
         engine.current = READY
         connection.send(Ping())
-        assert [await connection.receive(), await connection.receive()] == [Status(READY), Pong()]
+        assert [await connection.receive(), await connection.receive()] == [
+            Status(READY),
+            Pong(stalled_ms=70.0),
+        ]
 
 
 async def test_a_cancelled_request_is_stopped_and_not_answered() -> None:
@@ -194,7 +203,7 @@ async def test_a_cancelled_request_is_stopped_and_not_answered() -> None:
         connection.send(Cancel(1))
         connection.send(Cancel(2))
         connection.send(Ping())
-        assert await connection.receive() == Pong()
+        assert await connection.receive() == Pong(stalled_ms=70.0)
         await asyncio.sleep(0)
         assert engine.num_cancelled == 1
         assert connection.is_quiet()
@@ -246,7 +255,7 @@ def test_its_stdout_carries_messages_only() -> None:
         ask(process, Ping(), Shutdown())
         output, errors = process.communicate(timeout=TIMEOUT_S)
     messages = list(read_from_host().feed(output))
-    assert Pong() in messages
+    assert Pong(stalled_ms=0.0) in messages
     assert fake_host_scripted.NOISE.encode() in errors
     assert process.returncode == 0
 

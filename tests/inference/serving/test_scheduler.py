@@ -131,6 +131,28 @@ def test_closing_resolves_what_runs_and_what_waits() -> None:
         scheduler.submit("c", lambda _: "c")
 
 
+def test_a_job_that_begins_no_step_is_stalled(scheduler: Scheduler[str]) -> None:
+    stepped, gate = threading.Event(), Gate()
+
+    def work(cancel: CancelToken) -> str:
+        cancel.raise_if_set()
+        stepped.set()
+        return gate.work(cancel)
+
+    assert scheduler.stalled_ms() == 0
+    job = scheduler.submit("a", work)
+    assert stepped.wait(TIMEOUT)
+    while scheduler.stalled_ms() < 20:
+        pass
+    job.token.asked_ms += 1e9  # as a step does that begins now
+    assert scheduler.stalled_ms() == 0
+    gate.is_open.set()
+    check(job, gives="gate")
+    check(scheduler.submit("a", lambda _: "next"), gives="next")
+    while scheduler.stalled_ms() > 0:  # until the thread has put the job away
+        pass
+
+
 def test_jobs_wait_for_the_preparation() -> None:
     opened, order = threading.Event(), list[str]()
 

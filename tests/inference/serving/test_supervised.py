@@ -15,7 +15,8 @@ import pytest
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.engine import EngineState
 from inference.errors import InvalidRequestError
-from inference.serving.supervised import Patience, RestartBudget, SupervisedEngine
+from inference.serving.patience import Patience
+from inference.serving.supervised import SupervisedEngine
 from tests.support import fake_host
 
 TIMEOUT_S = 30.0
@@ -182,12 +183,51 @@ async def test_a_host_that_never_comes_up_is_given_up(tmp_path: Path) -> None:
         assert status.state is EngineState.FAILED
         assert status.message == (
             f"the engine exited with code 1: {fake_host.LAST_WORDS}; it ended 3 times within "
-            "180 s and is left alone: free memory or choose another model, then restart the "
-            "language server"
+            "180 s: free memory or choose another model"
         )
         assert status.num_restarts == 2
         assert status.process_id is None
     assert starts.read_text("ascii").count("start") == 3
+
+
+async def test_after_too_many_deaths_the_next_request_behind_the_pause_starts_it(
+    tmp_path: Path,
+) -> None:
+    starts = tmp_path / "starts"
+    patience = Patience(first_delay_s=0.01, max_restarts=1, first_pause_s=0.05)
+    arguments = ("--starts", str(starts), "--crashes", "4")
+    async with engine_on(*arguments, patience=patience) as engine:
+        text = ""
+        while not text:
+            await engine.wait_ready()
+            text = (await ask(engine, "x")).text
+        assert text == "X"
+    assert starts.read_text("ascii").count("start") == 5
+
+
+async def test_before_the_pause_is_over_a_request_starts_nothing(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    patience = Patience(max_restarts=0, first_pause_s=600.0)
+    async with engine_on("--load", "crash", "--starts", str(starts), patience=patience) as engine:
+        for _ in range(5):
+            assert (await engine.wait_ready()).state is EngineState.FAILED
+            assert (await ask(engine, "x")).finish_reason is FinishReason.UNAVAILABLE
+    assert starts.read_text("ascii").count("start") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--load", "failed once"), ("--crashes", "1")], ids=" ".join)
+async def test_a_change_starts_it_at_once(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """Whether its model was bad or it died too often."""
+    patience = Patience(max_restarts=0, first_pause_s=600.0)
+    starts = ("--starts", str(tmp_path / "starts"))
+    async with engine_on(*arguments, *starts, patience=patience) as engine:
+        while engine.status().state is not EngineState.FAILED:
+            await engine.wait_ready()
+            await asyncio.sleep(0.01)
+        engine.retry()
+        await asyncio.sleep(0.01)  # let it be heard
+        assert (await engine.wait_ready()).state is EngineState.READY
+        assert (await ask(engine, "x")).text == "X"
 
 
 async def test_a_host_that_crashes_twice_and_then_works_is_kept(tmp_path: Path) -> None:
@@ -350,16 +390,3 @@ async def test_the_host_gets_no_secrets() -> None:
         names = json.loads((await ask(engine, "which environment")).text)
         assert "LANG" in names
         assert not {"API_TOKEN", "HTTPS_PROXY"} & set(names)
-
-
-def check_budget(times: list[float], *, delays: list[float | None]) -> None:
-    budget = RestartBudget(Patience())
-    assert [budget.spend(when) for when in times] == delays
-
-
-def test_each_restart_waits_twice_as_long_and_the_sixth_is_refused() -> None:
-    check_budget([0, 1, 2, 3, 4, 5], delays=[0.2, 0.4, 0.8, 1.6, 3.2, None])
-
-
-def test_restarts_are_forgotten_after_three_minutes() -> None:
-    check_budget([0, 1, 179, 180, 200], delays=[0.2, 0.4, 0.8, 0.8, 0.8])

@@ -38,6 +38,14 @@ async def test_a_problem_is_shown_once() -> None:
     check(session, Settings(max_tokens=9), "Inkling: inkling.enable must be true or false, not 1")
 
 
+async def test_a_changed_setting_has_a_failed_engine_try_again() -> None:
+    session = Session()
+    session.initialize()
+    for max_tokens in (9, 9, 10):
+        session.notify(CHANGE, {"settings": {"inkling": {"maxTokens": max_tokens}}})
+    assert session.engine.log.num_retried == 2
+
+
 async def test_a_workspace_cannot_choose_the_model() -> None:
     session = Session()
     session.initialize()
