@@ -12,20 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from inference.cli import complete_once, read_hole, show_completion
-from inference.completion import CompletionRequest
-from inference.languages import language_id_of
+from inference.cli import complete_once, read_hole, request_for, show_completion
 
 
 def main(place: str, until: str | None = None) -> None:
     hole = read_hole(place, until)
-    request = CompletionRequest(
-        document=hole.path,
-        prefix=hole.prefix,
-        suffix=hole.suffix,
-        language=language_id_of(hole.path),
-        scope="line",
-    )
+    request = request_for(hole, scope="line", max_tokens=64)
     status, completion = asyncio.run(complete_once(None, request))
     console = Console(record=True, width=96, file=io.StringIO())
     show_completion(console, hole, completion, status)

@@ -57,17 +57,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Complete the hole at FILE:LINE:COLUMN; both count from 1, as editors show them."""
     hole = read_hole(place, until)
-    prefix, suffix, num_skipped = within_bounds(hole.prefix, hole.suffix)
-    request = CompletionRequest(
-        document=hole.path,
-        prefix=prefix,
-        suffix=suffix,
-        num_skipped=num_skipped,
-        language=language_id_of(hole.path),
-        scope=scope,
-        max_tokens=max_tokens,
-        deadline_ms=60_000,
-    )
+    request = request_for(hole, scope=scope, max_tokens=max_tokens)
     status, completion = asyncio.run(complete_once(model, request, device=device))
     if as_json:
         click.echo(msgspec.json.encode({"model": status.model, **_as_dict(completion)}))
@@ -93,6 +83,21 @@ def read_hole(place: str, until: str | None = None) -> Hole:
     if end < start:
         raise InvalidRequestError(f"--until {until} stands before {place}; swap them")
     return Hole(str(path), text[:start], text[end:], text[start:end])
+
+
+def request_for(hole: Hole, *, scope: Scope, max_tokens: int) -> CompletionRequest:
+    """Ask as the language server asks, but with all the time that the answer takes."""
+    prefix, suffix, num_skipped = within_bounds(hole.prefix, hole.suffix)
+    return CompletionRequest(
+        document=hole.path,
+        prefix=prefix,
+        suffix=suffix,
+        num_skipped=num_skipped,
+        language=language_id_of(hole.path),
+        scope=scope,
+        max_tokens=max_tokens,
+        deadline_ms=60_000,
+    )
 
 
 def offset_at(text: str, position: str, path: Path) -> int:

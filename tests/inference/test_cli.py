@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli import read_hole
+from inference.cli import complete, read_hole, request_for
+from inference.completion import MAX_TEXT_CHARACTERS
 from inference.errors import InvalidRequestError
+from lsp_server.convert import completion_request
+from lsp_server.policy.gate import Trigger
+from lsp_server.policy.length import max_tokens
+from lsp_server.settings import Settings
+from tests.support.sessions import document_of
 
 SOURCE = "def f():\n    return 1\n"
 
@@ -92,3 +98,24 @@ def test_until_before_the_place_is_refused(tmp_path: Path) -> None:
 
 def test_until_needs_two_numbers(tmp_path: Path) -> None:
     check("a.py:2:5", until="x", tmp_path=tmp_path, refuses="write LINE:COLUMN")
+
+
+@pytest.mark.parametrize(
+    "place", ["1:3", "1:9", "2:5", "2:12", f"{3 * MAX_TEXT_CHARACTERS // 2}:1"], ids=str
+)
+def test_the_command_asks_what_the_server_asks(place: str, tmp_path: Path) -> None:
+    """With their defaults, at the same place of the same file."""
+    text = SOURCE + "x\n\n\n" * MAX_TEXT_CHARACTERS
+    path = tmp_path / "a.py"
+    path.write_text(text, "utf-8")
+    hole = read_hole(f"{path}:{place}")
+    defaults = {option.name: option.default for option in complete.params}
+    asked = request_for(hole, scope=defaults["scope"], max_tokens=defaults["max_tokens"])
+    document = document_of(text, uri=str(path))
+    served = completion_request(
+        document,
+        len(hole.prefix),
+        max_tokens=max_tokens(Settings(), Trigger.AUTOMATIC),
+        deadline_ms=asked.deadline_ms,
+    )
+    assert asked == served
