@@ -109,7 +109,7 @@ def test_one_very_long_line_is_cut_inside() -> None:
     assert 0 < len(prefix_before(document, 99_999)) <= MAX_PREFIX_CHARACTERS
 
 
-def test_the_beginning_of_a_prefix_stays_while_one_types_a_stride() -> None:
+def test_the_beginning_of_a_prefix_moves_at_most_once_while_one_types_a_stride() -> None:
     line = "x" * 99 + "\n"
     starts = set[int]()
     document = document_of(line * 2_000)
@@ -119,7 +119,9 @@ def test_the_beginning_of_a_prefix_stays_while_one_types_a_stride() -> None:
 
 
 @given(LONG_LINES, st.data())
-def test_a_prefix_is_bounded_and_starts_at_a_line(lengths: list[int], data: st.DataObject) -> None:
+def test_a_prefix_is_bounded_and_starts_at_a_line_or_a_stride(
+    lengths: list[int], data: st.DataObject
+) -> None:
     document, offset = _long_document(lengths, data)
     prefix = prefix_before(document, offset)
     start = offset - len(prefix)
