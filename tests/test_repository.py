@@ -101,6 +101,11 @@ def test_nobody_decides_by_language() -> None:
     assert found == []
 
 
+MANUALS = (
+    ROOT / "README.md",
+    ROOT / "training" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
@@ -115,9 +120,14 @@ def test_the_architecture_names_every_folder_of_the_packages() -> None:
     assert sorted(folder for folder in folders if folder not in ARCHITECTURE) == []
 
 
-def test_the_architecture_names_files_that_exist() -> None:
-    named = re.findall(r"`([\w/]+/[\w.]+\.(?:py|toml|md))`", ARCHITECTURE)
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_manual_names_files_and_modules_that_exist(manual: Path) -> None:
+    text = manual.read_text("utf-8")
+    files = re.findall(r"`([\w/]+/[\w.]+\.(?:py|toml|md))`", text)
+    modules = re.findall(r"\bpy(?:thon3?)? -m ((?:training|benchmarks)[\w.]*)", text)
+    named = [*files, *(f"{module.replace('.', '/')}.py" for module in modules)]
+    places = (ROOT, manual.parent)
+    assert [name for name in named if not any((at / name).is_file() for at in places)] == []
 
 
 @pytest.mark.parametrize("title", ["A keystroke's way", "A tensor's way"])
