@@ -127,6 +127,15 @@ def package_folder(name: str) -> Path:
     return Path(spec.origin).parent
 
 
+def written_agreements() -> dict[str, float]:
+    """Return the agreement of each variant as the document has it."""
+    table = DOCUMENT.read_text("utf-8").partition(START)[2].partition(END)[0]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in table.splitlines() if "|" in line]
+    # without the empty heading of the first column
+    column = head.index("agreement") - len(head)
+    return {row[0]: float(row[column]) for row in rows}
+
+
 def write_table(
     checkpoint: str, tokens: int, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
 ) -> None:

@@ -17,6 +17,8 @@ Columns = Mapping[str, FloatArray]
 
 NUM_RESAMPLES: Final = 2_000
 CONFIDENCE_PERCENT: Final = 95
+MIN_RECORDS_BEYOND: Final = 5
+"""A percentile needs so many records on either side; with fewer it is nearly the largest one."""
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -30,6 +32,8 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 class Percentile(msgspec.Struct, frozen=True):
+    """Not known of few records, but for the median, which is one of any number."""
+
     name: str
     heading: str
     field: str
@@ -109,9 +113,17 @@ def _value(figure: Figure, columns: Columns) -> FloatArray:  # [...], not a numb
             with np.errstate(invalid="ignore"):
                 return counted.sum(axis=-1) / columns[figure.denominator].sum(axis=-1)
         case Percentile():
-            return np.percentile(columns[figure.field], figure.percent, axis=-1)
+            counted = columns[figure.field]
+            value = np.percentile(counted, figure.percent, axis=-1)
+            is_known = counted.shape[-1] >= _fewest_records(figure)
+            return value if is_known else np.full_like(value, np.nan)
         case _:
             assert_never(figure)
+
+
+def _fewest_records(figure: Percentile) -> int:
+    share_beyond = min(figure.percent, 100 - figure.percent) / 100
+    return 1 if figure.percent == 50 else round(MIN_RECORDS_BEYOND / share_beyond)
 
 
 def _or_none(value: FloatArray | np.float64 | float) -> float | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from evaluation.figures import Figure, Percentile, Ratio
 from evaluation.holes import Hole
-from evaluation.similarity import edit_similarity, is_exact, is_perfect_line
+from evaluation.similarity import edit_similarity, is_empty, is_exact, is_perfect_line
 from inference import syntax
 from inference.completion import Completion, CompletionRequest, FinishReason, within_bounds
 from inference.decoding.scoring import Score
@@ -43,6 +43,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     first_token: bool
     has_grammar: bool
     parses: bool
+    empty: bool
     bits: float
     num_bytes: int
     num_tokens: int
@@ -55,6 +56,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Ratio("edit_similarity", "edit\nsim. %", "edit_similarity"),
     Ratio("first_token", "first\ntok. %", "first_token"),
     Ratio("parses", "parses\n%", "parses", "has_grammar"),
+    Ratio("empty", "empty\n%", "empty"),
     Ratio("bits_per_byte", "bits per\nbyte", "bits", "num_bytes", is_share=False),
     Percentile("latency_p50_ms", "p50\nms", "latency_ms", 50),
     Percentile("latency_p95_ms", "p95\nms", "latency_ms", 95),
@@ -131,6 +133,7 @@ def _outcome(hole: Hole, completion: Completion, score: Score) -> Outcome:
         first_token=score.is_first_likeliest,
         has_grammar=num_before is not None,
         parses=num_before is not None and num_after is not None and num_after <= num_before,
+        empty=is_empty(written),
         bits=score.bits,
         num_bytes=score.num_bytes,
         num_tokens=score.num_tokens,

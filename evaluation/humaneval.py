@@ -17,7 +17,7 @@ import msgspec
 from evaluation.figures import Figure, Percentile, Ratio
 from evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
 from evaluation.sandbox import DEFAULT_LIMITS, Isolation, Limits, Verdict, run_all
-from evaluation.similarity import edit_similarity, is_exact
+from evaluation.similarity import edit_similarity, is_empty, is_exact
 from inference.completion import CompletionRequest
 from inference.errors import InvalidRequestError
 
@@ -47,6 +47,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
     exact_match: bool
     edit_similarity: float
+    empty: bool
     latency_ms: float
 
 
@@ -54,6 +55,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Ratio("pass_at_1", "pass@1\n%", "passed"),
     Ratio("exact_match", "exact\n%", "exact_match"),
     Ratio("edit_similarity", "edit\nsim. %", "edit_similarity"),
+    Ratio("empty", "empty\n%", "empty"),
     Percentile("latency_p50_ms", "p50\nms", "latency_ms", 50),
     Percentile("latency_p95_ms", "p95\nms", "latency_ms", 95),
 )
@@ -160,5 +162,6 @@ def _solution(attempt: Attempt, verdict: Verdict) -> Solution:
         passed=verdict is Verdict.PASSED,
         exact_match=is_exact(written, removed),
         edit_similarity=edit_similarity(written.rstrip(), removed.rstrip()),
+        empty=is_empty(written),
         latency_ms=attempt.latency_ms,
     )

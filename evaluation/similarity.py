@@ -39,6 +39,11 @@ def is_exact(written: str, removed: str) -> bool:
     return written.rstrip() == removed.rstrip()
 
 
+def is_empty(written: str) -> bool:
+    """Return whether nothing was written that an editor would show."""
+    return not written.strip()
+
+
 def _first_line(text: str) -> str:
     return text.split("\n", 1)[0].rstrip()
 

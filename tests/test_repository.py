@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,11 @@ def test_nobody_decides_by_language() -> None:
     assert found == []
 
 
+MANUALS = (
+    ROOT / "README.md",
+    ROOT / "training" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
@@ -114,9 +120,14 @@ def test_the_architecture_names_every_folder_of_the_packages() -> None:
     assert sorted(folder for folder in folders if folder not in ARCHITECTURE) == []
 
 
-def test_the_architecture_names_files_that_exist() -> None:
-    named = re.findall(r"`([\w/]+/[\w.]+\.(?:py|toml|md))`", ARCHITECTURE)
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_manual_names_files_and_modules_that_exist(manual: Path) -> None:
+    text = manual.read_text("utf-8")
+    files = re.findall(r"`([\w/]+/[\w.]+\.(?:py|toml|md))`", text)
+    modules = re.findall(r"\bpy(?:thon3?)? -m ((?:training|benchmarks)[\w.]*)", text)
+    named = [*files, *(f"{module.replace('.', '/')}.py" for module in modules)]
+    places = (ROOT, manual.parent)
+    assert [name for name in named if not any((at / name).is_file() for at in places)] == []
 
 
 @pytest.mark.parametrize("title", ["A keystroke's way", "A tensor's way"])
@@ -159,9 +170,11 @@ def test_no_machine_path_is_written_down() -> None:
 
 
 def test_the_tools_of_make_are_constrained() -> None:
-    """Every dependency named in pyproject.toml has a version that was seen to work."""
-    project = (ROOT / "pyproject.toml").read_text("utf-8")
-    names = set(re.findall(r'^\s+"([A-Za-z0-9_-]+)[>=\[;]', project, re.MULTILINE))
+    """Every dependency that make installs has a version that was seen to work."""
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = written["dependency-groups"]
+    named = [*written["project"]["dependencies"], *groups["test"], *groups["parity"]]
+    names = {re.split(r"[<>=;[]", line)[0] for line in named if isinstance(line, str)}
     pinned = {
         line.partition("==")[0].lower().replace("-", "_")
         for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()

@@ -32,8 +32,7 @@ from inference.fim import FimOrder, FimTemplate
 from inference.package.manifest import ModelManifest, Precision
 
 LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "f16": 0.99, "int8": 0.97, "int4": 0.93}
-"""Least agreement. Plain rounding of ordinary weights to 4 bits comes to 92 %, GPTQ to
-94 %, 8 bits to 99 % (docs/quantization.md)."""
+"""Least agreement: lower bounds, which what ships clears (docs/quantization.md)."""
 
 _NUM_HOLES: Final = 8
 _FIM_PREFIX: Final = 0.5

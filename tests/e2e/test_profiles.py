@@ -60,7 +60,10 @@ async def test_a_completion_is_offered(client: LanguageClient, uri: str) -> None
     await check(client, uri, types.Position(2, 4), "return 1")
 
 
-async def test_only_one_method_is_advertised_or_answered(client: LanguageClient, uri: str) -> None:
+async def test_a_menu_is_only_for_a_client_without_ghost_text(
+    client: LanguageClient, uri: str
+) -> None:
+    """Ghost text is advertised to all: it is answered, too, to those that did not announce it."""
     capabilities = client.answer.capabilities
     is_classic = client.profile in CLASSIC
     assert (capabilities.completion_provider is not None) is is_classic
@@ -83,6 +86,8 @@ async def test_edits_behind_an_astral_character_land(client: LanguageClient, uri
 
 async def test_a_position_outside_the_file_is_its_end(client: LanguageClient, uri: str) -> None:
     await check(client, uri, types.Position(99, 99), "return 1")
+    (*_, request) = await _requests(client)
+    assert (request.prefix, request.suffix) == (TEXT, "")
 
 
 async def test_a_cancelled_request_is_answered(client: LanguageClient, uri: str) -> None:

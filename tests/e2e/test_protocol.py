@@ -167,6 +167,7 @@ def test_two_documents_are_served_at_once(client: RawClient) -> None:
     client.result("scripted/play", {"is_held": True})
     one = client.post(INLINE, inline_params(1, 4))
     two = client.post(INLINE, inline_params(0, 4, other))
+    assert client.result("scripted/log", {})["num_running"] == 2
     client.result("scripted/release", {})
     assert _items(client.response(one))
     assert _items(client.response(two))
@@ -215,9 +216,21 @@ def test_two_editors_on_one_file_do_not_disturb_each_other(client: RawClient) ->
 
 
 def test_a_client_that_does_not_read_is_served_when_it_reads_again(client: RawClient) -> None:
-    client.result("scripted/play", {"text": "x" * 100_000})
-    ids = [client.post(INLINE, inline_params(1, 4)) for _ in range(50)]
-    assert len(_items(client.response(ids[-1]))) == 1
+    """The server reads on meanwhile: it is sent more than a pipe holds, while its own is full."""
+    text = "x" * 1_000_000
+    client.result("scripted/play", {"text": text})
+    with client.not_reading():
+        ids = list[int]()
+        for number in range(5):
+            uri = f"file:///workspace/{number}.py"
+            client.open("def f():\n    ", uri)
+            ids.append(client.post(INLINE, inline_params(1, 4, uri)))
+        client.open("y" * 1_000_000, "file:///workspace/large.py")
+        assert not client.has_response(ids[0])
+    answers = [client.response(request_id) for request_id in ids]
+    assert [item["insertText"] for answer in answers for item in _items(answer)] == [text] * 5
+    client.result("scripted/play", {})
+    check_served(client)
 
 
 def _items(answer: dict[str, Any]) -> list[Any]:

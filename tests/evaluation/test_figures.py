@@ -21,6 +21,7 @@ SHARE = Ratio("share", "share", "right")
 SHARE_OF_SOME = Ratio("share", "share", "right", "counts")
 RATIO = Ratio("ratio", "ratio", "bits", "num_bytes", is_share=False)
 MEDIAN = Percentile("median", "median", "ms", 50)
+P95 = Percentile("p95", "p95", "ms", 95)
 
 
 def check(figure: Figure, records: list[Sample], value: float | None) -> None:
@@ -46,6 +47,17 @@ def test_a_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
 
 def test_a_median_lies_between() -> None:
     check(MEDIAN, [Sample(ms=1), Sample(ms=2), Sample(ms=10)], 2)
+
+
+@pytest.mark.parametrize(("count", "value"), [(1, None), (99, None), (101, 95)])
+def test_a_percentile_is_that_of_many(count: int, value: float | None) -> None:
+    check(P95, [Sample(ms=number) for number in range(count)], value)
+
+
+def test_a_percentile_of_few_does_not_differ() -> None:
+    records = [Sample(ms=number) for number in range(99)]
+    found = differences(records, records, [P95], seed=0)["p95"]
+    assert (found.difference, found.low, found.high) == (None, None, None)
 
 
 def test_a_run_does_not_differ_from_itself() -> None:

@@ -44,12 +44,13 @@ async def check(
     similarity: float,
     first_token: bool,
     parses: bool = True,
+    empty: bool = False,
     kind: str = "line",
 ) -> None:
     found = await outcome(writes, hole(source, kind=kind))
     assert (found.perfect_line, found.exact_match) == (perfect, exact)
     assert found.edit_similarity == pytest.approx(similarity)
-    assert (found.first_token, found.parses) == (first_token, parses)
+    assert (found.first_token, found.parses, found.empty) == (first_token, parses, empty)
 
 
 async def test_it_writes_what_was_there() -> None:
@@ -97,7 +98,26 @@ async def test_it_writes_nothing() -> None:
         similarity=0.0,
         first_token=False,
         parses=False,
+        empty=True,
     )
+
+
+async def test_nothing_parses_where_a_line_may_be_missing() -> None:
+    await check(
+        "a = b\n<<c = d>>\n",
+        writes="",
+        perfect=False,
+        exact=False,
+        similarity=0.0,
+        first_token=False,
+        parses=True,
+        empty=True,
+    )
+
+
+async def test_the_share_of_empty_answers_is_told() -> None:
+    found = [await outcome(written, hole("<<a>>\n")) for written in ("", "a", "b", "")]
+    assert figures_of(found, FIGURES)["empty"] == 0.5
 
 
 async def test_the_first_line_of_a_block_is_right() -> None:

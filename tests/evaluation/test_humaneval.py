@@ -108,6 +108,11 @@ def test_pass_at_1_is_the_share_that_passes() -> None:
     assert verdict_counts(found) == {Verdict.PASSED: 2, Verdict.WRONG: 1, Verdict.UNPARSABLE: 1}
 
 
+def test_the_share_of_empty_lines_is_told() -> None:
+    found = solutions("    b = a + a", "", "    ", "    b = (")
+    assert figures_of(found, FIGURES)["empty"] == 0.5
+
+
 async def test_an_engine_writes_the_line() -> None:
     async with engine_that_writes("    b = 2 * a\n    c = 3") as engine:
         ((attempt,),) = await complete_all(

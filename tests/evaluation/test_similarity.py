@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from evaluation.similarity import (
     edit_similarity,
+    is_empty,
     is_exact,
     is_perfect_line,
     levenshtein,
@@ -91,3 +92,9 @@ def test_lines_and_the_whole(
 ) -> None:
     assert is_perfect_line(written, removed) == is_perfect
     assert is_exact(written, removed) == is_the_same
+
+
+@pytest.mark.parametrize("written", ["", " ", "\n\t"])
+def test_what_shows_nothing_is_empty(written: str) -> None:
+    assert is_empty(written)
+    assert not is_empty(f"{written}a")

@@ -211,7 +211,8 @@ async def test_an_invoked_completion_may_be_longer() -> None:
 
 async def test_a_very_large_column_is_the_end_of_the_line() -> None:
     place = {**INLINE, "position": {"line": 0, "character": 2**40}}
-    assert await _max_tokens_of(place) == 64
+    session = await _answered(place, text="a\nb")
+    assert session.engine.log.requests[0].prefix == "a"
 
 
 def test_an_error_is_described_without_its_text() -> None:
@@ -269,15 +270,21 @@ async def _failing(raises: str) -> dict[str, object]:
 
 
 async def _max_tokens_of(params: object) -> int:
+    session = await _answered(params)
+    (request,) = session.engine.log.requests
+    return request.max_tokens
+
+
+async def _answered(params: object, *, text: str = "a") -> Session:
+    """Return a session in which one request was answered with a completion."""
     session = Session()
     session.initialize()
-    session.open("a")
+    session.open(text)
     session.request(7, "textDocument/inlineCompletion", params)
     await turns()
     (answer,) = session.kept.messages
     assert answer["result"]["items"]
-    (request,) = session.engine.log.requests
-    return request.max_tokens
+    return session
 
 
 def _request(method: str, params: object = None) -> dict[str, object]:

@@ -88,6 +88,8 @@ async def test_an_engine_that_raises_while_it_starts_is_survived(
     session.server.start_engine()
     await turns()
     assert "the engine failed to start: OSError" in caplog.text
+    completion = await session.server.complete(URI, _request(URI))
+    assert completion.finish_reason is FinishReason.BLOCK
 
 
 async def test_a_session_ends_with_its_input_and_closes_the_engine() -> None:

@@ -1,12 +1,13 @@
 """A client that sends exactly the bytes a test gives it, and collects what comes back."""
 
+import contextlib
 import itertools
 import json
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,8 @@ from lsp_server.transport import FrameParser, frame
 
 PATIENCE_SECONDS = 30.0
 """How long a test waits for what must come: so long that the machine's load cannot matter."""
+
+PIECE_BYTES = 1 << 16
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED_SERVER = (sys.executable, "-m", "tests.support.scripted_server")
@@ -37,6 +40,8 @@ class RawClient:
         self.others: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
         self._arrived: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._responses: dict[Any, list[dict[str, Any]]] = {}
         self._threads = [
             threading.Thread(target=target, daemon=True)
@@ -61,6 +66,15 @@ class RawClient:
             stream.close()
         return code
 
+    @contextlib.contextmanager
+    def not_reading(self) -> Generator[None]:
+        """Leave what the server writes where it is, but for a piece that is being waited for."""
+        self._may_read.clear()
+        try:
+            yield
+        finally:
+            self._may_read.set()
+
     def send_bytes(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
@@ -83,6 +97,12 @@ class RawClient:
         while not self._responses.get(request_id):
             self._take()
         return self._responses[request_id].pop(0)
+
+    def has_response(self, request_id: object) -> bool:
+        """Return whether the response of one request has been read, without waiting for it."""
+        while not self._arrived.empty():
+            self._take()
+        return bool(self._responses.get(request_id))
 
     def result(self, method: str, params: object = None) -> Any:
         return self.response(self.post(method, params))["result"]
@@ -129,13 +149,13 @@ class RawClient:
 
     def _read_messages(self) -> None:
         parser = FrameParser()
-        while data := self.process.stdout.read(1 << 16):
+        while self._may_read.wait() and (data := self.process.stdout.read(PIECE_BYTES)):
             for body in parser.feed(data):
                 self._arrived.put(json.loads(body))
         self._arrived.put(None)
 
     def _read_stderr(self) -> None:
-        while data := self.process.stderr.read(1 << 16):
+        while data := self.process.stderr.read(PIECE_BYTES):
             self.stderr += data
 
 

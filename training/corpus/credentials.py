@@ -4,7 +4,7 @@ The patterns are detect-secrets', one service's format each. Its detectors that 
 or from names such as `password` refuse every test of a login and are left out.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from detect_secrets.plugins.aws import AWSKeyDetector
 from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
@@ -24,7 +24,8 @@ from detect_secrets.plugins.stripe import StripeDetector
 from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
 
-DETECTORS: Final = (
+# Typed as anything: each has its `denylist`, which their base declares as an abstract property.
+DETECTORS: Final[tuple[Any, ...]] = (
     AWSKeyDetector,
     AzureStorageKeyDetector,
     DiscordBotTokenDetector,

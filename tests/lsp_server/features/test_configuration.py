@@ -1,7 +1,13 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
 from lsp_server.settings import Settings
 from tests.support.sessions import Session
 
 CHANGE = "workspace/didChangeConfiguration"
+MANUAL = (Path(__file__).parents[3] / "docs" / "server.md").read_text("utf-8")
 
 
 def check(session: Session, settings: Settings, *messages: str) -> None:
@@ -9,10 +15,40 @@ def check(session: Session, settings: Settings, *messages: str) -> None:
     assert [message["params"]["message"] for message in session.kept.messages] == list(messages)
 
 
-async def test_initialization_options_are_taken() -> None:
+ALONE = {"maxTokens": 3}
+IN_SECTION = {"inkling": ALONE}
+
+
+@pytest.mark.parametrize("options", [ALONE, IN_SECTION], ids=["alone", "in their section"])
+async def test_initialization_options_are_taken(options: Mapping[str, object]) -> None:
+    assert "`initializationOptions`, alone or under `inkling`" in MANUAL
+    session = Session()
+    session.initialize(initializationOptions=options)
+    check(session, Settings(max_tokens=3))
+
+
+@pytest.mark.parametrize(
+    ("sent", "settings"),
+    [(ALONE, Settings()), (IN_SECTION, Settings(max_tokens=3))],
+    ids=["alone", "in their section"],
+)
+async def test_a_change_is_taken_in_its_section_only(
+    sent: Mapping[str, object], settings: Settings
+) -> None:
+    assert "`workspace/didChangeConfiguration`, under `inkling` only" in MANUAL
+    session = Session()
+    session.initialize()
+    session.notify(CHANGE, {"settings": sent})
+    check(session, settings)
+
+
+async def test_what_makes_no_sense_keeps_its_value() -> None:
+    assert "a setting that makes no sense, keeps the value it has" in MANUAL
     session = Session()
     session.initialize(initializationOptions={"maxTokens": 3})
-    check(session, Settings(max_tokens=3))
+    session.notify(CHANGE, {"settings": {"inkling": {"maxTokens": 0}}})
+    problem = "inkling.maxTokens must be a whole number from 1 to 256, not 0"
+    check(session, Settings(max_tokens=3), f"Inkling: {problem}")
 
 
 async def test_a_change_keeps_what_it_does_not_name() -> None:
