@@ -24,7 +24,8 @@ from benchmarks.report import print_json, print_report, summary
 from inference.cancellation import CancelToken
 from inference.decoding.session import Session
 from inference.package.manifest import Device, read_manifest
-from inference.serving.local import default_model_folder, load_package
+from inference.package.store import embedded_folder
+from inference.serving.local import load_package
 
 NUM_PREFILL: Final = 512
 CONTEXTS: Final = (64, 512)
@@ -49,7 +50,7 @@ def main(
     packages: tuple[Path, ...], rounds: int, threads: int | None, devices: tuple[Device, ...]
 ) -> None:
     """Measure PACKAGES, or the model that ships with Inkling, on each device."""
-    folders = packages or (default_model_folder(),)
+    folders = packages or (embedded_folder(),)
     kinds: list[tuple[Path, Device]] = [
         (folder, device) for folder in folders for device in devices
     ]

@@ -19,7 +19,8 @@ from evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
 from evaluation.sandbox import Isolation, Verdict, find_isolation, run_all
 from inference.completion import CompletionRequest
 from inference.engine import EngineState
-from inference.serving.local import LocalEngine, default_model_folder
+from inference.package.store import embedded_folder
+from inference.serving.local import LocalEngine
 
 MAX_TOKENS: Final = 96
 
@@ -102,7 +103,7 @@ async def _body(engine: MeasuredEngine, function: Function) -> str:
 
 
 async def _measure(package: Path, isolation: Isolation) -> list[Written]:
-    engine = LocalEngine.open(package)
+    engine = LocalEngine.open(str(package))
     try:
         status = await engine.wait_ready()
         if status.state is not EngineState.READY:
@@ -118,7 +119,7 @@ def main(packages: tuple[Path, ...]) -> None:
     """Write and run the functions with PACKAGES, or with the model that ships."""
     isolation = find_isolation()
     figures: dict[str, object] = {}
-    for package in packages or (default_model_folder(),):
+    for package in packages or (embedded_folder(),):
         written = asyncio.run(_measure(package, isolation))
         rows = {
             each.function: (each.verdict.value, textwrap.shorten(each.body, 80)) for each in written

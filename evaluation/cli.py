@@ -44,8 +44,7 @@ ISOLATIONS: Final = {
 @click.option(
     "--model",
     envvar="INKLING_MODEL",
-    type=click.Path(path_type=Path),
-    help="A model package; the one that ships with Inkling if not given.",
+    help="A name of `inkling model list`, or a package's folder; default the one in use.",
 )
 @click.option(
     "--against",
@@ -72,7 +71,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     *,
     paths: tuple[Path, ...],
     problems: Path | None,
-    model: Path | None,
+    model: str | None,
     against: Path | None,
     max_holes: int | None,
     seed: int,

@@ -36,7 +36,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`model` None is the one that ships; `against` is a package, or a report of an earlier run."""
 
-    model: Path | None
+    model: str | None
     against: Path | None
     max_holes: int | None
     seed: int
@@ -103,7 +103,7 @@ def _earlier_runs(
     options: Options, record_type: type[RecordT], hole_ids: Sequence[str]
 ) -> list[Run[RecordT]]:
     """Read the report to compare with, if it is one; before hours are spent on ours."""
-    if options.against is None or options.against.is_dir():
+    if options.against is None or not options.against.is_file():
         return []
     run = earlier_run(options.against, record_type)
     if [record.hole_id for record in run.records] != list(hole_ids):
@@ -117,25 +117,25 @@ def _earlier_runs(
 @contextlib.asynccontextmanager
 async def _engines(options: Options) -> AsyncGenerator[list[tuple[str, LocalEngine]]]:
     """Load one package or two; yield their names and engines."""
-    folders = [options.model]
-    if options.against is not None and options.against.is_dir():
-        folders.append(options.against)
-    engines = [LocalEngine.open(folder, device=options.device) for folder in folders]
+    models = [options.model]
+    if options.against is not None and not options.against.is_file():
+        models.append(str(options.against))
+    engines = [LocalEngine.open(model, device=options.device) for model in models]
     try:
         yield [
-            (await _name(engine, folder), engine)
-            for engine, folder in zip(engines, folders, strict=True)
+            (await _name(engine, model), engine)
+            for engine, model in zip(engines, models, strict=True)
         ]
     finally:
         for engine in engines:
             await engine.close()
 
 
-async def _name(engine: LocalEngine, folder: Path | None) -> str:
+async def _name(engine: LocalEngine, model: str | None) -> str:
     status = await engine.wait_ready()
     if status.state is not EngineState.READY:
         raise EngineUnavailableError(status.message)
-    return f"{status.model} ({folder})" if folder else status.model
+    return f"{status.model} ({model})" if model else status.model
 
 
 @contextlib.contextmanager

@@ -12,15 +12,6 @@ import msgspec
 from export.architectures import Architecture
 from export.checkpoint.gptq_awq import Grouping
 from export.checkpoint.plan import plan
-from export.checkpoint.safetensors import (
-    INDEX_FILE,
-    SINGLE_FILE,
-    Entry,
-    GroupedEntry,
-    PackedEntry,
-    TensorEntry,
-    open_checkpoint,
-)
 from export.checkpoint.source import CheckpointSource
 from export.errors import ExportError
 from export.graph.cuda import check_cuda, cuda_scheme
@@ -186,28 +177,16 @@ def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
     """Hold the headers of weights that are here against the model."""
     if found.revision is not None:  # they were not fetched
         return None
-    if not any((found.folder / name).is_file() for name in (SINGLE_FILE, INDEX_FILE)):
-        return "no safetensors file in the folder"
     spec: DecoderSpec = architecture.spec
     aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
     try:
-        tensors = open_checkpoint(found.folder, architecture.grouping).tensors
+        tensors = found.open_weights(architecture.grouping).tensors
         used = architecture.family.used(tensors, spec)
         plan(architecture.family.rules, used, slots(spec), aliases=aliases)
     except ExportError as error:
         return str(error)
-    dtypes = ", ".join(sorted({_stored_type(entry) for entry in tensors.values()}))
+    dtypes = ", ".join(sorted({tensor.stored_as for tensor in tensors.values()}))
     return f"{len(used)} tensors of {dtypes}, each with its place"
-
-
-def _stored_type(entry: Entry) -> str:
-    match entry:
-        case TensorEntry(dtype=dtype):
-            return dtype
-        case PackedEntry(values=values):
-            return values.dtype
-        case GroupedEntry(grouping=grouping):
-            return f"{grouping.layout} int{grouping.bits}"
 
 
 def _grouping_words(grouping: Grouping, block_size: int) -> str:

@@ -12,8 +12,8 @@ import msgspec
 from export.architectures import Architecture, read_architecture
 from export.checkpoint.config import read_config
 from export.checkpoint.plan import Plan, plan
-from export.checkpoint.safetensors import Checkpoint, Float32, open_checkpoint
 from export.checkpoint.source import CheckpointSource, find_source
+from export.checkpoint.stored import Checkpoint, Float32
 from export.checkpoint.tokens import read_eos_token_ids, read_tokens
 from export.errors import UnsupportedError
 from export.graph.weights import StoredBlocks, check_copies, slot_values
@@ -89,7 +89,7 @@ def open_slots(found: CheckpointSource, architecture: Architecture) -> OpenedSlo
 
     Raises CheckpointError where a tensor has no place, a slot no tensor, or a shape is wrong.
     """
-    checkpoint = open_checkpoint(found.fetch_weights(), architecture.grouping)
+    checkpoint = found.open_weights(architecture.grouping)
     needed = slots(architecture.spec)
     aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
     names = architecture.family.used(checkpoint.tensors, architecture.spec)

@@ -36,8 +36,7 @@ class Hole(msgspec.Struct, frozen=True):
 @click.option(
     "--model",
     envvar="INKLING_MODEL",
-    type=click.Path(path_type=Path),
-    help="A model package; the one that ships with Inkling if not given.",
+    help="A name of `inkling model list`, or a package's folder; default the one in use.",
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1, 512))
@@ -48,7 +47,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
     *,
     place: str,
     until: str | None,
-    model: Path | None,
+    model: str | None,
     device: Device,
     max_tokens: int,
     scope: Scope,
@@ -131,7 +130,7 @@ def _read_text(path: Path) -> str:
 
 
 async def complete_once(
-    model: Path | None, request: CompletionRequest, *, device: Device = "cpu"
+    model: str | None, request: CompletionRequest, *, device: Device = "cpu"
 ) -> tuple[EngineStatus, Completion]:
     """Load a package, answer one request, and close. Raises EngineUnavailableError."""
     engine = LocalEngine.open(model, device=device)

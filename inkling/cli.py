@@ -16,6 +16,7 @@ VERBS: Final = {
     "complete": ("inference.cli:complete", "Complete the hole at FILE:LINE:COLUMN."),
     "eval": ("evaluation.cli:evaluate", "Measure a model on holes in real code."),
     "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
+    "model": ("export.catalogue.cli:model", "Add, choose and remove models by name."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
     "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),
 }

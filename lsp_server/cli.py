@@ -10,7 +10,6 @@ import gc
 import logging
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -67,7 +66,9 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--stdio", is_flag=True, expose_value=False, help="Accepted: it is the only way.")
 @click.option("--clientProcessId", "client_process_id", type=int, help="Leave when it is gone.")
 @click.option(
-    "--model", type=Path, envvar="INKLING_MODEL", help="A package made by `inkling export`."
+    "--model",
+    envvar="INKLING_MODEL",
+    help="A name of `inkling model list`, or a package's folder; default the one in use.",
 )
 @click.option("--device", type=click.Choice(get_args(Device)), default="cpu", show_default=True)
 @click.option(
@@ -79,7 +80,7 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
 )
 @click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
 @click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
-def lsp(client_process_id: int | None, model: Path | None, device: Device, log_level: str) -> None:
+def lsp(client_process_id: int | None, model: str | None, device: Device, log_level: str) -> None:
     """Run the language server over stdio."""
     configure_logging(log_level)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)

@@ -51,6 +51,7 @@ class InklingServer(LanguageServer):
         self.documents = Documents()
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
+        self._told_model = ""
 
     @property
     def lifecycle(self) -> Lifecycle:
@@ -65,6 +66,8 @@ class InklingServer(LanguageServer):
         completion = await self.engine.complete(request)
         if completion.finish_reason in (FinishReason.UNAVAILABLE, FinishReason.FAILED):
             self._show_failure(self.engine.status())
+        else:
+            self._tell_model(self.engine.status())
         return completion
 
     def start_engine(self) -> None:
@@ -87,6 +90,14 @@ class InklingServer(LanguageServer):
         else:
             log.info("the engine is %s", status.state)
             self._show_failure(status)
+            self._tell_model(status)
+
+    def _tell_model(self, status: EngineStatus) -> None:
+        """Write which model answers into the client's log, now and when another one does."""
+        if status.state is EngineState.READY and status.model != self._told_model:
+            self._told_model = status.model
+            message = f"Inkling: {status.model} completes"
+            self.window_log_message(types.LogMessageParams(types.MessageType.Info, message))
 
     def _show_failure(self, status: EngineStatus) -> None:
         if status.state is EngineState.FAILED:

@@ -4,10 +4,13 @@ Tests that import onnxruntime themselves must not tell its maker either; see run
 """
 
 import os
+import tempfile
 
 from hypothesis import settings
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Nothing that this user installed answers in a test, and no test installs anything for this user.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

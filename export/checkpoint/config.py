@@ -92,6 +92,14 @@ class Config:
             raise self._wrong(key, value, "a list of finite numbers above zero")
         return numbers
 
+    def values(self, key: str) -> tuple[float, ...]:
+        """Return the numbers of a list, of any sign; none is an empty list."""
+        value: object = self._get(key, default=[])
+        try:
+            return msgspec.convert(value, tuple[float, ...])
+        except msgspec.ValidationError:
+            raise self._wrong(key, value, "a list of numbers") from None
+
     def section(self, key: str) -> "Config":
         """Return the object under a key, an empty one where there is none."""
         value = self._get(key, default={})

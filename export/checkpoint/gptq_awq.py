@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.checkpoint.config import Config
+from export.checkpoint.stored import Integers
 from export.errors import CheckpointError, UnsupportedError
 
 Float32 = npt.NDArray[np.float32]
@@ -77,26 +78,6 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def method(self) -> str:
         return self.layout.partition("_")[0]
-
-
-class Integers(msgspec.Struct, frozen=True, kw_only=True):
-    """A rounded matrix: `values` [out, in], `zeros` and `scales` [out, num_groups].
-
-    `groups` [in] is the group of each input.
-    """
-
-    bits: int
-    values: Bytes
-    zeros: Bytes
-    scales: Float32
-    groups: npt.NDArray[np.int64]
-
-    def in_order_of(self, block_size: int) -> bool:
-        """Say whether the groups are the blocks of a row, one after the other."""
-        num_inputs = len(self.groups)
-        if num_inputs != self.scales.shape[1] * block_size:
-            return False
-        return np.array_equal(self.groups, np.arange(num_inputs) // block_size)
 
 
 def read_grouping(stored: Config) -> Grouping:

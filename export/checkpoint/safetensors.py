@@ -27,11 +27,11 @@ from export.checkpoint.gptq_awq import (
     PART_DTYPES,
     PARTS,
     Grouping,
-    Integers,
     grouped_shape,
     unpack_integers,
     widen,
 )
+from export.checkpoint.stored import Integers
 from export.errors import CheckpointError, UnsupportedError
 
 SINGLE_FILE: Final = "model.safetensors"
@@ -66,6 +66,12 @@ class TensorEntry(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     size: int
 
+    is_rounded = False
+
+    @property
+    def stored_as(self) -> str:
+        return self.dtype
+
 
 class PackedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor that is stored as two, values of few bits and scales."""
@@ -75,6 +81,12 @@ class PackedEntry(msgspec.Struct, frozen=True, kw_only=True):
     scales: TensorEntry
     shape: tuple[int, ...]
 
+    is_rounded = False
+
+    @property
+    def stored_as(self) -> str:
+        return self.values.dtype
+
 
 class GroupedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A matrix that GPTQ or AWQ rounded, stored as several tensors."""
@@ -83,11 +95,17 @@ class GroupedEntry(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, TensorEntry]
     shape: tuple[int, ...]
 
+    is_rounded = True
+
+    @property
+    def stored_as(self) -> str:
+        return f"{self.grouping.layout} int{self.grouping.bits}"
+
 
 Entry = TensorEntry | PackedEntry | GroupedEntry
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class SafetensorsCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The tensors of a folder by name. Every entry was checked against its file."""
 
     folder: Path
@@ -104,15 +122,22 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             case PackedEntry() as entry:
                 values = entry.packing.unpack(_mapped(entry.values), _mapped(entry.scales))
             case GroupedEntry():
-                return widen(self.read_integers(name))
+                return widen(self._read_integers(name))
         self._check_finite(name, values)
         return values
 
-    def read_integers(self, name: str) -> Integers:
-        """Read what GPTQ or AWQ rounded as it is stored.
+    def integers(self, name: str, *, bits: int, block_size: int) -> Integers | None:
+        """Read what GPTQ or AWQ rounded, where it lies in such blocks; see Checkpoint.
 
         Raises CheckpointError where a scale is infinite or none.
         """
+        entry = self.tensors[name]
+        if not isinstance(entry, GroupedEntry) or entry.grouping.bits != bits:
+            return None
+        found = self._read_integers(name)
+        return found if found.in_order_of(block_size) else None
+
+    def _read_integers(self, name: str) -> Integers:
         entry = self.tensors[name]
         assert isinstance(entry, GroupedEntry)
         parts = {part: _mapped(tensor) for part, tensor in entry.parts.items()}
@@ -125,7 +150,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise CheckpointError(f"{self.folder}: {name} has numbers that are not finite")
 
 
-def open_checkpoint(folder: Path, grouping: Grouping | None = None) -> Checkpoint:
+def open_checkpoint(folder: Path, grouping: Grouping | None = None) -> SafetensorsCheckpoint:
     """Check the headers of a folder's safetensors files; read no weight yet.
 
     `grouping` is how its config says that GPTQ or AWQ stored matrices.
@@ -133,11 +158,11 @@ def open_checkpoint(folder: Path, grouping: Grouping | None = None) -> Checkpoin
     safetensors or holds a dtype that is not read.
     """
     if (folder / INDEX_FILE).is_file():
-        return Checkpoint(folder=folder, tensors=_joined(_read_index(folder), grouping))
+        tensors = _joined(_read_index(folder), grouping)
+        return SafetensorsCheckpoint(folder=folder, tensors=tensors)
     if (folder / SINGLE_FILE).is_file():
-        return Checkpoint(
-            folder=folder, tensors=_joined(_read_header(folder / SINGLE_FILE), grouping)
-        )
+        tensors = _joined(_read_header(folder / SINGLE_FILE), grouping)
+        return SafetensorsCheckpoint(folder=folder, tensors=tensors)
     pickled = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         raise UnsupportedError(

@@ -8,6 +8,7 @@ be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,10 @@ from typing import Final
 import msgspec
 
 from export.checkpoint.config import read_json
+from export.checkpoint.gguf.checkpoint import open_gguf
+from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.safetensors import open_checkpoint
+from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
 
 INDEX_FILE: Final = "model.safetensors.index.json"
@@ -27,6 +32,9 @@ SMALL_FILES: Final = (
     INDEX_FILE,
 )
 SINGLE_FILE: Final = "model.safetensors"
+GGUF_SUFFIX: Final = ".gguf"
+GGUF_BLOCK_SIZE: Final = 32
+"""Most of what GGUF stores has one scale for so many numbers."""
 MAX_INDEX_BYTES: Final = 100_000_000
 
 _SHARD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
@@ -40,15 +48,18 @@ Files that the repository does not have are left out.
 
 
 class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
-    """`folder` holds the small files; `fetch_weights` brings the others, and returns their folder.
+    """`folder` holds the small files; `open_weights` brings the others, and reads their headers.
 
-    `revision` is None for a local folder.
+    `revision` is None for what lies here already. `block_size` is that of what is stored rounded,
+    where the config does not say it; `lasting` keeps the folder for as long as this is there.
     """
 
     name: str
     revision: str | None
     folder: Path
-    fetch_weights: Callable[[], Path]
+    open_weights: Callable[[Grouping | None], Checkpoint]
+    block_size: int | None = None
+    lasting: object = None
 
 
 def fetch_from_hub(
@@ -94,10 +105,17 @@ def find_source(
         if revision is not None:
             raise CheckpointError(f"{source} is a folder and has no revision {revision}; leave it")
         return CheckpointSource(
-            name=folder.resolve().name, revision=None, folder=folder, fetch_weights=lambda: folder
+            name=folder.resolve().name,
+            revision=None,
+            folder=folder,
+            open_weights=lambda grouping: open_checkpoint(folder, grouping),
         )
+    if folder.is_file() and folder.suffix == GGUF_SUFFIX:
+        return _gguf_source(folder, revision)
     if folder.exists():
-        raise CheckpointError(f"{source} is a file; give the folder of the checkpoint")
+        raise CheckpointError(
+            f"{source} is a file; give the folder of the checkpoint, or a {GGUF_SUFFIX} file"
+        )
     # "name" inside a folder that is there was meant as a path.
     is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.parent.is_dir()
     if not is_hub_id:
@@ -108,7 +126,27 @@ def find_source(
         name=source,
         revision=cached.name,
         folder=cached,
-        fetch_weights=lambda: _fetch_weights(source, cached, fetch),
+        open_weights=lambda grouping: open_checkpoint(
+            _fetch_weights(source, cached, fetch), grouping
+        ),
+    )
+
+
+def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
+    """Write what a folder would hold beside the weights, for as long as it is wanted."""
+    if revision is not None:
+        raise CheckpointError(f"{path} is a file and has no revision {revision}; leave it")
+    opened = open_gguf(path)
+    lasting = tempfile.TemporaryDirectory(prefix="inkling-")
+    for name, value in opened.small_files.items():
+        (Path(lasting.name) / name).write_bytes(msgspec.json.encode(value))
+    return CheckpointSource(
+        name=path.stem,
+        revision=None,
+        folder=Path(lasting.name),
+        open_weights=lambda _: opened.checkpoint,
+        block_size=GGUF_BLOCK_SIZE,
+        lasting=lasting,
     )
 
 

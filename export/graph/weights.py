@@ -11,9 +11,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from export.checkpoint.gptq_awq import Integers
 from export.checkpoint.plan import Plan, Rule, stored_shape, taken
-from export.checkpoint.safetensors import Checkpoint, Float32, GroupedEntry
+from export.checkpoint.stored import Checkpoint, Float32, Integers
 from export.errors import CheckpointError
 from export.quantization.blockwise import (
     Float,
@@ -106,7 +105,7 @@ def nothing_stored(name: str, grid: Grid) -> None:
 
 
 class StoredBlocks:
-    """Take over what GPTQ or AWQ rounded, bit for bit, where its groups are blocks of our own.
+    """Take over what a checkpoint stores rounded, bit for bit, where its groups are our blocks.
 
     That is where they lie in order, in as many bits and as large as the scheme wants them, and
     where a slot takes whole rows. What was asked for is counted: `taken` so, `rounded` again.
@@ -121,11 +120,9 @@ class StoredBlocks:
 
     def find(self, name: str, grid: Grid) -> Quantized | None:
         entries = [self._checkpoint.tensors[part] for part in self._plan.parts[name]]
-        groupings = [entry.grouping for entry in entries if isinstance(entry, GroupedEntry)]
-        if not groupings:
+        if not any(entry.is_rounded for entry in entries):
             return None
-        fits = len(groupings) == len(entries) and groupings[0].bits == grid.bits
-        found = self._read(name, grid) if fits and self._takes_rows(name) else None
+        found = self._read(name, grid) if self._takes_rows(name) else None
         (self.rounded if found is None else self.taken).add(name)
         return found
 
@@ -140,8 +137,8 @@ class StoredBlocks:
         rule, shape = self._plan.rules.get(name), self._slots[name].shape
         parts: list[Quantized] = []
         for part in self._plan.parts[name]:
-            integers = self._checkpoint.read_integers(part)
-            if not integers.in_order_of(grid.block_size):
+            integers = self._checkpoint.integers(part, bits=grid.bits, block_size=grid.block_size)
+            if integers is None:
                 return None
             parts.append(_as_blocks(integers, grid.block_size, rule))
         return stacked(parts) if parts[0].data.ndim < len(shape) else parts[0]

@@ -2,29 +2,31 @@
 
 import os
 import sys
-from pathlib import Path
 
 import msgspec
 
 from inference.engine import Engine
 from inference.package.manifest import Device
+from inference.package.store import stamp
 from inference.serving.supervised import SupervisedEngine
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`model` is a package folder; None means the model that ships with Inkling.
+    """`model` is the name of an installed model or a package folder.
 
-    `device` is what computes; no other ever does in its place.
+    None means the one that the user chose, or else the one that ships; the engine follows when
+    another one is chosen. `device` is what computes; no other ever does in its place.
     """
 
-    model: Path | None = None
+    model: str | None = None
     device: Device = "cpu"
     num_threads: int | None = None
 
 
 def open_engine(options: EngineOptions) -> Engine:
     """Return an engine that is still loading; its process starts with the first await on it."""
-    return SupervisedEngine(host_command(options))
+    follows = stamp if options.model is None else lambda: ()
+    return SupervisedEngine(host_command(options), choice=follows)
 
 
 def host_command(options: EngineOptions) -> list[str]:
@@ -34,7 +36,7 @@ def host_command(options: EngineOptions) -> list[str]:
     """
     command = [sys.executable, "-P", "-m", "inference.serving.host", "--parent", str(os.getpid())]
     if options.model is not None:
-        command += ["--model", str(options.model.absolute())]
+        command += ["--model", options.model]
     if options.device != "cpu":
         command += ["--device", options.device]
     if options.num_threads is not None:

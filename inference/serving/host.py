@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NoReturn, Protocol, get_args
 
 from inference.completion import CompletionRequest
@@ -220,7 +219,7 @@ def _pump(loop: asyncio.AbstractEventLoop, feed: Callable[[bytes], None]) -> Non
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference.serving.host")
-    parser.add_argument("--model", type=Path, help="the model that ships with Inkling if not given")
+    parser.add_argument("--model", help="the one that the user chose if not given")
     parser.add_argument("--device", default="cpu", choices=get_args(Device))
     parser.add_argument("--threads", type=int, help="one per physical core if not given")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="end with this process")

@@ -6,7 +6,6 @@ The event loop waits; whatever touches the model runs in the scheduler's thread 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from importlib import resources
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from inference.errors import (
     EngineUnavailableError,
     InklingError,
     InvalidModelError,
+    ModelNotFoundError,
     RequestCancelledError,
 )
 from inference.package.manifest import (
@@ -29,6 +29,7 @@ from inference.package.manifest import (
     read_manifest,
     verify_files,
 )
+from inference.package.store import find_model
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.tokenizer import Tokenizer
 from inference.serving.logs import log_without_text
@@ -49,13 +50,12 @@ class LocalEngine:
 
     @classmethod
     def open(
-        cls, model: Path | None = None, *, num_threads: int | None = None, device: Device = "cpu"
+        cls, model: str | None = None, *, num_threads: int | None = None, device: Device = "cpu"
     ) -> "LocalEngine":
-        """Load the package at `model`, or the one that ships with Inkling."""
-        folder = model or default_model_folder()
+        """Load the model of that name or folder, or the one that answers where none is named."""
         return cls(
-            lambda: load_package(folder, num_threads=num_threads, device=device),
-            model_bytes=_num_bytes(folder),
+            lambda: load_package(find_model(model).folder, num_threads=num_threads, device=device),
+            model_bytes=_num_bytes(model),
         )
 
     async def complete(self, request: CompletionRequest) -> Completion:
@@ -160,16 +160,11 @@ class LocalEngine:
         return FinishReason.DEADLINE if is_expired else FinishReason.SUPERSEDED
 
 
-def default_model_folder() -> Path:
-    """Return the folder of the model that ships inside the distribution."""
-    return Path(str(resources.files("inference") / "default_model"))
-
-
-def _num_bytes(folder: Path) -> int:
+def _num_bytes(model: str | None) -> int:
     """Return the size of a package's files; 0 where there is none, which loading will say."""
     try:
-        return sum(path.stat().st_size for path in folder.iterdir())
-    except OSError:
+        return sum(path.stat().st_size for path in find_model(model).folder.iterdir())
+    except (OSError, ModelNotFoundError):
         return 0
 
 

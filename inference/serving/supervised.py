@@ -16,7 +16,7 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -39,6 +39,8 @@ from inference.serving.wire import (
 
 logger = logging.getLogger(__name__)
 
+ANOTHER_MODEL: Final = "another model was chosen"
+
 _SETTLED: Final = {EngineState.READY, EngineState.FAILED, EngineState.CLOSED}
 _DOWN: Final = {EngineState.FAILED, EngineState.CLOSED}
 
@@ -50,7 +52,10 @@ class _Pending:
 
 
 class SupervisedEngine:
-    """Implements inference.engine.Engine with the host that `command` starts."""
+    """Implements inference.engine.Engine with the host that `command` starts.
+
+    `choice` says which model the host would load; when that changes another one is started.
+    """
 
     def __init__(
         self,
@@ -58,10 +63,13 @@ class SupervisedEngine:
         *,
         patience: Patience | None = None,
         environment: Mapping[str, str] = os.environ,
+        choice: Callable[[], object] = tuple,
     ) -> None:
         self._command = command
         self._patience = patience or Patience()
         self._environment = environment
+        self._choice = choice
+        self._loaded_choice: object = None
         self._budget = RestartBudget(self._patience)
         self._status = EngineStatus(state=EngineState.LOADING)
         self._settled = asyncio.Event()
@@ -139,7 +147,7 @@ class SupervisedEngine:
                 status = self.status()
                 if status.state is EngineState.FAILED:
                     await self._rest(status.message)
-                elif status.state is not EngineState.CLOSED:
+                elif status.state is not EngineState.CLOSED and not self._has_other_choice():
                     await self._recover(reason)
         except Exception:
             logger.exception("the engine's supervisor broke")
@@ -150,6 +158,7 @@ class SupervisedEngine:
     async def _live_through_one_host(self) -> str:
         """Start a host, watch it to its end, and return how it ended."""
         self._num_silent_beats, self._stalled_s = 0, 0.0
+        self._loaded_choice = self._choice()
         try:
             child = await Child.start(self._command, self._environment, self._receive)
         except OSError as error:
@@ -173,11 +182,17 @@ class SupervisedEngine:
         beat_s = self._patience.heartbeat_s
         while not (await asyncio.wait({child.ended}, timeout=beat_s))[0]:
             reason = self._why_it_is_stuck()
-            if reason:
+            if self._has_other_choice():
+                self._restarting(ANOTHER_MODEL)
+                child.kill(ANOTHER_MODEL)
+            elif reason:
                 child.kill(reason)
             else:
                 self._num_silent_beats += 1
                 child.send(Ping())
+
+    def _has_other_choice(self) -> bool:
+        return self._choice() != self._loaded_choice
 
     def _why_it_is_stuck(self) -> str:
         patience, model_bytes = self._patience, self._status.model_bytes

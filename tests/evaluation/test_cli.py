@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from evaluation.cli import evaluate
 from evaluation.humaneval import Problem
 from inference.errors import EngineUnavailableError, EvaluationError, InvalidRequestError
-from inference.serving.local import default_model_folder
+from inference.package.store import embedded_folder
 
 SOURCE = "def f(a):\n    b = a + 1\n    return b\n\n\ndef g(c):\n    d = c + 2\n    return d\n"
 PROBLEMS = [
@@ -81,7 +81,7 @@ def test_holes_are_filled_and_repeating_it_gives_the_same(source: Path) -> None:
 
 @pytest.mark.slow
 def test_a_model_does_not_differ_from_itself(source: Path) -> None:
-    found = check(source, "--max-holes", "4", "--against", default_model_folder())
+    found = check(source, "--max-holes", "4", "--against", embedded_folder())
     differences = found["against"]["differences"][0]["differences"]
     assert differences["bits_per_byte"] == {"difference": 0, "low": 0, "high": 0}
     assert len(found["against"]["records"]) == 4

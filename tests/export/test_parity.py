@@ -14,9 +14,9 @@ from export.package.to_checkpoint import write_checkpoint
 from export.pipeline import export_checkpoint
 from export.spec.oracle import forward
 from inference.package.manifest import TOKENIZER_FILE
+from inference.package.store import embedded_folder
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.tokenizer import Tokenizer
-from inference.serving.local import default_model_folder
 from tests.support.exported import (
     TOKEN_IDS,
     export_tiny,
@@ -81,7 +81,7 @@ def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
     """The shipped checkpoint, and the weights that are served of it, rounded and given back."""
     from tests.support.llama_cpp import LlamaCpp, write_gguf  # what it imports, `make test` lacks
 
-    write_checkpoint(default_model_folder(), tmp_path / "back")
+    write_checkpoint(embedded_folder(), tmp_path / "back")
     for checkpoint in (SHIPPED_CHECKPOINT, tmp_path / "back"):
         original = load_original(checkpoint)
         tokenizer = Tokenizer.load(checkpoint / TOKENIZER_FILE)
@@ -102,7 +102,7 @@ def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_weights_that_ship_are_the_same_model_in_transformers(tmp_path: Path) -> None:
     """What the package serves, rounded, comes back as a checkpoint that others load."""
-    write_checkpoint(default_model_folder(), tmp_path / "back")
+    write_checkpoint(embedded_folder(), tmp_path / "back")
     original = load_original(tmp_path / "back")
     spec, weights = read_values(tmp_path / "back")
     weights = dict(weights)  # each is read once, not at every step

@@ -67,6 +67,19 @@ async def test_an_engine_that_cannot_load_is_reported_once() -> None:
     assert message["params"] == {"type": MessageType.Error, "message": f"Inkling: {FAILED.message}"}
 
 
+async def test_which_model_completes_stands_in_the_log_once() -> None:
+    session = Session(ScriptedEngine(status=EngineStatus(state=EngineState.READY, model="first")))
+    session.initialize()
+    for model in ("first", "first", "second"):
+        session.engine._status = EngineStatus(state=EngineState.READY, model=model)
+        await session.server.complete(_request(URI))
+    told = [(message["method"], message["params"]["message"]) for message in session.kept.messages]
+    assert told == [
+        ("window/logMessage", "Inkling: first completes"),
+        ("window/logMessage", "Inkling: second completes"),
+    ]
+
+
 async def test_an_engine_that_fails_later_is_reported() -> None:
     session = Session(ScriptedEngine(Script(text="", finish_reason=FinishReason.FAILED)))
     session.initialize()
@@ -88,7 +101,7 @@ async def test_an_engine_that_raises_while_it_starts_is_survived(
     session.server.start_engine()
     await turns()
     assert "the engine failed to start: OSError" in caplog.text
-    completion = await session.server.complete(URI, _request(URI))
+    completion = await session.server.complete(_request(URI))
     assert completion.finish_reason is FinishReason.BLOCK
 
 

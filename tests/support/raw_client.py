@@ -20,6 +20,7 @@ PIECE_BYTES = 1 << 16
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED_SERVER = (sys.executable, "-m", "tests.support.scripted_server")
+LOG = "window/logMessage"
 INKLING_LSP = (sys.executable, "-m", "inkling", "lsp")
 
 
@@ -38,6 +39,7 @@ class RawClient:
         )
         self.stderr = b""
         self.others: list[dict[str, Any]] = []
+        self.logged: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
         self._arrived: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._may_read = threading.Event()
@@ -143,7 +145,8 @@ class RawClient:
             message = None
         assert message is not None, f"the server said nothing more; stderr: {self.stderr[-2000:]}"
         if "method" in message:
-            self.others.append(message)
+            heap = self.logged if message.get("method") == LOG else self.others
+            heap.append(message)
         else:
             self._responses.setdefault(message["id"], []).append(message)
 

@@ -61,7 +61,7 @@ def test_small_files_come_first_and_then_the_shards_alone(hub: FakeHub, tmp_path
     small = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
     assert hub.names_sent() == small | {"model.safetensors.index.json"}
     assert found.revision == LATEST
-    weights = found.fetch_weights()
+    weights = found.open_weights(None).folder
     assert hub.names_sent() == small | {"model.safetensors.index.json", *SHARDS}
     check_fetched(hub, LATEST, weights, *small, *SHARDS)
 
@@ -69,13 +69,13 @@ def test_small_files_come_first_and_then_the_shards_alone(hub: FakeHub, tmp_path
 def test_another_revision_is_another_commit(hub: FakeHub, tmp_path: Path) -> None:
     found = find(hub, tmp_path / "cache", "older")
     assert found.revision == OLDER
-    check_fetched(hub, OLDER, found.fetch_weights(), "model.safetensors")
+    check_fetched(hub, OLDER, found.open_weights(None).folder, "model.safetensors")
 
 
 def test_what_was_fetched_is_not_fetched_again(hub: FakeHub, tmp_path: Path) -> None:
-    find(hub, tmp_path / "cache").fetch_weights()
+    find(hub, tmp_path / "cache").open_weights(None)
     num_sent = len(hub.sent)
-    find(hub, tmp_path / "cache").fetch_weights()
+    find(hub, tmp_path / "cache").open_weights(None)
     assert len(hub.sent) == num_sent
 
 
@@ -87,7 +87,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
     found = find(hub, tmp_path / "cache", "older")
     hub.hang_up_after = 100_000
     hub.sent.clear()
-    weights = found.fetch_weights()
+    weights = found.open_weights(None).folder
     resumed = [first for name, first, _ in hub.sent if name == "model.safetensors"]
     assert resumed[0] == 0
     assert resumed[-1] >= 90_000
@@ -95,11 +95,11 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
 
 
 def test_without_the_hub_the_cache_serves(hub: FakeHub, tmp_path: Path) -> None:
-    find(hub, tmp_path / "cache").fetch_weights()
+    find(hub, tmp_path / "cache").open_weights(None)
     gone = FakeHub({}, endpoint="http://127.0.0.1:9")  # the discard port: nobody listens
     found = find(gone, tmp_path / "cache")
     assert found.revision == LATEST
-    check_fetched(hub, LATEST, found.fetch_weights(), *SHARDS)
+    check_fetched(hub, LATEST, found.open_weights(None).folder, *SHARDS)
 
 
 def test_without_hub_and_cache_it_is_told(tmp_path: Path) -> None:

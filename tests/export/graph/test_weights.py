@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from export.checkpoint.plan import Plan
-from export.checkpoint.safetensors import Checkpoint, open_checkpoint
+from export.checkpoint.safetensors import open_checkpoint
+from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
 from export.graph.weights import (
     OnDemand,

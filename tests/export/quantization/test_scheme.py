@@ -18,7 +18,7 @@ from export.quantization.scheme import (
 )
 from export.spec.slot import Slot, SlotRole
 from inference.package.manifest import read_manifest
-from inference.serving.local import default_model_folder
+from inference.package.store import embedded_folder
 
 
 def check(precision: Preset, role: SlotRole, *, bits: int) -> None:
@@ -124,7 +124,7 @@ def test_f16_refuses_what_it_cannot_hold() -> None:
 
 
 def test_a_scheme_is_read_back_from_its_manifest() -> None:
-    manifest = read_manifest(default_model_folder())
+    manifest = read_manifest(embedded_folder())
     assert scheme_of(manifest).grid("embedding", Slot(shape=(1, 128), role="embedding")) == Grid(
         bits=8, block_size=128, has_zero_points=False
     )

@@ -12,9 +12,10 @@ from inference.cancellation import CancelToken
 from inference.decoding.healing import MAX_LOOKS, Healing, Vocabulary
 from inference.decoding.session import Session
 from inference.errors import RequestCancelledError
+from inference.package.store import embedded_folder
 from inference.runtime.language_model import KvCache, Logits
 from inference.runtime.tokenizer import Tokenizer
-from inference.serving.local import default_model_folder, load_package
+from inference.serving.local import load_package
 from tests.support.byte_tokenizer import byte_tokenizer
 from tests.support.scripted_model import ScriptedCache
 
@@ -185,7 +186,7 @@ def test_half_a_character_is_not_cut_off() -> None:
 
 
 def test_the_pieces_of_the_shipped_tokenizer_spell_its_texts() -> None:
-    tokenizer = load_package(default_model_folder()).tokenizer
+    tokenizer = load_package(embedded_folder()).tokenizer
     pieces = tokenizer.pieces()
     text = "def f(x):\n        return x  # naïve 🦑\n\n\tpass"
     assert b"".join(pieces[token_id] for token_id in tokenizer.encode(text)) == text.encode()

@@ -17,8 +17,9 @@ from inference.cancellation import CancelToken
 from inference.decoding.session import Session
 from inference.errors import EngineUnavailableError, InvalidModelError
 from inference.package.manifest import read_manifest
+from inference.package.store import embedded_folder
 from inference.runtime.onnx import PLACEMENTS, OnnxModel, Placement, check_cuda
-from inference.serving.local import default_model_folder, load_package
+from inference.serving.local import load_package
 from tests.support.cuda_graphs import RUNS_ON_CPU, load_on_cpu, write_for_cuda
 from tests.support.exported import (
     TOKEN_IDS,
@@ -88,10 +89,10 @@ def test_its_caches_are_of_float16_and_hold_every_token(on_cuda: OnCuda) -> None
 
 
 def test_a_package_without_a_graph_for_the_device_is_refused() -> None:
-    manifest = read_manifest(default_model_folder())
+    manifest = read_manifest(embedded_folder())
     assert manifest.devices == ("cpu",)
     with pytest.raises(InvalidModelError, match="has no graph for cuda; export it again with --de"):
-        OnnxModel.load(default_model_folder(), manifest, device="cuda")
+        OnnxModel.load(embedded_folder(), manifest, device="cuda")
 
 
 @pytest.fixture

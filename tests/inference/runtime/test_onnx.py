@@ -19,10 +19,11 @@ from inference.decoding.completer import LoadedModel
 from inference.decoding.session import Session
 from inference.errors import InvalidModelError, RequestCancelledError
 from inference.package.manifest import MODEL_FILE, read_manifest
+from inference.package.store import embedded_folder
 from inference.runtime.language_model import Logits
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.processor import num_physical_cores
-from inference.serving.local import default_model_folder, load_package
+from inference.serving.local import load_package
 
 TOLERANCE = 1e-3
 PROMPT = [17 * number % 8000 + 8 for number in range(300)]
@@ -31,10 +32,10 @@ PROMPT = [17 * number % 8000 + 8 for number in range(300)]
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("floats")
-    shutil.copytree(default_model_folder(), folder, dirs_exist_ok=True)
-    write_with_float_activations(default_model_folder() / MODEL_FILE, folder / MODEL_FILE)
+    shutil.copytree(embedded_folder(), folder, dirs_exist_ok=True)
+    write_with_float_activations(embedded_folder() / MODEL_FILE, folder / MODEL_FILE)
     model = OnnxModel.load(folder, read_manifest(folder))
-    return msgspec.structs.replace(load_package(default_model_folder()), model=model)
+    return msgspec.structs.replace(load_package(embedded_folder()), model=model)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_a_buffer_of_logits_that_grows_is_the_one_that_is_written(
 
 def test_a_graph_that_is_not_its_manifests_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "package"
-    shutil.copytree(default_model_folder(), folder)
+    shutil.copytree(embedded_folder(), folder)
     manifest = read_manifest(folder)
     deeper = msgspec.structs.replace(manifest.architecture, num_hidden_layers=7)
     with pytest.raises(InvalidModelError, match=r"past_key\.6"):
@@ -160,7 +161,7 @@ def test_a_graph_that_is_not_its_manifests_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"<html>")
     with pytest.raises(InvalidModelError, match="onnxruntime cannot load"):
-        OnnxModel.load(tmp_path, read_manifest(default_model_folder()))
+        OnnxModel.load(tmp_path, read_manifest(embedded_folder()))
 
 
 def test_there_is_a_core_to_run_on() -> None:

@@ -1,0 +1,1 @@
+"""Models by name: where they come from, and how they become packages that the engine finds."""

@@ -1,0 +1,92 @@
+"""What each architecture of GGUF calls its tensors, and what a checkpoint's family calls them.
+
+The names on the left are those of llama.cpp (gguf-py/gguf/constants.py), `{layer}` and `{expert}`
+stand for one number each, and what follows them, `weight` or `bias`, is the same on both sides.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+DECODER: Final = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "blk.{layer}.attn_norm": "model.layers.{layer}.input_layernorm",
+    "blk.{layer}.ffn_norm": "model.layers.{layer}.post_attention_layernorm",
+    "blk.{layer}.attn_q": "model.layers.{layer}.self_attn.q_proj",
+    "blk.{layer}.attn_k": "model.layers.{layer}.self_attn.k_proj",
+    "blk.{layer}.attn_v": "model.layers.{layer}.self_attn.v_proj",
+    "blk.{layer}.attn_output": "model.layers.{layer}.self_attn.o_proj",
+}
+HEAD_NORMS: Final = {
+    "blk.{layer}.attn_q_norm": "model.layers.{layer}.self_attn.q_norm",
+    "blk.{layer}.attn_k_norm": "model.layers.{layer}.self_attn.k_norm",
+}
+MLP: Final = {
+    "blk.{layer}.ffn_gate": "model.layers.{layer}.mlp.gate_proj",
+    "blk.{layer}.ffn_up": "model.layers.{layer}.mlp.up_proj",
+    "blk.{layer}.ffn_down": "model.layers.{layer}.mlp.down_proj",
+}
+EXPERTS: Final = {
+    "blk.{layer}.ffn_gate_inp": "model.layers.{layer}.mlp.gate",
+    "blk.{layer}.ffn_gate_exps": "model.layers.{layer}.mlp.experts.{expert}.gate_proj",
+    "blk.{layer}.ffn_up_exps": "model.layers.{layer}.mlp.experts.{expert}.up_proj",
+    "blk.{layer}.ffn_down_exps": "model.layers.{layer}.mlp.experts.{expert}.down_proj",
+}
+UNNAMED_EXPERTS: Final = {
+    "blk.{layer}.ffn_gate_inp": "model.layers.{layer}.block_sparse_moe.gate",
+    "blk.{layer}.ffn_gate_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1",
+    "blk.{layer}.ffn_up_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3",
+    "blk.{layer}.ffn_down_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2",
+    # As files of before April 2024 have them, each expert by itself.
+    "blk.{layer}.ffn_gate.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1",
+    "blk.{layer}.ffn_up.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3",
+    "blk.{layer}.ffn_down.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2",
+}
+
+_FIELD: Final = re.compile(r"\\\{(\w+)\\\}")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a tensor of the checkpoint lies: a tensor of the file, or one expert's part of it."""
+
+    name: str
+    expert: int | None = None
+
+
+def places(tensors: Mapping[str, tuple[int, ...]], table: Mapping[str, str]) -> dict[str, Place]:
+    """Return the checkpoint's tensors by the names that its family knows.
+
+    `tensors` are the file's shapes. What the table does not name keeps its name, so that the family
+    refuses it by that.
+    """
+    matchers = [(_matcher(pattern), wanted) for pattern, wanted in table.items()]
+    found: dict[str, Place] = {}
+    for name, shape in tensors.items():
+        found.update(_places_of(name, shape, matchers))
+    return found
+
+
+def _places_of(
+    name: str, shape: tuple[int, ...], matchers: Iterable[tuple[re.Pattern[str], str]]
+) -> dict[str, Place]:
+    stem, _, suffix = name.rpartition(".")
+    for matcher, wanted in matchers:
+        match = matcher.fullmatch(stem)
+        if match is None:
+            continue
+        fields = match.groupdict()
+        if "{expert}" not in wanted or "expert" in fields:
+            return {f"{wanted.format_map(fields)}.{suffix}": Place(name)}
+        return {
+            f"{wanted.format_map(fields | {'expert': expert})}.{suffix}": Place(name, expert)
+            for expert in range(shape[0])
+        }
+    return {name: Place(name)}
+
+
+def _matcher(pattern: str) -> re.Pattern[str]:
+    return re.compile(_FIELD.sub(r"(?P<\1>0|[1-9][0-9]{0,5})", re.escape(pattern)))
