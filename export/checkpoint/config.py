@@ -5,6 +5,7 @@ the family's file reads it, a list holds it for harmless, or the user does. `nul
 as in transformers.
 """
 
+import json
 import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -170,17 +171,35 @@ class Config:
 def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES) -> Kind:
     """Read JSON of one shape. Raises CheckpointError where it is missing or something else."""
     try:
+        return msgspec.json.decode(_read_file(path, max_bytes), type=kind)
+    # A DecodeError is a ValueError too.
+    except (ValueError, RecursionError) as error:
+        raise _not_valid(path, error) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object as Python writes it, which spells what is no number as well."""
+    try:
+        return msgspec.convert(json.loads(_read_file(path, MAX_CONFIG_BYTES)), dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise _not_valid(path, error) from error
+
+
+def read_config(path: Path, *, ignored: Collection[str] = ()) -> Config:
+    return Config(read_object(path), path.name, ignored=ignored)
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
             raise CheckpointError(f"{path} is not a regular file; download it again")
         if status.st_size > max_bytes:
             raise CheckpointError(f"{path} has {status.st_size} bytes, more than {max_bytes}")
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not what it should be: {error}") from error
 
 
-def read_config(path: Path, *, ignored: Collection[str] = ()) -> Config:
-    return Config(read_json(path, dict[str, Any]), path.name, ignored=ignored)
+def _not_valid(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is not what it should be: {error}")

@@ -5,11 +5,11 @@ first table may say anything; the others hold for what they say only, and are re
 value for all else. A family's own keys are read in its file and never looked up here.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, GroupedQuery, window_of
+from export.spec.decoder import DecoderSpec, GatedDelta, GroupedQuery, window_of
 
 _OF_FILES: Final = {
     *("_commit_hash", "_name_or_path", "architectures", "auto_map", "dtype", "model_type"),
@@ -95,7 +95,12 @@ def _has_head_norms(spec: DecoderSpec) -> bool:
 
 
 def _has_windows(spec: DecoderSpec) -> bool:
-    return any(window_of(layer.attention) is not None for layer in spec.layers)
+    attentions = [layer.attention for layer in spec.layers]
+    return any(
+        window_of(attention) is not None
+        for attention in attentions
+        if not isinstance(attention, GatedDelta)
+    )
 
 
 def _grouped(spec: DecoderSpec) -> Iterator[GroupedQuery]:
@@ -111,7 +116,7 @@ _OF_THE_SPEC: Final[Mapping[str, Callable[[DecoderSpec], bool]]] = {
 """What the layers have, where the family decides and not the key."""
 
 
-def check_unread(config: Config, spec: DecoderSpec, *, harmless: Collection[str]) -> None:
+def check_unread(config: Config, spec: DecoderSpec, *, harmless: frozenset[str]) -> None:
     """Hold the keys that the family neither reads nor has for `harmless` against what it computes.
 
     Raises UnsupportedError naming the first key and value that would change it, or is not known.

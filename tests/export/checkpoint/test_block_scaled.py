@@ -72,6 +72,43 @@ def test_a_float8_block_has_one_factor() -> None:
     assert unpacked[129, 299] == 5.0
 
 
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_float8_matrix_of_one_scale(shape: tuple[int, ...], tmp_path: Path) -> None:
+    values = np.arange(6).reshape(2, 3).astype(ml_dtypes.float8_e4m3fn)
+    scale = np.full(shape, 0.5, np.float32)
+    tensors = {"k_proj.weight": values, "k_proj.weight_scale": scale}
+    beside = {f"k_proj.{name}": scale for name in ("input_scale", "k_scale", "v_scale")}
+    save_file(tensors | beside, tmp_path / SINGLE_FILE)
+    checkpoint = open_checkpoint(tmp_path)
+    assert set(checkpoint.tensors) == {"k_proj.weight"}
+    np.testing.assert_array_equal(
+        checkpoint.read("k_proj.weight"), np.arange(6, dtype=np.float32).reshape(2, 3) / 2
+    )
+
+
+def test_the_scale_of_activations_alone_is_no_part_of_a_matrix(tmp_path: Path) -> None:
+    save_file({"a.input_scale": np.ones(1, np.float32)}, tmp_path / SINGLE_FILE)
+    assert set(open_checkpoint(tmp_path).tensors) == {"a.input_scale"}
+
+
+def test_a_float8_matrix_of_one_scale_a_row(tmp_path: Path) -> None:
+    tensors = {
+        "a.weight": np.ones((2, 2), ml_dtypes.float8_e4m3fn),
+        "a.weight_scale": np.ones((2, 1), np.float32),
+    }
+    check_refused(tensors, tmp_path, r"does not fit its scales of \[2, 1\] in FP8 of one scale")
+
+
+def modelopt(**weights: object) -> dict[str, object]:
+    group = {"weights": {"dynamic": False, "num_bits": 8, "type": "float"} | weights}
+    return {"quant_algo": "FP8", "config_groups": {"group_0": group}, "ignore": ["lm_head"]}
+
+
+def test_a_storage_of_modelopt() -> None:
+    config = TINY_MODELS[0].full_config | {"quantization_config": modelopt()}
+    assert read_architecture(Config(config, "config.json")).grouping is None
+
+
 def test_a_package_of_mxfp4_experts(tmp_path: Path) -> None:
     check_package(write_mxfp4_checkpoint(tmp_path / "c", GPT_OSS), tmp_path / "p")
 
@@ -106,6 +143,9 @@ def test_scales_of_another_shape(tmp_path: Path) -> None:
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "weight_block_size"),
         ({"quant_method": "fp8", "fmt": "e5m2"}, "fmt = 'e5m2'"),
         ({"quant_method": "mxfp4", "bits": 3}, "bits = 3"),
+        ({"quant_algo": "NVFP4"}, "quant_algo = 'NVFP4'; only 'FP8'"),
+        (modelopt(num_bits=4), "num_bits = 4; only 8"),
+        (modelopt(group_size=16), "group_size = 16"),
     ],
 )
 def test_a_storage_that_is_not_read(stored: dict[str, object], because: str) -> None:
