@@ -258,7 +258,7 @@ def test_a_block_that_fits_does_not_make_experts_fill_a_tile(
     model = TinyModel("refused", 1, {"moe_intermediate_size": 96})
     checkpoint = write_tiny_checkpoint(tmp_path / "tiny", model)
     options = tiny_options(device="cuda", block_size=block_size)
-    with pytest.raises(UnsupportedError, match="experts of 64 by 96, .* multiples of 64"):
+    with pytest.raises(UnsupportedError, match=r"experts of 64 by 96, .* multiples of 64"):
         export_checkpoint(str(checkpoint), tmp_path / "p", options, progress=no_progress)
 
 
