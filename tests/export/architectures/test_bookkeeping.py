@@ -64,6 +64,11 @@ def test_what_no_family_does(key: str) -> None:
     check("llama", f"{key} = True; only False is implemented", **{key: True})
 
 
+def test_the_user_knows_better_of_what_no_family_reads() -> None:
+    config = MODELS["llama"].full_config | {"use_mrope": True}
+    read_architecture(Config(config, "config.json", ignored=["use_mrope"]))
+
+
 def test_a_shared_expert_of_a_family_that_has_none() -> None:
     check("qwen3_moe", shared_expert_intermediate_size=0)
     check("qwen3_moe", "shared_expert_inter.* = 64; only 0", shared_expert_intermediate_size=64)

@@ -16,8 +16,12 @@ from export.pipeline import export_checkpoint
 from export.spec.oracle import forward
 from inference.runtime.onnx import OnnxModel
 from tests.support.exported import TOKEN_IDS, no_progress, read_tokens, read_values, tiny_options
-from tests.support.packed_checkpoints import write_fp8_checkpoint, write_mxfp4_checkpoint
-from tests.support.tiny_checkpoints import TINY_MODELS
+from tests.support.packed_checkpoints import (
+    write_fp8_checkpoint,
+    write_modelopt_checkpoint,
+    write_mxfp4_checkpoint,
+)
+from tests.support.tiny_checkpoints import TINY_MODELS, write_tiny_checkpoint
 from tests.support.tiny_families import FAMILY_MODELS
 
 GPT_OSS = next(model for model in FAMILY_MODELS if model.name == "gpt_oss")
@@ -104,17 +108,22 @@ def modelopt(**weights: object) -> dict[str, object]:
     return {"quant_algo": "FP8", "config_groups": {"group_0": group}, "ignore": ["lm_head"]}
 
 
-def test_a_storage_of_modelopt() -> None:
-    config = TINY_MODELS[0].full_config | {"quantization_config": modelopt()}
-    assert read_architecture(Config(config, "config.json")).grouping is None
-
-
 def test_a_package_of_mxfp4_experts(tmp_path: Path) -> None:
     check_package(write_mxfp4_checkpoint(tmp_path / "c", GPT_OSS), tmp_path / "p")
 
 
 def test_a_package_of_float8_projections(tmp_path: Path) -> None:
     check_package(write_fp8_checkpoint(tmp_path / "c", TINY_MODELS[0]), tmp_path / "p")
+
+
+def test_a_package_of_float8_projections_of_one_scale(tmp_path: Path) -> None:
+    checkpoint = write_modelopt_checkpoint(tmp_path / "c", TINY_MODELS[0])
+    check_package(checkpoint, tmp_path / "p")
+    _, original = read_values(write_tiny_checkpoint(tmp_path / "original"))
+    _, values = read_values(checkpoint)
+    for name, expected in original.items():
+        largest = np.abs(expected).max()  # E4M3 has three bits behind the first, rounded
+        np.testing.assert_allclose(values[name], expected, rtol=1 / 16, atol=largest / 1000)
 
 
 def test_float8_without_scales(tmp_path: Path) -> None:
