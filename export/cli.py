@@ -51,6 +51,7 @@ class Options(TypedDict):
     context_length: int | None
     name: str | None
     revision: str | None
+    ignore_config: tuple[str, ...]
 
 
 @click.command()
@@ -91,7 +92,7 @@ class Options(TypedDict):
     type=int,
     metavar="|".join(map(str, BLOCK_SIZES)),
     help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, or "
-    "what GPTQ or AWQ stored.",
+    "what GPTQ or AWQ stored; a smaller one where that does not divide the model's rows.",
 )
 @click.option(
     "--fim",
@@ -125,6 +126,13 @@ class Options(TypedDict):
     help="How the model was trained to see a hole; default the usual order of its convention.",
 )
 @click.option("--context-length", type=int, help="Most tokens; default the model's, up to 32768.")
+@click.option(
+    "--ignore-config",
+    multiple=True,
+    metavar="KEY",
+    help="A key of config.json that Inkling does not know and you know to change nothing; may be "
+    "given again.",
+)
 @click.option("--name", help="What the package calls itself; default the source's name.")
 def export(
     source: str,
@@ -261,7 +269,10 @@ def _export_with_progress(source: str, output: Path, options: ExportOptions) -> 
         def show(done: int, total: int) -> None:
             bar.update(task, description="writing", completed=done, total=total)
 
-        return export_checkpoint(source, output, options, progress=show)
+        def say(line: str) -> None:
+            bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+        return export_checkpoint(source, output, options, progress=show, remark=say)
 
 
 def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:

@@ -26,6 +26,9 @@ from export.quantization.scheme import (
     block_size_for,
     check_scheme,
     find_scheme,
+    fitting_block_size,
+    replaced_words,
+    rounded_rows,
 )
 from export.spec.decoder import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from inference.fim import FimTemplate
@@ -53,6 +56,9 @@ class PackageSize(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """`grouping` says what becomes of what GPTQ or AWQ stored, None where neither did.
 
+    `block_size` is what int8 and int4 would use, and `replaced` says why where that is not what was
+    asked for.
+
     `tensors` says whether the weights are there and are the model's; None where not looked at.
 
     `cache_bytes` are what one session over `context_length` tokens keeps.
@@ -69,6 +75,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int
     fim: FimTemplate | None
     eos_token_ids: tuple[int, ...]
+    block_size: int
+    replaced: str | None
     grouping: str | None
     tensors: str | None
 
@@ -81,7 +89,9 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     original = read_original(source, options)
     found, identity, architecture = original.source, original.identity, original.architecture
     spec, grouping = architecture.spec, architecture.grouping
-    block_size = block_size_for(options.block_size, grouping)
+    rows = rounded_rows(slots(spec)).values()
+    wanted = block_size_for(options.block_size, grouping)
+    block_size = fitting_block_size(wanted, rows)
     figures = describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
     documents = (found.folder / TOKENIZER_FILE).stat().st_size
@@ -101,6 +111,8 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
         cache_bytes=num_cache_bytes(figures, identity.context_length),
         fim=identity.fim,
         eos_token_ids=identity.eos_token_ids,
+        block_size=block_size,
+        replaced=replaced_words(wanted, block_size, rows),
         grouping=grouping and _grouping_words(grouping, block_size),
         tensors=_tensors(found, architecture),
     )
@@ -147,6 +159,7 @@ def in_words(inspection: Inspection) -> str:
         f"  parameters  {_millions(inspection.parameters)}",
         f"  active      {_millions(inspection.active_parameters)} for each token",
         *(_package_line(name, size) for name, size in inspection.packages.items()),
+        f"  blocks      {inspection.replaced or f'block size {inspection.block_size}'}",
         f"  cache       {_megabytes(inspection.cache_bytes)} beside the package",
         f"  context     {inspection.context_length} tokens",
         f"  holes       {_holes(inspection.fim)}",

@@ -18,7 +18,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     a branch, tag or commit of a Hugging Face id.
     `device` "cuda" adds a second graph, so that one package serves both.
     `block_size` None is the group size of what GPTQ or AWQ stored, where that is a block size, and
-    128 for all else.
+    128 for all else; one that does not divide the model's rows is replaced by one that does.
+    `ignore_config` are keys of config.json that nothing reads and the user says change nothing.
     `calibration` None is the shipped text, `quality_limit` None that of the precision.
     `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens.
     """
@@ -37,3 +38,4 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int | None = None
     name: str | None = None
     revision: str | None = None
+    ignore_config: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 Reading the small files refuses what cannot be exported before any weight is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -49,8 +49,9 @@ def read_original(source: str, options: ExportOptions) -> Original:
     Raises an ExportError naming what is not there, not valid or not implemented.
     """
     found = find_source(source, revision=options.revision)
-    config = read_config(found.folder / CONFIG_FILE)
+    config = read_config(found.folder / CONFIG_FILE, ignored=options.ignore_config)
     architecture = read_architecture(config)
+    config.refuse_needless()
     vocab_size = architecture.spec.vocab_size
     tokens = read_tokens(found.folder, vocab_size=vocab_size)
     hints = architecture.family.model_type, found.name
@@ -102,10 +103,15 @@ def open_slots(found: CheckpointSource, architecture: Architecture) -> OpenedSlo
     )
 
 
-def open_original(source: str) -> tuple[DecoderSpec, Mapping[str, Float32]]:
-    """Return a checkpoint's spec and its slots in full precision, read when asked for."""
+def open_original(
+    source: str, *, ignored: Collection[str] = ()
+) -> tuple[DecoderSpec, Mapping[str, Float32]]:
+    """Return a checkpoint's spec and its slots in full precision, read when asked for.
+
+    `ignored` are keys of its config that change nothing, as for an export.
+    """
     found = find_source(source)
-    architecture = read_architecture(read_config(found.folder / CONFIG_FILE))
+    architecture = read_architecture(read_config(found.folder / CONFIG_FILE, ignored=ignored))
     opened = open_slots(found, architecture)
     opened.check_copies()
     return architecture.spec, opened.values

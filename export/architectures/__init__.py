@@ -1,7 +1,8 @@
 """Find a checkpoint's family and read its config into a spec.
 
 A family is one file here and one name in FAMILIES. It refuses config values that it does not
-implement; keys that it neither reads nor lists as harmless are refused by name.
+implement; keys that it neither reads nor lists as harmless, and that `bookkeeping` does not know,
+are refused by name.
 """
 
 from typing import Final
@@ -33,8 +34,9 @@ from export.architectures import (
     qwen3_next,
     starcoder2,
 )
+from export.architectures.common.bookkeeping import check_unread
 from export.architectures.common.family import Family
-from export.architectures.common.keys import HARMLESS_KEYS, read_storage
+from export.architectures.common.storage import read_storage
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping
 from export.errors import CheckpointError, UnsupportedError
@@ -97,18 +99,17 @@ def read_architecture(config: Config) -> Architecture:
         raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
     spec = family.read_spec(config)
     grouping = read_storage(config)
-    config.refuse_unread(family.ignored | HARMLESS_KEYS)
+    check_unread(config, spec, harmless=family.ignored)
     _check(spec)
     return Architecture(family=family, spec=spec, grouping=grouping)
 
 
 def find_family(config: Config) -> Family:
-    """Find the family of a config by its model_type."""
-    if config.has("auto_map"):
-        raise UnsupportedError(
-            "config.json says auto_map, so the model is code that comes with the checkpoint; "
-            "such code is never run"
-        )
+    """Find the family of a config by its model_type, and refuse what is no language model of it.
+
+    Code that comes with a checkpoint is never run: the class that `auto_map` names for language
+    models is read by the family as its own.
+    """
     model_type = config.text("model_type")
     family = next((family for family in FAMILIES if family.model_type == model_type), None)
     if family is None:
@@ -116,8 +117,15 @@ def find_family(config: Config) -> Family:
         raise UnsupportedError(
             f"config.json says model_type = {model_type!r}; implemented are: {known}"
         )
-    config.require("architectures", [family.class_name])
+    names = [*family.class_names, *_own_class_names(config)]
+    config.require("architectures", *([name] for name in names))
     return family
+
+
+def _own_class_names(config: Config) -> list[str]:
+    name = config.section("auto_map").text("AutoModelForCausalLM", default="")
+    name = name.rpartition(".")[2]
+    return [name] if name.endswith("ForCausalLM") else []
 
 
 def _check(spec: DecoderSpec) -> None:

@@ -50,7 +50,7 @@ def _router(config: Config) -> Router | ScoredRouter:
 
 FAMILY: Final = Family(
     model_type="deepseek_v2",
-    class_name="DeepseekV2ForCausalLM",
+    class_names=("DeepseekV2ForCausalLM",),
     read_spec=read_spec,
     rules=(*OTHER_RULES, *LATENT_RULES, *ROUTED_RULES),
     ignored=IGNORED_KEYS,

@@ -31,7 +31,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="deepseek_v3",
-    class_name="DeepseekV3ForCausalLM",
+    class_names=("DeepseekV3ForCausalLM",),
     read_spec=read_spec,
     rules=(*OTHER_RULES, *LATENT_RULES, *ROUTED_RULES, *CORRECTION_RULES),
     ignored=IGNORED_KEYS,

@@ -70,7 +70,7 @@ def _sparse_layers(config: Config) -> list[bool]:
 
 FAMILY: Final = Family(
     model_type="ernie4_5_moe",
-    class_name="Ernie4_5_MoeForCausalLM",
+    class_names=("Ernie4_5_MoeForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -84,6 +84,6 @@ FAMILY: Final = Family(
         ),
     ),
     # How experts were balanced in training; a floor under the sum of weights, far below any.
-    ignored=frozenset({"moe_capacity", "moe_norm_min", "moe_use_aux_free", "router_aux_loss_coef"}),
+    ignored=frozenset({"moe_capacity", "moe_norm_min", "moe_use_aux_free"}),
     unused=("mtp", "model.mtp"),
 )

@@ -107,9 +107,9 @@ GEMMA_RULES: Final = (
 
 FAMILY: Final = Family(
     model_type="gemma2",
-    class_name="Gemma2ForCausalLM",
+    class_names=("Gemma2ForCausalLM",),
     read_spec=read_spec,
     rules=GEMMA_RULES,
-    # How transformers keeps its cache; a window that no layer has.
-    ignored=frozenset({"cache_implementation", "sliding_window"}),
+    # A window that no layer has.
+    ignored=frozenset({"sliding_window"}),
 )

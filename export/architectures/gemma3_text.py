@@ -54,13 +54,12 @@ def _read_rope(config: Config, kind: str) -> Rope:
 
 FAMILY: Final = Family(
     model_type="gemma3_text",
-    class_name="Gemma3ForCausalLM",
+    class_names=("Gemma3ForCausalLM",),
     read_spec=read_spec,
     rules=(*GEMMA_RULES, *HEAD_NORM_RULES),
-    # How transformers keeps its cache; spellings of what was read under another name.
+    # A window that no layer has; spellings of what was read under another name.
     ignored=frozenset(
         {
-            "cache_implementation",
             "sliding_window",
             "sliding_window_pattern",
             "_sliding_window_pattern",

@@ -49,7 +49,7 @@ def _attention(config: Config) -> GroupedQuery:
 
 FAMILY: Final = Family(
     model_type="glm4_moe",
-    class_name="Glm4MoeForCausalLM",
+    class_names=("Glm4MoeForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,

@@ -78,7 +78,7 @@ def _expert_rules() -> list[Rule]:
 
 FAMILY: Final = Family(
     model_type="gpt_oss",
-    class_name="GptOssForCausalLM",
+    class_names=("GptOssForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -89,14 +89,6 @@ FAMILY: Final = Family(
         Rule("model.layers.{layer}.mlp.router.bias", "layers.{layer}.moe.router_bias"),
         *_expert_rules(),
     ),
-    # How experts were balanced in training; the same as what the rotation says, or as others say.
-    ignored=frozenset(
-        {
-            "experts_per_token",
-            "initial_context_length",
-            "router_aux_loss_coef",
-            "sliding_window",
-            "swiglu_limit",
-        }
-    ),
+    # The same as what the rotation says; a window that no layer has.
+    ignored=frozenset({"initial_context_length", "sliding_window"}),
 )

@@ -19,8 +19,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="granite",
-    class_name="GraniteForCausalLM",
+    class_names=("GraniteForCausalLM",),
     read_spec=read_spec,
     rules=llama.FAMILY.rules,
-    ignored=frozenset(),
 )

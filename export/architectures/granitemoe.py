@@ -90,9 +90,7 @@ GRANITE_RULES: Final = (
 
 FAMILY: Final = Family(
     model_type="granitemoe",
-    class_name="GraniteMoeForCausalLM",
+    class_names=("GraniteMoeForCausalLM",),
     read_spec=read_spec,
     rules=GRANITE_RULES,
-    # How experts were balanced in training.
-    ignored=frozenset({"router_aux_loss_coef"}),
 )

@@ -24,7 +24,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="granitemoeshared",
-    class_name="GraniteMoeSharedForCausalLM",
+    class_names=("GraniteMoeSharedForCausalLM",),
     read_spec=read_spec,
     rules=(
         *GRANITE_RULES,
@@ -37,6 +37,4 @@ FAMILY: Final = Family(
             "model.layers.{layer}.shared_mlp.output_linear.weight", "layers.{layer}.moe.shared.down"
         ),
     ),
-    # How experts were balanced in training.
-    ignored=frozenset({"router_aux_loss_coef"}),
 )

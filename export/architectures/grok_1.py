@@ -48,7 +48,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="grok-1",
-    class_name="Grok1ModelForCausalLM",
+    class_names=("Grok1ModelForCausalLM",),
     read_spec=read_spec,
     rules=(
         Rule("model.embed_tokens.weight", "embedding"),
@@ -80,6 +80,4 @@ FAMILY: Final = Family(
         Rule("model.norm.scale", "norm"),
         Rule("lm_head.weight", "head"),
     ),
-    # How experts were balanced in training.
-    ignored=frozenset({"router_aux_loss_coef"}),
 )

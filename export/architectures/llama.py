@@ -27,9 +27,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="llama",
-    class_name="LlamaForCausalLM",
+    class_names=("LlamaForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *INPUT_BIAS_RULES, *OUTPUT_BIAS_RULES, *GATED_MLP_RULES),
-    # How the weights were cut for training on several machines.
-    ignored=frozenset({"pretraining_tp"}),
 )

@@ -32,6 +32,7 @@ def read_spec(config: Config) -> DecoderSpec:
     config.require("hidden_act", "silu")
     config.require("attention_bias", False)
     norm = read_norm(config)
+    config.require("max_window_layers", 0)  # the kinds of layers say which have a window
     kinds = read_layer_types(config, "layer_types", LAYER_TYPES, default=["full_attention"])
     attention = {kind: _attention(config, kind) for kind in set(kinds)}
     feed_forward: dict[str, FeedForward] = {
@@ -58,11 +59,11 @@ def _attention(config: Config, kind: str) -> GroupedQuery:
 
 FAMILY: Final = Family(
     model_type="mellum",
-    class_name="MellumForCausalLM",
+    class_names=("MellumForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *HEAD_NORM_RULES, *GATED_MLP_RULES, *EXPERT_RULES),
-    # A window and rotations that no layer has; how experts were balanced in training; layers that
-    # predict further tokens, which are left out.
+    # A window and rotations that no layer has; layers that predict further tokens, which are left
+    # out.
     ignored=frozenset(
         {
             "mtp_layer_types",
@@ -70,7 +71,6 @@ FAMILY: Final = Family(
             "num_mtp_layers",
             "num_nextn_predict_layers",
             "rope_parameters",
-            "router_aux_loss_coef",
             "sliding_window",
         }
     ),

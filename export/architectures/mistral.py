@@ -26,8 +26,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="mistral",
-    class_name="MistralForCausalLM",
+    class_names=("MistralForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *GATED_MLP_RULES),
-    ignored=frozenset(),
 )

@@ -41,9 +41,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="mixtral",
-    class_name="MixtralForCausalLM",
+    class_names=("MixtralForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *UNNAMED_EXPERT_RULES),
-    # Noise and balance in training.
-    ignored=frozenset({"router_aux_loss_coef", "router_jitter_noise"}),
 )

@@ -44,9 +44,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="olmoe",
-    class_name="OlmoeForCausalLM",
+    class_names=("OlmoeForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *HEAD_NORM_RULES, *EXPERT_RULES),
-    # How experts were balanced in training.
-    ignored=frozenset({"router_aux_loss_coef"}),
 )

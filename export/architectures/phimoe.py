@@ -94,7 +94,7 @@ def _is_long(scaling: Config) -> bool:
 
 FAMILY: Final = Family(
     model_type="phimoe",
-    class_name="PhimoeForCausalLM",
+    class_names=("PhimoeForCausalLM", "PhiMoEForCausalLM"),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -104,13 +104,6 @@ FAMILY: Final = Family(
         *UNNAMED_EXPERT_RULES,
         Rule("lm_head.bias", "head_bias"),
     ),
-    # Noise, balance and dropout in training; the rotation says the length again.
-    ignored=frozenset(
-        {
-            "router_aux_loss_coef",
-            "input_jitter_noise",
-            "hidden_dropout",
-            "original_max_position_embeddings",
-        }
-    ),
+    # The rotation says the length again.
+    ignored=frozenset({"original_max_position_embeddings"}),
 )

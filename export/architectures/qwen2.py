@@ -30,7 +30,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="qwen2",
-    class_name="Qwen2ForCausalLM",
+    class_names=("Qwen2ForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *INPUT_BIAS_RULES, *GATED_MLP_RULES),
     ignored=UNUSED_WINDOW_KEYS,

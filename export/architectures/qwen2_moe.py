@@ -75,7 +75,7 @@ SHARED_EXPERT_RULES: Final = (
 
 FAMILY: Final = Family(
     model_type="qwen2_moe",
-    class_name="Qwen2MoeForCausalLM",
+    class_names=("Qwen2MoeForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -84,6 +84,5 @@ FAMILY: Final = Family(
         *EXPERT_RULES,
         *SHARED_EXPERT_RULES,
     ),
-    # A window that is not used; how experts were balanced in training.
-    ignored=UNUSED_WINDOW_KEYS | {"router_aux_loss_coef"},
+    ignored=UNUSED_WINDOW_KEYS,
 )

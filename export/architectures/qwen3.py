@@ -36,7 +36,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="qwen3",
-    class_name="Qwen3ForCausalLM",
+    class_names=("Qwen3ForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,

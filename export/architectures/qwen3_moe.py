@@ -58,9 +58,8 @@ def read_experts(config: Config, *, default_norm_topk_prob: bool = False) -> Spa
 
 FAMILY: Final = Family(
     model_type="qwen3_moe",
-    class_name="Qwen3MoeForCausalLM",
+    class_names=("Qwen3MoeForCausalLM",),
     read_spec=read_spec,
     rules=(*DECODER_RULES, *HEAD_NORM_RULES, *GATED_MLP_RULES, *EXPERT_RULES),
-    # A window that is not used; how experts were balanced in training.
-    ignored=UNUSED_WINDOW_KEYS | {"router_aux_loss_coef"},
+    ignored=UNUSED_WINDOW_KEYS,
 )

@@ -102,7 +102,7 @@ def _gated_delta(config: Config) -> GatedDelta:
 
 FAMILY: Final = Family(
     model_type="qwen3_next",
-    class_name="Qwen3NextForCausalLM",
+    class_names=("Qwen3NextForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -123,8 +123,7 @@ FAMILY: Final = Family(
         *EXPERT_RULES,
         *SHARED_EXPERT_RULES,
     ),
-    # A window that is not used; how experts were balanced in training.
-    ignored=UNUSED_WINDOW_KEYS | {"router_aux_loss_coef"},
+    ignored=UNUSED_WINDOW_KEYS,
     # Layers that predict further tokens.
     unused=("mtp.",),
 )

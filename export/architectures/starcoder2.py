@@ -24,6 +24,8 @@ from export.spec.decoder import DecoderSpec, Layer, LayerNorm, Ungated
 
 def read_spec(config: Config) -> DecoderSpec:
     config.require("hidden_act", "gelu_pytorch_tanh")
+    # Published configs kept this key of an older family; `hidden_act` decides.
+    config.require("activation_function", "gelu_pytorch_tanh", "gelu")
     config.require("norm_type", "layer_norm")
     config.require("mlp_type", "default")
     has_bias = config.boolean("use_bias", default=True)
@@ -47,7 +49,7 @@ def read_spec(config: Config) -> DecoderSpec:
 
 FAMILY: Final = Family(
     model_type="starcoder2",
-    class_name="Starcoder2ForCausalLM",
+    class_names=("Starcoder2ForCausalLM",),
     read_spec=read_spec,
     rules=(
         *DECODER_RULES,
@@ -62,6 +64,4 @@ FAMILY: Final = Family(
             for kind, suffix in (("weight", ""), ("bias", "_bias"))
         ),
     ),
-    # Dropout in training.
-    ignored=frozenset({"residual_dropout", "embedding_dropout"}),
 )

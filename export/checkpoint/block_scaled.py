@@ -8,6 +8,10 @@ in the low bits. gpt-oss stores an expert matrix as `X_blocks` [..., out, in / 3
 FP8 with block scales (DeepSeek-V3, arXiv:2412.19437, section 3.3): `X` [out, in] in E4M3 and
 `X_scale_inv`, a factor for each block of 128 by 128.
 
+FP8 with one scale (NVIDIA's ModelOpt, modelopt/torch/export/quant_utils.py): `X.weight` [out, in]
+in E4M3 and `X.weight_scale`, one factor. Beside them lie scales of what is not stored:
+`X.input_scale` of activations, `X.k_scale` and `X.v_scale` of keys and values.
+
 This module knows no file and no model.
 """
 
@@ -29,7 +33,10 @@ _MXFP4_VALUES: Final = np.concatenate([_E2M1, -_E2M1])
 
 
 class Packing(msgspec.Struct, frozen=True, kw_only=True):
-    """How `X` is stored: names are X and a suffix, `shape` is that of X or None for no match."""
+    """How `X` is stored: names are X and a suffix, `shape` is that of X or None for no match.
+
+    `unused` are tensors of the same matrix that are left out.
+    """
 
     name: str
     values_suffix: str
@@ -38,6 +45,11 @@ class Packing(msgspec.Struct, frozen=True, kw_only=True):
     scales_dtypes: frozenset[str]
     shape: Callable[[Shape, Shape], Shape | None]
     unpack: Callable[[Array, Array], Float32]
+    unused: tuple[str, ...] = ()
+
+    def unused_names(self, name: str) -> set[str]:
+        """Return what the tensors that are left out beside X = `name` are called."""
+        return {name.removesuffix("weight") + other for other in self.unused}
 
 
 def unpack_mxfp4(blocks: Array, scales: Array) -> Float32:
@@ -53,6 +65,11 @@ def unpack_fp8(values: Array, scales: Array) -> Float32:
     rows, columns = values.shape
     factors = scales.astype(np.float32).repeat(FP8_BLOCK, axis=0)[:rows]
     return values.astype(np.float32) * factors.repeat(FP8_BLOCK, axis=1)[:, :columns]
+
+
+def unpack_fp8_of_one_scale(values: Array, scales: Array) -> Float32:
+    """Return [out, in] of values [out, in] and their one scale."""
+    return values.astype(np.float32) * scales.astype(np.float32).reshape(1, 1)
 
 
 def find_packing(
@@ -84,6 +101,10 @@ def _fp8_shape(values: Shape, scales: Shape) -> Shape | None:
     return values
 
 
+def _shape_of_one_scale(values: Shape, scales: Shape) -> Shape | None:
+    return values if len(values) == 2 and scales in {(), (1,)} else None
+
+
 _PACKINGS: Final = (
     Packing(
         name="MXFP4",
@@ -102,5 +123,15 @@ _PACKINGS: Final = (
         scales_dtypes=frozenset({"F32", "BF16"}),
         shape=_fp8_shape,
         unpack=unpack_fp8,
+    ),
+    Packing(
+        name="FP8 of one scale",
+        values_suffix="",
+        scales_suffix="_scale",
+        values_dtype="F8_E4M3",
+        scales_dtypes=frozenset({"F32", "F16", "BF16"}),
+        shape=_shape_of_one_scale,
+        unpack=unpack_fp8_of_one_scale,
+        unused=("input_scale", "k_scale", "v_scale"),
     ),
 )

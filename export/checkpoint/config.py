@@ -1,9 +1,11 @@
 """Read a checkpoint's config.json by type, and notice what nobody read.
 
 A key that no one asked for may change what the model computes, so unknown means unsupported until
-the family's file reads it or lists it as harmless. `null` counts as absent, as in transformers.
+the family's file reads it, a list holds it for harmless, or the user does. `null` counts as absent,
+as in transformers.
 """
 
+import json
 import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -20,11 +22,20 @@ Kind = TypeVar("Kind")
 
 
 class Config:
-    """The values of one JSON object, each to be asked for by name and type."""
+    """The values of one JSON object, each to be asked for by name and type.
 
-    def __init__(self, values: Mapping[str, Any], name: str) -> None:
+    `ignored` are the keys that the user says change nothing, those of objects within with the
+    names of both, as in `rope_scaling.type`.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], name: str, *, ignored: Collection[str] = ()
+    ) -> None:
         self._values = values
         self._name = name
+        self._ignored = frozenset(ignored)
+        self._prefix = ""
+        self._passed_over: set[str] = set()
         self._read: set[str] = set()
 
     def has(self, key: str) -> bool:
@@ -105,7 +116,12 @@ class Config:
         value = self._get(key, default={})
         if not isinstance(value, dict):
             raise self._wrong(key, value, "an object")
-        return Config(cast("dict[str, Any]", value), f"{self._name}: {key}")
+        section = Config(
+            cast("dict[str, Any]", value), f"{self._name}: {key}", ignored=self._ignored
+        )
+        section._prefix = f"{self._prefix}{key}."
+        section._passed_over = self._passed_over
+        return section
 
     def spelling(self, *keys: str) -> str:
         """Return which of several spellings of one key is used; the first where none is."""
@@ -120,14 +136,33 @@ class Config:
                 f"{self._name} says {key} = {value!r}; only {options} is implemented"
             )
 
-    def refuse_unread(self, ignored: Collection[str] = ()) -> None:
+    def require_same(self, key: str, other: str) -> None:
+        """Refuse every value but that of another key, which is thereby not counted as read."""
+        self.require(key, self._values.get(other))
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the keys with a value that neither was read nor is to be passed over."""
+        found = [key for key in self._values if self.has(key) and key not in self._read]
+        named = {key for key in found if self._prefix + key in self._ignored}
+        self._passed_over.update(self._prefix + key for key in named)
+        return tuple(key for key in found if key not in named)
+
+    def refuse_unread(self, harmless: Collection[str] = ()) -> None:
         """Raise UnsupportedError naming the first key with a value that nobody read."""
-        for key, value in self._values.items():
-            if key not in self._read and key not in ignored and value is not None:
+        for key in self.unread():
+            if key not in harmless:
                 raise UnsupportedError(
-                    f"{self._name} says {key} = {value!r}, which is not implemented; "
-                    "remove the key if it does not change what the model computes"
+                    f"{self._name} says {key} = {self._values[key]!r}, which is not implemented; "
+                    f"if it does not change what the model computes, add "
+                    f"--ignore-config {self._prefix}{key}"
                 )
+
+    def refuse_needless(self) -> None:
+        """Raise UnsupportedError naming the first of the `ignored` that was not passed over."""
+        for key in sorted(self._ignored - self._passed_over):
+            raise UnsupportedError(
+                f"{self._name} has no {key} that nothing reads; leave --ignore-config {key} out"
+            )
 
     def _get(self, key: str, default: object) -> Any:  # noqa: ANN401 - JSON
         self._read.add(key)
@@ -144,17 +179,35 @@ class Config:
 def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES) -> Kind:
     """Read JSON of one shape. Raises CheckpointError where it is missing or something else."""
     try:
+        return msgspec.json.decode(_read_file(path, max_bytes), type=kind)
+    # A DecodeError is a ValueError too.
+    except (ValueError, RecursionError) as error:
+        raise _not_valid(path, error) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object as Python writes it, which spells what is no number as well."""
+    try:
+        return msgspec.convert(json.loads(_read_file(path, MAX_CONFIG_BYTES)), dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise _not_valid(path, error) from error
+
+
+def read_config(path: Path, *, ignored: Collection[str] = ()) -> Config:
+    return Config(read_object(path), path.name, ignored=ignored)
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
             raise CheckpointError(f"{path} is not a regular file; download it again")
         if status.st_size > max_bytes:
             raise CheckpointError(f"{path} has {status.st_size} bytes, more than {max_bytes}")
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not what it should be: {error}") from error
 
 
-def read_config(path: Path) -> Config:
-    return Config(read_json(path, dict[str, Any]), path.name)
+def _not_valid(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is not what it should be: {error}")

@@ -213,7 +213,7 @@ def _grouped_entries(tensors: Mapping[str, TensorEntry], grouping: Grouping) -> 
 
 def _unpacked(tensors: Mapping[str, TensorEntry]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    scales: set[str] = set()
+    parts: set[str] = set()
     kinds = {name: (entry.dtype, entry.shape) for name, entry in tensors.items()}
     for name, entry in tensors.items():
         packed = find_packing(name, kinds)
@@ -222,15 +222,15 @@ def _unpacked(tensors: Mapping[str, TensorEntry]) -> dict[str, Entry]:
             continue
         packing, unpacked_name, scales_name = packed
         found[unpacked_name] = _packed_entry(name, packing, entry, tensors[scales_name])
-        scales.add(scales_name)
-    for name in scales:
-        del found[name]
+        parts |= {scales_name} | packing.unused_names(unpacked_name)
+    for name in parts:
+        found.pop(name, None)
     for name, entry in found.items():
         if isinstance(entry, TensorEntry) and entry.dtype not in WEIGHT_DTYPES:
             raise UnsupportedError(
                 f"{entry.path} stores {name} as {entry.dtype} without scales that are known; "
-                f"only {', '.join(WEIGHT_DTYPES)}, MXFP4, FP8 with block scales, and what GPTQ "
-                "and AWQ store are implemented"
+                f"only {', '.join(WEIGHT_DTYPES)}, MXFP4, FP8 with scales of blocks or "
+                "matrices, and what GPTQ and AWQ store are implemented"
             )
     return found
 

@@ -39,6 +39,8 @@ from inference.package.manifest import (
 EXPORTER_VERSION: Final = "5"
 """Raised whenever the same checkpoint would give other bytes."""
 
+IGNORED_CONFIG: Final = "ignored_config"
+"""What `quality` calls the keys that were passed over on the user's word."""
 
 GRAPH_AND_DATA_FILES: Final = (MODEL_FILE, DATA_FILE, CUDA_MODEL_FILE, CUDA_DATA_FILE)
 
@@ -53,6 +55,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     eos_token_ids: tuple[int, ...]
     fim: FimTemplate | None
     leading_token_ids: tuple[int, ...]
+
+
+def ignored_config(manifest: ModelManifest) -> tuple[str, ...]:
+    """Return the keys of its checkpoint's config that the user said change nothing."""
+    return tuple(manifest.quality.get(IGNORED_CONFIG, ()))
 
 
 def complete_package(

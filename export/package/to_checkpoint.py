@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 
 from export.architectures import read_architecture
-from export.checkpoint.config import read_config, read_json
+from export.checkpoint.config import read_config, read_object
 from export.checkpoint.plan import Origin, given_back, origins, stored_shape
 from export.checkpoint.safetensors import SINGLE_FILE, Float32
 from export.checkpoint.tokens import CHAT_TEMPLATE_FILE, GENERATION_FILE, TOKENIZER_CONFIG_FILE
 from export.errors import PackageError
 from export.graph.weights_back import package_values
+from export.package.manifest import ignored_config
 from export.package.placing import replacing
 from export.quantization.scheme import scheme_of
 from export.spec.decoder import Slot, slots
@@ -55,7 +56,9 @@ def write_checkpoint(
     verify_files(manifest, package)
     if CONFIG_FILE not in manifest.files:
         raise PackageError(f"{package} does not hold its checkpoint's {CONFIG_FILE}; export again")
-    architecture = read_architecture(read_config(package / CONFIG_FILE))
+    architecture = read_architecture(
+        read_config(package / CONFIG_FILE, ignored=ignored_config(manifest))
+    )
     values = package_values(package, architecture.spec, scheme_of(manifest))
     needed = slots(architecture.spec)
     tensors = origins(architecture.family.rules, needed)
@@ -69,7 +72,7 @@ def write_checkpoint(
 def _write_documents(
     package: Path, folder: Path, manifest: ModelManifest, dtype: StoredType
 ) -> None:
-    config = read_json(package / CONFIG_FILE, dict[str, Any])
+    config = read_object(package / CONFIG_FILE)
     stored = {key: value for key, value in config.items() if key not in _OF_STORAGE}
     _write_json(folder / CONFIG_FILE, stored | {"torch_dtype": _DTYPES[dtype][1]})
     _write_json(folder / GENERATION_FILE, {"eos_token_id": list(manifest.eos_token_ids)})

@@ -4,6 +4,7 @@ Everything that can be refused is refused before the first weight is read, and n
 target's name before it was verified.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from export.options import ExportOptions
@@ -13,16 +14,30 @@ from export.pipeline.plan import plan_export
 from export.pipeline.write import Progress, write_package
 from inference.package.manifest import ModelManifest
 
+Remark = Callable[[str], None]
+
+
+def without_remark(line: str) -> None:
+    """Leave it unsaid."""
+
 
 def export_checkpoint(
-    source: str, output: Path, options: ExportOptions, *, progress: Progress
+    source: str,
+    output: Path,
+    options: ExportOptions,
+    *,
+    progress: Progress,
+    remark: Remark = without_remark,
 ) -> ModelManifest:
     """Export a folder or a Hugging Face id to a package folder; return its manifest.
 
+    `remark` is called with each line that says what was decided otherwise than asked for.
     Raises an ExportError naming what was wrong; `output` is then as it was.
     """
     check_output(output)
     plan = plan_export(source, options)
+    if plan.remark is not None:
+        remark(plan.remark)
     with replacing(output) as folder:
         written = write_package(folder, plan, progress=progress)
         return pass_gate(folder, plan, written)

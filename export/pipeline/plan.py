@@ -1,5 +1,6 @@
 """Read all that decides about an export, and refuse what cannot be; no weight is touched."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,17 @@ from export.errors import UnsupportedError
 from export.graph.cuda import check_cuda
 from export.options import ExportOptions
 from export.original import OpenedSlots, Original, open_slots, read_original
-from export.quantization.scheme import Scheme, block_size_for, check_scheme, find_scheme
+from export.quantization.scheme import (
+    Scheme,
+    block_size_for,
+    check_scheme,
+    find_scheme,
+    fitting_block_size,
+    replaced_words,
+    rounded_rows,
+)
 from export.quantization.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
-from export.spec.decoder import slots
+from export.spec.decoder import Slot, slots
 from export.texts import NUM_TOKENS, QUALITY_TEXT, ROUNDING_TEXT, WINDOW, Text, read_text
 from inference.package.manifest import TOKENIZER_FILE
 from inference.runtime.tokenizer import Tokenizer
@@ -39,13 +48,17 @@ class Texts(msgspec.Struct, frozen=True):
 
 
 class ExportPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be written: `scheme` says how each of the original's slots is rounded."""
+    """What will be written: `scheme` says how each of the original's slots is rounded.
+
+    `remark` is what the user should know of it beside the package's own figures.
+    """
 
     options: ExportOptions
     original: Original
     opened: OpenedSlots
     scheme: Scheme
     texts: Texts
+    remark: str | None
 
 
 def plan_export(source: str, options: ExportOptions) -> ExportPlan:
@@ -55,8 +68,8 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
     """
     _find_scheme(options, None)  # what no checkpoint can make right
     original = read_original(source, options)
-    scheme = _find_scheme(options, original.architecture.grouping)
-    check_scheme(scheme, slots(original.spec))
+    wanted = _find_scheme(options, original.architecture.grouping)
+    scheme, remark = _fitted(wanted, slots(original.spec))
     if options.device == "cuda":
         check_cuda(original.spec, scheme)
     window = min(WINDOW, original.identity.context_length)
@@ -66,7 +79,19 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
         opened=open_slots(original.source, original.architecture),
         scheme=scheme,
         texts=Texts(original.folder / TOKENIZER_FILE, window, options),
+        remark=remark,
     )
+
+
+def _fitted(wanted: Scheme, needed: Mapping[str, Slot]) -> tuple[Scheme, str | None]:
+    """Return a scheme whose blocks divide all rows, and a line where they had to be smaller."""
+    if not wanted.has_blocks:
+        return wanted, None
+    rows = rounded_rows(needed).values()
+    block_size = fitting_block_size(wanted.block_size, rows)
+    scheme = msgspec.structs.replace(wanted, block_size=block_size)
+    check_scheme(scheme, needed)
+    return scheme, replaced_words(wanted.block_size, block_size, rows)
 
 
 def _find_scheme(options: ExportOptions, grouping: Grouping | None) -> Scheme:

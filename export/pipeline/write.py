@@ -16,7 +16,7 @@ from export.graph.decoder import build_decoder
 from export.graph.targets import CUDA
 from export.graph.weights import RoundingErrors, StoredBlocks, kept, scheme_weights, watched
 from export.original import CONFIG_FILE
-from export.package.manifest import complete_package
+from export.package.manifest import IGNORED_CONFIG, complete_package
 from export.pipeline.plan import ExportPlan
 from export.quality.self_check import MAX_ORACLE_PARAMETERS
 from export.quantization.blockwise import Weight
@@ -50,7 +50,9 @@ def write_package(folder: Path, plan: ExportPlan, *, progress: Progress) -> Writ
         graph = GraphBuilder(DataFile(data, remembered=remembered))
         build_decoder(graph, spec, _counted(weights, progress), context_length=length)
     graph.save(folder / MODEL_FILE)
-    quality = {
+    ignored = plan.options.ignore_config
+    quality: dict[str, Any] = {
+        **({IGNORED_CONFIG: sorted(ignored)} if ignored else {}),
         **_scheme_figures(plan, scheme),
         **_stored_figures(plan.opened.stored, original.architecture.grouping),
         **errors.figures(),

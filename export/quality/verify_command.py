@@ -8,6 +8,7 @@ import msgspec
 
 from export.errors import VerificationError
 from export.original import open_original
+from export.package.manifest import ignored_config
 from export.quality.gate import Comparison, check_agreement, compare, measure_alone, measure_fim
 from export.quality.reader import open_reader
 from export.texts import NUM_TOKENS, QUALITY_TEXT, WINDOW, read_text
@@ -58,7 +59,8 @@ def check_package(
         if against is None:
             measured = measure_alone(reader, text)
         else:
-            measured = compare(reader, *open_original(against), text)
+            original = open_original(against, ignored=ignored_config(manifest))
+            measured = compare(reader, *original, text)
         fim = manifest.fim
         fim_bits = None if fim is None else measure_fim(reader, fim, text)
     if against is not None:

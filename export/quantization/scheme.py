@@ -12,7 +12,7 @@ held-out code with the first checkpoint that shipped (tied weights, `python -m b
     everything in 8 bits          +0.0 %   +0.0 %   +0.1 %    next tokens equal: 99, 99, 99 %
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -145,6 +145,28 @@ def block_size_for(wanted: int | None, grouping: Grouping | None) -> int:
         return wanted
     is_block = grouping is not None and grouping.group_size in BLOCK_SIZES
     return grouping.group_size if grouping is not None and is_block else DEFAULT_BLOCK_SIZE
+
+
+def rounded_rows(slots: Mapping[str, Slot]) -> Mapping[str, int]:
+    """Return how long the rows are of what every scheme with blocks rounds."""
+    return {name: slot.shape[-1] for name, slot in slots.items() if slot.role in BITS["int8"]}
+
+
+def fitting_block_size(wanted: int, rows: Collection[int]) -> int:
+    """Return the largest block size up to the wanted one that divides all rows.
+
+    It is the wanted one where none does, which `check_scheme` then refuses.
+    """
+    sizes = [size for size in BLOCK_SIZES if size <= wanted and not any(n % size for n in rows)]
+    return max(sizes, default=wanted)
+
+
+def replaced_words(wanted: int, used: int, rows: Collection[int]) -> str | None:
+    """Say which block size takes another's place, and why; None where none does."""
+    if used == wanted:
+        return None
+    row = next(row for row in rows if row % wanted)
+    return f"block size {used} instead of {wanted}, which does not divide rows of {row}"
 
 
 def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:

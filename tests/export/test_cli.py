@@ -32,8 +32,23 @@ def test_one_line_tells_what_was_written(tmp_path: Path) -> None:
 
 
 def test_an_error_reaches_the_program_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="does not divide"):
-        run(tmp_path)
+    with pytest.raises(UnsupportedError, match="block size 96 is not implemented"):
+        run(tmp_path, "--block-size", "96")
+
+
+@pytest.mark.parametrize("asked", [(), ("--block-size", "64")])
+def test_a_block_that_does_not_divide_is_replaced_in_one_line(
+    asked: tuple[str, ...], tmp_path: Path
+) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    arguments = [str(checkpoint), "-o", str(tmp_path / "package"), "--accept-quality", *asked]
+    done = CliRunner().invoke(export, arguments, catch_exceptions=False)
+    wanted = asked[1] if asked else "128"
+    row = 32 if asked else 64
+    told = f"block size 32 instead of {wanted}, which does not divide rows of {row}"
+    assert done.stderr.strip() == told
+    assert told not in done.stdout
+    assert read_manifest(tmp_path / "package").block_size == 32
 
 
 @pytest.mark.parametrize(

@@ -111,11 +111,33 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
     assert told.tensors.startswith("no model.safetensors and no model.safetensors.index.json in ")
 
 
-def test_a_block_that_does_not_divide_costs_its_line_only(tmp_path: Path) -> None:
-    told = inspected(tmp_path, block_size=128)
+def test_rows_that_no_block_divides_cost_their_line_only(tmp_path: Path) -> None:
+    told = inspected(tmp_path, TinyModel("odd", 1, {"moe_intermediate_size": 48}))
     assert told.packages["f32"].num_bytes is not None
     assert told.packages["int4"].num_bytes is None
-    assert "which block size 128 does not divide" in str(told.packages["int4"].problem)
+    assert "which block size 32 does not divide" in str(told.packages["int4"].problem)
+
+
+@pytest.mark.parametrize(("asked", "used"), [({}, 32), ({"block_size": 64}, 32)])
+def test_a_block_that_does_not_divide_is_replaced(
+    asked: dict[str, int], used: int, tmp_path: Path
+) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    told = inspect_checkpoint(str(checkpoint), ExportOptions(**asked))
+    assert told.packages == inspected(tmp_path, block_size=used).packages
+    said = f"block size {used} instead of {asked.get('block_size', 128)}, which does not divide"
+    assert f"  blocks      {said} rows of " in in_words(told)
+
+
+def test_the_block_that_would_be_used_is_told(tmp_path: Path) -> None:
+    assert "  blocks      block size 32\n" in in_words(inspected(tmp_path))
+
+
+def test_a_key_that_is_passed_over(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TinyModel("own", 1, {"own": 1}))
+    inspect_checkpoint(str(checkpoint), ExportOptions(ignore_config=("own",)))
+    with pytest.raises(UnsupportedError, match="own = 1, which is not implemented"):
+        inspect_checkpoint(str(checkpoint), ExportOptions())
 
 
 def test_a_model_that_is_not_implemented(tmp_path: Path) -> None:

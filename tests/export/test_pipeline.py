@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.errors import ExportError
+from export.errors import ExportError, UnsupportedError
 from export.options import ExportOptions
+from export.package.to_checkpoint import write_checkpoint
 from export.pipeline import export_checkpoint
+from export.quality.verify_command import check_package
 from inference.fim import FimTemplate
 from inference.package.manifest import Precision, read_manifest, verify_files
 from tests.support.exported import no_progress, tiny_options
@@ -228,12 +230,56 @@ def test_a_tensor_of_another_shape(tmp_path: Path) -> None:
     )
 
 
-def test_a_block_that_does_not_divide(tmp_path: Path) -> None:
+def test_rows_that_no_block_divides(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(
+        tmp_path / "odd", TinyModel("odd", 1, {"moe_intermediate_size": 48})
+    )
+    with pytest.raises(UnsupportedError, match=r"rows of 48, which .*; use --precision f32"):
+        export_checkpoint(str(checkpoint), tmp_path / "p", INT4, progress=no_progress)
+    assert [path.name for path in tmp_path.iterdir()] == ["odd"]
+
+
+@pytest.mark.parametrize("block_size", [None, 64, 128])
+def test_a_block_that_does_not_divide_is_replaced(block_size: int | None, tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    said: list[str] = []
+    options = tiny_options(block_size=block_size)
+    export_checkpoint(
+        str(checkpoint), tmp_path / "p", options, progress=no_progress, remark=said.append
+    )
+    assert [line.partition(",")[0] for line in said] == [
+        f"block size 32 instead of {block_size or 128}"
+    ]
+    export_checkpoint(str(checkpoint), tmp_path / "q", INT4, progress=no_progress)
+    assert contents(tmp_path / "p") == contents(tmp_path / "q")
+
+
+def test_what_has_no_blocks_is_not_told_of_any(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    said: list[str] = []
+    options = tiny_options(precision="f16", block_size=128)
+    export_checkpoint(
+        str(checkpoint), tmp_path / "p", options, progress=no_progress, remark=said.append
+    )
+    assert said == []
+
+
+def test_a_key_that_the_user_passes_over_stands_in_the_manifest(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", TinyModel("own", 1, {"own": 1}))
+    package, options = tmp_path / "p", tiny_options(ignore_config=("own",))
+    written = export_checkpoint(str(checkpoint), package, options, progress=no_progress)
+    assert written.quality["ignored_config"] == ["own"]
+    assert read_manifest(package) == written
+    check_package(package, against=str(checkpoint), limit=0.0, num_tokens=64)
+    assert write_checkpoint(package, tmp_path / "back") > 0
+
+
+def test_a_key_that_is_read_cannot_be_passed_over(tmp_path: Path) -> None:
     check_refused(
         tmp_path,
-        "which block size 128 does not divide; use --block-size",
+        "has no hidden_act that nothing reads; leave --ignore-config hidden_act out",
         lambda checkpoint: None,
-        tiny_options(block_size=128),
+        tiny_options(ignore_config=("hidden_act",)),
     )
 
 

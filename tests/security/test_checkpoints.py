@@ -81,21 +81,40 @@ def write_module(checkpoint: Path, name: str) -> None:
     (checkpoint / f"{name}.py").write_text(f"open({target!r}, 'w').close()\n", encoding="utf-8")
 
 
-def test_a_model_that_brings_its_code(checkpoint: Path) -> None:
+OWN_CLASS = {
+    "AutoConfig": "configuration_own.OwnConfig",
+    "AutoModelForCausalLM": "modeling_own.OwnForCausalLM",
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"auto_map": OWN_CLASS},
+        {"auto_map": OWN_CLASS, "architectures": ["OwnForCausalLM"]},
+        {"auto_map": {"AutoConfig": "owner/other--configuration_own.OwnConfig"}},
+        {"auto_map": OWN_CLASS, "trust_remote_code": True},
+    ],
+    ids=["a class", "its name", "another repository", "trust"],
+)
+def test_a_model_that_brings_its_code_is_read_by_ours(
+    changes: dict[str, Any], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkpoint)
+    for name in ("configuration_own", "modeling_own", "tokenization_own"):
+        write_module(checkpoint, name)
+    change_config(checkpoint, **changes)
+    before = set(sys.modules)
+    export_checkpoint(".", checkpoint.parent / "package", OPTIONS, progress=no_progress)
+    assert {path.name for path in checkpoint.parent.iterdir()} == {"checkpoint", "package"}
+    assert not any(name.endswith("_own") for name in set(sys.modules) - before)
+
+
+def test_a_class_that_is_no_language_model(checkpoint: Path) -> None:
     write_module(checkpoint, "modeling_own")
-    change_config(checkpoint, auto_map={"AutoModelForCausalLM": "modeling_own.Own"})
-    check_refused(checkpoint, "says auto_map, .* such code is never run")
-
-
-def test_a_model_whose_code_is_in_another_repository(checkpoint: Path) -> None:
-    change_config(checkpoint, auto_map={"AutoConfig": "owner/other--configuration_own.Own"})
-    check_refused(checkpoint, "says auto_map")
-
-
-def test_a_model_that_is_loaded_with_trust(checkpoint: Path) -> None:
-    write_module(checkpoint, "configuration_own")
-    change_config(checkpoint, trust_remote_code=True)
-    check_refused(checkpoint, "trust_remote_code = True, which is not implemented")
+    auto_map = {"AutoModelForCausalLM": "modeling_own.OwnForSequenceClassification"}
+    change_config(checkpoint, auto_map=auto_map, architectures=["OwnForSequenceClassification"])
+    check_refused(checkpoint, "architectures = .*OwnForSequenceClassification")
 
 
 def test_code_that_nothing_names_is_not_run(

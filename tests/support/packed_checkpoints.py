@@ -54,6 +54,32 @@ def write_fp8_checkpoint(folder: Path, model: TinyModel) -> Path:
     return _rewrite(write_tiny_checkpoint(folder, model), pack, stored)
 
 
+def write_modelopt_checkpoint(folder: Path, model: TinyModel) -> Path:
+    """Store projections in E4M3 with one scale each, and scales of what is not stored beside it."""
+
+    def pack(name: str, values: Array) -> dict[str, Array]:
+        if not name.endswith("_proj.weight"):
+            return {name: values.astype(ml_dtypes.bfloat16)}
+        scale = np.array(np.abs(values).max() / 448, np.float32)
+        stem = name.removesuffix("weight")
+        beside = ("input_scale", "k_scale") if stem.endswith("k_proj.") else ("input_scale",)
+        return {
+            name: (values / scale).astype(ml_dtypes.float8_e4m3fn),
+            f"{name}_scale": scale,
+            **{stem + other: np.array(0.5, np.float32) for other in beside},
+        }
+
+    float8 = {"dynamic": False, "num_bits": 8, "type": "float"}
+    stored = {
+        "config_groups": {"group_0": {"input_activations": float8, "weights": float8}},
+        "ignore": ["lm_head"],
+        "quant_algo": "FP8",
+        "kv_cache_scheme": "FP8",
+        "producer": {"name": "modelopt", "version": "0.31.0"},
+    }
+    return _rewrite(write_tiny_checkpoint(folder, model), pack, stored)
+
+
 def _rewrite(folder: Path, pack: Any, stored: Mapping[str, Any]) -> Path:
     tensors: dict[str, Array] = {}
     for name, values in load_file(folder / "model.safetensors").items():

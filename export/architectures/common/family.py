@@ -13,16 +13,18 @@ from export.spec.decoder import DecoderSpec
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """`ignored` lists config keys that may hold any value without changing what is computed.
+    """`class_names` are those of transformers and, where it is another, of the publisher.
 
+    `ignored` lists config keys that may hold any value without changing what is computed, beside
+    those of `bookkeeping`.
     Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are left out.
     """
 
     model_type: str
-    class_name: str
+    class_names: tuple[str, ...]
     read_spec: Callable[[Config], DecoderSpec]
     rules: tuple[Rule, ...]
-    ignored: frozenset[str]
+    ignored: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
 
     def used(self, names: Iterable[str], spec: DecoderSpec) -> list[str]:

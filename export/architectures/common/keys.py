@@ -5,9 +5,7 @@ from itertools import cycle, islice
 from math import log
 from typing import Final
 
-from export.checkpoint.block_scaled import FP8_BLOCK
 from export.checkpoint.config import Config
-from export.checkpoint.gptq_awq import Grouping, read_grouping
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError, UnsupportedError
 from export.spec.decoder import (
@@ -97,29 +95,6 @@ UNNAMED_EXPERT_RULES: Final = (
     ),
 )
 """Mixtral's spelling, and that of those who followed it."""
-
-HARMLESS_KEYS: Final = frozenset(
-    {
-        # How the checkpoint was made or stored; what a caller of transformers gets back.
-        "architectures",
-        "attention_dropout",
-        "dtype",
-        "initializer_range",
-        "model_type",
-        "output_attentions",
-        "output_hidden_states",
-        "output_router_logits",
-        "return_dict",
-        "torch_dtype",
-        "transformers_version",
-        "use_cache",
-        # Tokens, which are read from the tokenizer and the generation config.
-        "bos_token_id",
-        "eos_token_id",
-        "pad_token_id",
-    }
-)
-
 
 UNUSED_WINDOW_KEYS: Final = frozenset({"sliding_window", "max_window_layers"})
 """They say something only where `use_sliding_window` is true."""
@@ -243,8 +218,8 @@ def read_rope(
     theta = (config if at_the_top else parameters).number("rope_theta", default=default_theta)
     scaling = _read_scaling(older if config.has("rope_scaling") else parameters)
     share = _read_share(config, parameters, default_share)
-    older.refuse_unread(ignored={"type"})
-    parameters.refuse_unread(ignored={"rope_theta", "type"})
+    older.refuse_unread({"type"})
+    parameters.refuse_unread({"rope_theta", "type"})
     return Rope(theta=theta, scaling=scaling, share=share)
 
 
@@ -264,7 +239,7 @@ def read_layer_rope(config: Config, kind: str) -> Rope:
     parameters = config.section("rope_parameters").section(kind)
     parameters.require("partial_rotary_factor", 1.0)
     rope = Rope(theta=parameters.number("rope_theta"), scaling=_read_scaling(parameters))
-    parameters.refuse_unread(ignored={"type"})
+    parameters.refuse_unread({"type"})
     return rope
 
 
@@ -306,21 +281,3 @@ def _yarn(parameters: Config) -> Yarn:
 
 def _mscale(factor: float, mscale: float) -> float:
     return 1.0 if factor <= 1 else 0.1 * mscale * log(factor) + 1.0
-
-
-def read_storage(config: Config) -> Grouping | None:
-    """Return how GPTQ or AWQ stored the matrices; None where the tensors themselves tell it.
-
-    Raises UnsupportedError for weights that are stored in few bits in a way that is not read.
-    """
-    stored = config.section("quantization_config")
-    if not config.has("quantization_config"):
-        return None
-    stored.require("quant_method", "mxfp4", "fp8", "gptq", "awq")
-    if stored.text("quant_method", default="mxfp4") in {"gptq", "awq"}:
-        return read_grouping(stored)
-    stored.require("fmt", "e4m3")
-    stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
-    # What was left as it was shows in the tensors; how activations are rounded is ours to say.
-    stored.refuse_unread({"modules_to_not_convert", "activation_scheme", "scale_fmt"})
-    return None

@@ -32,12 +32,6 @@ IGNORED_KEYS: Final = frozenset(
         # Of groups where there is one, or none is used.
         "n_group",
         "topk_group",
-        # How experts were balanced and spread in training.
-        "aux_loss_alpha",
-        "ep_size",
-        "pretraining_tp",
-        "router_aux_loss_coef",
-        "seq_aux",
         # Sizes that follow from others.
         "head_dim",
         "qk_head_dim",

@@ -86,8 +86,8 @@ def test_no_model_type() -> None:
     check_refused("no model_type", model_type=None)
 
 
-def test_code_in_the_checkpoint() -> None:
-    check_refused("auto_map", auto_map={"AutoModel": "modeling.Model"})
+def test_code_in_the_checkpoint_is_passed_over() -> None:
+    assert read(auto_map={"AutoModel": "modeling.Model"}) == read()
 
 
 def test_another_head_than_language_modelling() -> None:

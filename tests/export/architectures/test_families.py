@@ -140,10 +140,6 @@ def test_another_activation_of_starcoder2() -> None:
     check_refused("starcoder2", "hidden_act = 'gelu'; only 'gelu_py", hidden_act="gelu")
 
 
-def test_the_code_that_grok_comes_with() -> None:
-    check_refused("grok-1", "auto_map", auto_map={"AutoModelForCausalLM": "modeling_grok1.Model"})
-
-
 def test_attention_of_gemma_that_looks_ahead() -> None:
     check_refused(
         "gemma3_text", "use_bidirectional_attention = True", use_bidirectional_attention=True

@@ -16,8 +16,12 @@ from export.pipeline import export_checkpoint
 from export.spec.oracle import forward
 from inference.runtime.onnx import OnnxModel
 from tests.support.exported import TOKEN_IDS, no_progress, read_tokens, read_values, tiny_options
-from tests.support.packed_checkpoints import write_fp8_checkpoint, write_mxfp4_checkpoint
-from tests.support.tiny_checkpoints import TINY_MODELS
+from tests.support.packed_checkpoints import (
+    write_fp8_checkpoint,
+    write_modelopt_checkpoint,
+    write_mxfp4_checkpoint,
+)
+from tests.support.tiny_checkpoints import TINY_MODELS, write_tiny_checkpoint
 from tests.support.tiny_families import FAMILY_MODELS
 
 GPT_OSS = next(model for model in FAMILY_MODELS if model.name == "gpt_oss")
@@ -72,12 +76,54 @@ def test_a_float8_block_has_one_factor() -> None:
     assert unpacked[129, 299] == 5.0
 
 
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_float8_matrix_of_one_scale(shape: tuple[int, ...], tmp_path: Path) -> None:
+    values = np.arange(6).reshape(2, 3).astype(ml_dtypes.float8_e4m3fn)
+    scale = np.full(shape, 0.5, np.float32)
+    tensors = {"k_proj.weight": values, "k_proj.weight_scale": scale}
+    beside = {f"k_proj.{name}": scale for name in ("input_scale", "k_scale", "v_scale")}
+    save_file(tensors | beside, tmp_path / SINGLE_FILE)
+    checkpoint = open_checkpoint(tmp_path)
+    assert set(checkpoint.tensors) == {"k_proj.weight"}
+    np.testing.assert_array_equal(
+        checkpoint.read("k_proj.weight"), np.arange(6, dtype=np.float32).reshape(2, 3) / 2
+    )
+
+
+def test_the_scale_of_activations_alone_is_no_part_of_a_matrix(tmp_path: Path) -> None:
+    save_file({"a.input_scale": np.ones(1, np.float32)}, tmp_path / SINGLE_FILE)
+    assert set(open_checkpoint(tmp_path).tensors) == {"a.input_scale"}
+
+
+def test_a_float8_matrix_of_one_scale_a_row(tmp_path: Path) -> None:
+    tensors = {
+        "a.weight": np.ones((2, 2), ml_dtypes.float8_e4m3fn),
+        "a.weight_scale": np.ones((2, 1), np.float32),
+    }
+    check_refused(tensors, tmp_path, r"does not fit its scales of \[2, 1\] in FP8 of one scale")
+
+
+def modelopt(**weights: object) -> dict[str, object]:
+    group = {"weights": {"dynamic": False, "num_bits": 8, "type": "float"} | weights}
+    return {"quant_algo": "FP8", "config_groups": {"group_0": group}, "ignore": ["lm_head"]}
+
+
 def test_a_package_of_mxfp4_experts(tmp_path: Path) -> None:
     check_package(write_mxfp4_checkpoint(tmp_path / "c", GPT_OSS), tmp_path / "p")
 
 
 def test_a_package_of_float8_projections(tmp_path: Path) -> None:
     check_package(write_fp8_checkpoint(tmp_path / "c", TINY_MODELS[0]), tmp_path / "p")
+
+
+def test_a_package_of_float8_projections_of_one_scale(tmp_path: Path) -> None:
+    checkpoint = write_modelopt_checkpoint(tmp_path / "c", TINY_MODELS[0])
+    check_package(checkpoint, tmp_path / "p")
+    _, original = read_values(write_tiny_checkpoint(tmp_path / "original"))
+    _, values = read_values(checkpoint)
+    for name, expected in original.items():
+        largest = np.abs(expected).max()  # E4M3 has three bits behind the first, rounded
+        np.testing.assert_allclose(values[name], expected, rtol=1 / 16, atol=largest / 1000)
 
 
 def test_float8_without_scales(tmp_path: Path) -> None:
@@ -106,6 +152,9 @@ def test_scales_of_another_shape(tmp_path: Path) -> None:
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "weight_block_size"),
         ({"quant_method": "fp8", "fmt": "e5m2"}, "fmt = 'e5m2'"),
         ({"quant_method": "mxfp4", "bits": 3}, "bits = 3"),
+        ({"quant_algo": "NVFP4"}, "quant_algo = 'NVFP4'; only 'FP8'"),
+        (modelopt(num_bits=4), "num_bits = 4; only 8"),
+        (modelopt(group_size=16), "group_size = 16"),
     ],
 )
 def test_a_storage_that_is_not_read(stored: dict[str, object], because: str) -> None:

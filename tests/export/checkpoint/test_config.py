@@ -163,6 +163,45 @@ def test_what_nobody_read_is_refused_by_name() -> None:
         config.refuse_unread()
 
 
+def test_another_spelling_must_say_the_same() -> None:
+    check({"a": 1, "b": 1}, lambda config: config.require_same("a", "b"), gives=None)
+    check({"a": 1, "b": 2}, lambda config: config.require_same("a", "b"), gives="error: only 2 is")
+
+
+def check_ignored(values: dict[str, Any], *ignored: str, refused: str | None = None) -> None:
+    """Read `n` and `rope.n`; the rest is refused but for what is ignored."""
+    config = Config(values, "config.json", ignored=ignored)
+
+    def read() -> None:
+        config.integer("n", default=1)
+        section = config.section("rope")
+        section.integer("n", default=1)
+        section.refuse_unread()
+        config.refuse_unread()
+        config.refuse_needless()
+
+    if refused is None:
+        read()
+        return
+    with pytest.raises(UnsupportedError, match=refused):
+        read()
+
+
+def test_what_the_user_knows_to_change_nothing() -> None:
+    check_ignored({"n": 1, "x": 2}, "x")
+    check_ignored({"n": 1, "x": 2, "y": 3}, "x", refused="y = 3, .* add --ignore-config y")
+
+
+def test_what_the_user_knows_of_a_section() -> None:
+    check_ignored({"rope": {"x": 2}}, "rope.x")
+    check_ignored({"rope": {"x": 2}}, "x", refused=r"add --ignore-config rope\.x")
+
+
+def test_what_is_read_cannot_be_passed_over() -> None:
+    check_ignored({"n": 1}, "n", refused="has no n that nothing reads; leave --ignore-config n out")
+    check_ignored({"n": 1}, "typo", refused="has no typo that nothing reads")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"3", b'{"a": \xff}', b"[" * 100_000], ids=repr
 )
@@ -170,6 +209,13 @@ def test_what_is_no_json_object_is_refused(content: bytes, tmp_path: Path) -> No
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"config\.json is not what it should be"):
         read_config(tmp_path / "config.json")
+
+
+def test_what_python_writes_for_no_number_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"limit": [0.0, Infinity], "x": NaN}', "utf-8")
+    config = read_config(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match="x = nan, which is not finite"):
+        config.number("x")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_another_block_size_is_a_wish_to_round_again(tmp_path: Path) -> None:
             Stored("gptq", keys={"desc_act": True}),
             "gptq, 4 bits in groups of 32 in any order, rounded again",
         ),
-        (Stored("gptq", group_size=16), "groups of 16, rounded again in blocks of 128"),
+        (Stored("gptq", group_size=16), "groups of 16, rounded again in blocks of 32"),
     ],
 )
 def test_an_inspection_tells_what_becomes_of_them(

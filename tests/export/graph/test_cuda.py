@@ -251,6 +251,17 @@ def test_experts_that_fill_no_tile() -> None:
     check_refused(because, moe_intermediate_size=96)
 
 
+@pytest.mark.parametrize("block_size", [None, 128])
+def test_a_block_that_fits_does_not_make_experts_fill_a_tile(
+    block_size: int | None, tmp_path: Path
+) -> None:
+    model = TinyModel("refused", 1, {"moe_intermediate_size": 96})
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny", model)
+    options = tiny_options(device="cuda", block_size=block_size)
+    with pytest.raises(UnsupportedError, match=r"experts of 64 by 96, .* multiples of 64"):
+        export_checkpoint(str(checkpoint), tmp_path / "p", options, progress=no_progress)
+
+
 def test_experts_gated_otherwise() -> None:
     with pytest.raises(UnsupportedError, match=r"layer 0 has experts gated by gelu, .* --device"):
         check_cuda(spec_of(GROK), find_scheme("int4", 32))

@@ -14,6 +14,8 @@ from export.quantization.scheme import (
     apply_scheme,
     check_scheme,
     find_scheme,
+    fitting_block_size,
+    replaced_words,
     scheme_of,
 )
 from export.spec.slot import Slot, SlotRole
@@ -91,6 +93,28 @@ def test_the_remedy_fits_every_slot() -> None:
 
 def test_rows_that_no_block_divides() -> None:
     check_columns(100, "use --precision f32")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows", "used"),
+    [
+        (128, [256, 128], 128),
+        (128, [256, 2880], 64),
+        (128, [96, 256], 32),
+        (64, [256], 64),
+        (64, [96], 32),
+        (32, [256], 32),
+        (128, [100], 128),
+    ],
+)
+def test_the_largest_block_that_divides(wanted: int, rows: list[int], used: int) -> None:
+    assert fitting_block_size(wanted, rows) == used
+
+
+def test_a_replaced_block_is_told_with_its_reason() -> None:
+    told = "block size 64 instead of 128, which does not divide rows of 2880"
+    assert replaced_words(128, 64, [256, 2880]) == told
+    assert replaced_words(128, 128, [256]) is None
 
 
 def test_rows_that_stay_in_float_need_not_divide() -> None:

@@ -1,0 +1,84 @@
+"""The configs that owners published: those of our families are read, the others named and refused.
+
+Where they are from: tests/data/published_configs/README.md.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from export.architectures import FAMILIES, Architecture, read_architecture
+from export.checkpoint.config import read_config
+from export.errors import UnsupportedError
+from export.quantization.scheme import (
+    DEFAULT_BLOCK_SIZE,
+    check_scheme,
+    find_scheme,
+    fitting_block_size,
+    rounded_rows,
+)
+from export.spec.decoder import num_parameters, slots
+
+FOLDER = Path(__file__).parents[2] / "data" / "published_configs"
+CLAIMED = {family.model_type for family in FAMILIES}
+
+PUBLISHED = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
+MODEL_TYPES = {name: read_config(path).text("model_type") for name, path in PUBLISHED.items()}
+OURS = [name for name, model_type in MODEL_TYPES.items() if model_type in CLAIMED]
+OTHERS = [name for name, model_type in MODEL_TYPES.items() if model_type not in CLAIMED]
+
+SMALLER_BLOCKS = {
+    "HuggingFaceTB__SmolLM2-135M": 64,
+    "openai__gpt-oss-120b": 64,
+    "openai__gpt-oss-20b": 64,
+    "zai-org__GLM-4.5-Air": 64,
+}
+
+SIZES = {
+    "JetBrains__Mellum2.1-12B-A2.5B-Thinking": 12.1,
+    "Qwen__Qwen2.5-3B": 3.1,
+    "Qwen__Qwen3-Coder-30B-A3B-Instruct": 30.5,
+    "Qwen__Qwen3-Coder-480B-A35B-Instruct": 480.2,
+    "Qwen__Qwen3-32B-FP8-Static-PerTensor": 32.8,
+    "bigcode__starcoder2-7b": 7.2,
+    "codellama__CodeLlama-7b-hf": 6.7,
+    "deepseek-ai__DeepSeek-R1": 671.0,
+    "deepseek-ai__DeepSeek-V2": 235.7,
+    "google__gemma-2-9b": 9.2,
+    "microsoft__Phi-3.5-MoE-instruct": 41.9,
+}
+"""Thousand millions of parameters, as the models' cards say."""
+
+
+def read(name: str) -> Architecture:
+    return read_architecture(read_config(PUBLISHED[name]))
+
+
+def check(name: str, *, block_size: int) -> None:
+    """It is read, and blocks of that size divide its rows."""
+    needed = slots(read(name).spec)
+    found = fitting_block_size(DEFAULT_BLOCK_SIZE, rounded_rows(needed).values())
+    assert found == block_size
+    check_scheme(find_scheme("int4", found), needed)
+
+
+def test_the_folder_is_whole() -> None:
+    assert (len(OURS), len(OTHERS)) == (58, 60)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_config_of_our_families_is_read_as_published(name: str) -> None:
+    check(name, block_size=SMALLER_BLOCKS.get(name, DEFAULT_BLOCK_SIZE))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_family_is_refused_by_its_name(name: str) -> None:
+    because = f"config.json says model_type = {MODEL_TYPES[name]!r}; implemented are: "
+    with pytest.raises(UnsupportedError, match=re.escape(because.partition(" ")[2])):
+        read(name)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_its_size_is_the_published_one(name: str) -> None:
+    assert num_parameters(read(name).spec) / 1e9 == pytest.approx(SIZES[name], rel=0.01)
