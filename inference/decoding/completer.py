@@ -42,7 +42,7 @@ class LoadedModel(msgspec.Struct, frozen=True):
     tokenizer: Tokenizer
     fim: FimTemplate | None
     end_token_ids: frozenset[int]
-    """A completion ends at each of these: end of text, and every special token."""
+    """A completion ends at each of these: end of text, and every control token."""
     leading_token_ids: tuple[int, ...] = ()
     """Every prompt begins with these."""
 
@@ -50,7 +50,7 @@ class LoadedModel(msgspec.Struct, frozen=True):
 class Completer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
-        self._vocabulary = Vocabulary(loaded.tokenizer.pieces())
+        self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
         self._pool = SessionPool(loaded.model, max_sessions=max_sessions(loaded.model))
 
     def complete(

@@ -178,7 +178,7 @@ def test_what_was_held_back_is_always_written_first(data: st.DataObject) -> None
 
 
 def test_half_a_character_is_not_cut_off() -> None:
-    vocabulary = Vocabulary(Tokenizer(byte_tokenizer()).pieces())
+    vocabulary = Vocabulary(Tokenizer(byte_tokenizer().to_str().encode()).pieces)
     assert vocabulary.can_heal(ord("a"))
     assert not vocabulary.can_heal("é".encode()[1])
     assert not vocabulary.can_heal(256)  # a special token
@@ -186,7 +186,7 @@ def test_half_a_character_is_not_cut_off() -> None:
 
 def test_the_pieces_of_the_shipped_tokenizer_spell_its_texts() -> None:
     tokenizer = load_package(default_model_folder()).tokenizer
-    pieces = tokenizer.pieces()
+    pieces = tokenizer.pieces
     text = "def f(x):\n        return x  # naïve 🦑\n\n\tpass"
     assert b"".join(pieces[token_id] for token_id in tokenizer.encode(text)) == text.encode()
-    assert pieces.keys().isdisjoint(tokenizer.special_token_ids)
+    assert pieces.keys().isdisjoint(tokenizer.control_token_ids)
