@@ -107,7 +107,8 @@ def held_out_text(tokenizer: Tokenizer, end_token: int, num_tokens: int, window:
     """Cut code that no calibration has read into whole windows, `num_tokens` at most."""
     token_ids: list[int] = []
     for path in held_out_files():
-        token_ids += [*tokenizer.encode(path.read_text(encoding="utf-8")), end_token]
+        text = path.read_text(encoding="utf-8")
+        token_ids += [*tokenizer.encode(text, is_beginning=True), end_token]
         if len(token_ids) >= num_tokens:
             break
     num_whole = min(num_tokens, len(token_ids)) // window * window

@@ -37,7 +37,7 @@ def read_text(path: Path, tokenizer: Tokenizer, *, num_tokens: int, window: int)
     Raises UnsupportedError where the file is no text or has not one window of tokens.
     """
     try:
-        token_ids = list(tokenizer.encode(path.read_text("utf-8")))
+        token_ids = list(tokenizer.encode(path.read_text("utf-8"), is_beginning=True))
     except (OSError, UnicodeDecodeError) as error:
         raise UnsupportedError(f"cannot read {path} as UTF-8 text: {error}") from error
     num_windows = min(max(1, num_tokens // window), len(token_ids) // window)

@@ -8,14 +8,12 @@ cuts of the prefix move in strides, and that of characters counts from the docum
 a caller may have cut the prefix wherever it liked, as long as it says how much is missing.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import msgspec
 
 from inference.completion import MAX_TEXT_CHARACTERS
-
-Encode = Callable[[str], Sequence[int]]
 
 MAX_PROMPT_TOKENS: Final = 2_048
 """Reading this much cold takes under a second with 35M active parameters on two cores; what comes
@@ -34,6 +32,12 @@ STRIDES: Final = 4
 """An edge moves by one of so many parts of what is kept."""
 
 
+class Encode(Protocol):
+    def __call__(self, text: str, *, is_beginning: bool = False) -> Sequence[int]:
+        """Return the tokens of a text in the middle of a document, or at its beginning."""
+        ...
+
+
 class Budget(msgspec.Struct, frozen=True):
     """Tokens to read at most, and to write at most."""
 
@@ -49,7 +53,9 @@ def budget_for(context_length: int, wanted: int) -> Budget:
 
 def prefix_tokens(prefix: str, encode: Encode, *, max_tokens: int, num_skipped: int) -> list[int]:
     """Return the end of the prefix, before which `num_skipped` characters of the document stand."""
-    return _keep_end(encode(nearby_prefix(prefix, max_tokens, num_skipped)), max_tokens)
+    nearby = nearby_prefix(prefix, max_tokens, num_skipped)
+    is_beginning = num_skipped == 0 and len(nearby) == len(prefix)
+    return _keep_end(encode(nearby, is_beginning=is_beginning), max_tokens)
 
 
 def suffix_tokens(suffix: str, encode: Encode, *, max_tokens: int) -> Sequence[int]:

@@ -19,7 +19,7 @@ from inference.decoding.healing import Healing, Vocabulary
 from inference.decoding.prompt import Hole, Prompt, open_prompt, whole_prompt
 from inference.decoding.scoring import SCORED_CHUNK, Score, score_tokens
 from inference.decoding.session import Session, SessionPool
-from inference.decoding.stopping import repetition, stop_rule
+from inference.decoding.stopping import fills_line, repetition, stop_rule
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.fim import FimTemplate
 from inference.languages import language_for
@@ -42,7 +42,7 @@ class LoadedModel(msgspec.Struct, frozen=True):
     tokenizer: Tokenizer
     fim: FimTemplate | None
     end_token_ids: frozenset[int]
-    """A completion ends at each of these: end of text, and every special token."""
+    """A completion ends at each of these: end of text, and every control token."""
     leading_token_ids: tuple[int, ...] = ()
     """Every prompt begins with these."""
 
@@ -50,7 +50,7 @@ class LoadedModel(msgspec.Struct, frozen=True):
 class Completer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
-        self._vocabulary = Vocabulary(loaded.tokenizer.pieces())
+        self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
         self._pool = SessionPool(loaded.model, max_sessions=max_sessions(loaded.model))
 
     def complete(
@@ -70,7 +70,7 @@ class Completer:
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = session.prefill(prompt.token_ids, cancel)
         request = msgspec.structs.replace(request, max_tokens=budget.max_new)
-        writer = _Writer(self._loaded, request, self._healing(prompt), timings, started)
+        writer = _Writer(self._loaded, request, self._healing(request, prompt), timings, started)
         with stopwatch(timings, "decode_ms"):
             try:
                 reason = writer.write(session, logits, cancel)
@@ -130,10 +130,11 @@ class Completer:
         token_ids = [*self._loaded.leading_token_ids, *prompt.token_ids]
         return Prompt(token_ids, prompt.held_back)
 
-    def _healing(self, prompt: Prompt) -> Healing:
+    def _healing(self, request: CompletionRequest, prompt: Prompt) -> Healing:
         held_back = prompt.held_back
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
-        return Healing(self._vocabulary, wanted)
+        is_empty = fills_line(request.scope, request.prefix, request.suffix)
+        return Healing(self._vocabulary, wanted, fills_line=is_empty)
 
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)

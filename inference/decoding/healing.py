@@ -12,6 +12,11 @@ since a text with two has them in one token. So a shorter token is taken only wh
 follows are likelier together than the best token that spells all that is wanted. To know that, the
 model reads it; most of the time no shorter token is likely enough to be looked at.
 
+A line end that was held back may be spelled as two, since a token of two is often the likelier one.
+Where a line is asked for and the cursor's is empty, that would be its end before its first
+character. A cursor at the start of a line has its line end; so until something else is written
+there, no token is chosen that ends the line, neither as more than what was held back nor by itself.
+
 It knows bytes and token ids; it knows neither text nor prompts.
 """
 
@@ -29,6 +34,9 @@ from inference.decoding.probabilities import log_probabilities
 from inference.decoding.session import Session
 from inference.runtime.language_model import Logits
 
+LINE_ENDS: Final = (b"\n", b"\r")
+BLANKS: Final = b" \t\f\v"
+
 MAX_LOOKS: Final = 3
 """Steps of the model that finding a beginning may cost; the best one found by then is taken."""
 
@@ -38,10 +46,13 @@ class Vocabulary:
 
     def __init__(self, pieces: Mapping[int, bytes]) -> None:
         self._pieces = pieces
-        self._ids_of = {piece: token_id for token_id, piece in pieces.items()}
+        self._ids_of: dict[bytes, list[int]] = {}
+        for token_id, piece in pieces.items():  # several may spell the same: a letter and its byte
+            self._ids_of.setdefault(piece, []).append(token_id)
         order = sorted(pieces, key=lambda token_id: pieces[token_id])
         self._sorted_ids = np.array(order, np.int64)
         self._sorted_pieces = [pieces[token_id] for token_id in order]
+        self._line_ends = self._find_line_ends(b"")
 
     def can_heal(self, token_id: int) -> bool:
         """Say whether a token stands for whole characters, so that a text may be cut before it."""
@@ -51,7 +62,7 @@ class Vocabulary:
             return False
 
     def piece(self, token_id: int) -> bytes:
-        return self._pieces[token_id]
+        return self._pieces.get(token_id, b"")
 
     def beginning_with(self, wanted: bytes) -> npt.NDArray[np.int64]:
         """Return the tokens that spell `wanted`, or more."""
@@ -62,16 +73,38 @@ class Vocabulary:
     def beginnings_of(self, wanted: bytes) -> Sequence[int]:
         """Return the tokens that spell a part of `wanted`, from its beginning on."""
         pieces = (wanted[:length] for length in range(1, len(wanted)))
-        return [self._ids_of[piece] for piece in pieces if piece in self._ids_of]
+        return [token_id for piece in pieces for token_id in self._ids_of.get(piece, ())]
+
+    def line_ends(self, wanted: bytes) -> npt.NDArray[np.int64]:
+        """Return the tokens that spell `wanted`, blanks or nothing, and a line end."""
+        return self._find_line_ends(wanted) if wanted else self._line_ends
+
+    def _find_line_ends(self, wanted: bytes) -> npt.NDArray[np.int64]:
+        found = [
+            token_id
+            for byte in (*LINE_ENDS, *(bytes([blank]) for blank in BLANKS))
+            for token_id in self.beginning_with(wanted + byte).tolist()
+            if self._pieces[token_id][len(wanted) :].lstrip(BLANKS).startswith(LINE_ENDS)
+        ]
+        return np.array(found, np.int64)
 
 
 class Healing:
-    """Choose the likeliest token; the first ones spell `wanted`."""
+    """Choose the likeliest token; the first ones spell `wanted`.
+
+    `fills_line`: no line ends before something is written on it.
+    """
 
     def __init__(
-        self, vocabulary: Vocabulary, wanted: bytes, *, max_looks: int = MAX_LOOKS
+        self,
+        vocabulary: Vocabulary,
+        wanted: bytes,
+        *,
+        fills_line: bool = False,
+        max_looks: int = MAX_LOOKS,
     ) -> None:
         self._vocabulary = vocabulary
+        self._fills_line = fills_line
         self._max_looks = max_looks
         self.wanted = wanted
 
@@ -95,7 +128,7 @@ class Healing:
                 read, _ = session.prefill([*prompt, *found.token_ids], cancel)
                 rows[found.token_ids] = read.copy()
             bits = -log_probabilities(rows[found.token_ids])[-1] / np.log(2)
-            last = bits[self._vocabulary.beginning_with(found.rest)].min(initial=np.inf)
+            last = bits[self._allowed(found.rest)].min(initial=np.inf)
             best = min(best, _Beginning(found.bits + last, found.token_ids, found.rest))
             if len(prompt) + len(found.token_ids) < session.capacity:
                 for token_id in self._vocabulary.beginnings_of(found.rest):
@@ -110,15 +143,30 @@ class Healing:
 
     def choose(self, logits: Logits) -> int:
         """Return the next token for one row of logits, [vocab_size]."""
-        if not self.wanted:
+        wanted, self.wanted = self.wanted, b""
+        if wanted:
+            allowed = self._allowed(wanted)
+            token_id = int(allowed[np.argmax(logits[allowed])])
+        elif self._fills_line:
+            logits = logits.copy()  # the model's own
+            logits[self._vocabulary.line_ends(b"")] = -np.inf
+            token_id = int(np.argmax(logits))
+        else:
             return int(np.argmax(logits))
-        allowed = self._vocabulary.beginning_with(self.wanted)
-        self.wanted = b""
-        return int(allowed[np.argmax(logits[allowed])])
+        written = self._vocabulary.piece(token_id)[len(wanted) :]
+        self._fills_line = self._fills_line and not written.strip()
+        return token_id
+
+    def _allowed(self, wanted: bytes) -> npt.NDArray[np.int64]:
+        """Return the tokens that may spell `wanted`, or more."""
+        found = self._vocabulary.beginning_with(wanted)
+        if not self._fills_line:
+            return found
+        return found[~np.isin(found, self._vocabulary.line_ends(wanted))]
 
     def _is_one_token(self, row: Logits) -> bool:
         """Say whether no shorter token alone is as likely as one that spells all."""
-        whole = row[self._vocabulary.beginning_with(self.wanted)].max()
+        whole = row[self._allowed(self.wanted)].max()
         parts = self._vocabulary.beginnings_of(self.wanted)
         return all(row[token_id] <= whole for token_id in parts)
 

@@ -14,11 +14,15 @@ cursor's is empty:
 
 After a blank line, a line at `base` begins something new and ends the block in both cases.
 
+A line that begins blank is no answer: where the cursor's line is empty and a line is asked for, it
+does not end before something is written. Here is said where that is so; it is kept where tokens
+are chosen (healing.py), since behind a line end that was written the line is lost.
+
 A rule remembers what it has seen of its text, so a token costs the same wherever it stands.
 """
 
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Final, Literal
 
 from inference.completion import FinishReason, Scope
 from inference.languages import Language
@@ -43,24 +47,32 @@ def stop_rule(
     scope: Scope, language: Language, prefix: str, suffix: str
 ) -> tuple[Stop, FinishReason]:
     """Return the rule that ends a completion in a hole, and what its ending is called."""
-    match scope:
-        case "auto":
-            chosen = "line" if follows_on_line(suffix) else "block"
-            return stop_rule(chosen, language, prefix, suffix)
-        case "line":
-            return LineEnd(), FinishReason.LINE
-        case "block":
-            if language.block == "prose":
-                return ParagraphEnd(), FinishReason.BLOCK
-            return BlockEnd(prefix[prefix.rfind("\n") + 1 :]), FinishReason.BLOCK
-        case _:
-            assert_never(scope)
+    if _chosen(scope, suffix) == "line":
+        return LineEnd(), FinishReason.LINE
+    if language.block == "prose":
+        return ParagraphEnd(), FinishReason.BLOCK
+    return BlockEnd(_cursor_line(prefix)), FinishReason.BLOCK
+
+
+def fills_line(scope: Scope, prefix: str, suffix: str) -> bool:
+    """Say whether a line is asked for that is empty so far: then a line end is no answer."""
+    return _chosen(scope, suffix) == "line" and not _cursor_line(prefix).strip()
 
 
 def follows_on_line(suffix: str) -> bool:
     """Say whether anything stands behind the cursor on its line: a block would push it down."""
     # A lone carriage return ends a line too (LSP 3.18, "Text Documents").
     return bool(suffix.partition("\n")[0].partition("\r")[0].strip())
+
+
+def _chosen(scope: Scope, suffix: str) -> Literal["line", "block"]:
+    if scope == "auto":
+        return "line" if follows_on_line(suffix) else "block"
+    return scope
+
+
+def _cursor_line(prefix: str) -> str:
+    return prefix[max(prefix.rfind("\n"), prefix.rfind("\r")) + 1 :]
 
 
 class LineEnd:

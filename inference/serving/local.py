@@ -178,15 +178,18 @@ def load_package(
     """
     manifest = read_manifest(folder)
     verify_files(manifest, folder)
-    tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
-    _check_token_ids(manifest, tokenizer)
     layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
+    ends = layout | frozenset(manifest.eos_token_ids)
+    tokenizer = Tokenizer.load(
+        folder / TOKENIZER_FILE, named=ends | frozenset(manifest.leading_token_ids)
+    )
+    _check_token_ids(manifest, tokenizer)
     return LoadedModel(
         name=manifest.name,
         model=OnnxModel.load(folder, manifest, num_threads=num_threads, device=device),
         tokenizer=tokenizer,
         fim=manifest.fim,
-        end_token_ids=tokenizer.special_token_ids | layout | frozenset(manifest.eos_token_ids),
+        end_token_ids=tokenizer.control_token_ids | ends,
         leading_token_ids=manifest.leading_token_ids,
     )
 

@@ -35,7 +35,7 @@ def open_engine() -> Engine:
     ]
     tokenizer.normalizer = normalizers.Sequence(steps)
     model = loaded(ScriptedModel(playing(TEXT)))
-    return LocalEngine(lambda: replace(model, tokenizer=Tokenizer(tokenizer)))
+    return LocalEngine(lambda: replace(model, tokenizer=Tokenizer(tokenizer.to_str().encode())))
 
 
 if __name__ == "__main__":

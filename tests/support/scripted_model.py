@@ -105,7 +105,7 @@ class ScriptedModel:
         cancel.raise_if_set()
         cache.length = end
         self.num_tokens_read += len(token_ids)
-        logits = np.zeros((num_logits, VOCAB_SIZE), np.float32)
+        logits = np.zeros((num_logits, self.vocab_size), np.float32)
         for row in range(num_logits):
             logits[row, self._next_token(cache.tokens(end - num_logits + 1 + row))] = 1
         return logits
@@ -143,7 +143,7 @@ def loaded(model: ScriptedModel, fim: FimTemplate | None = FIM) -> LoadedModel:
     return LoadedModel(
         name="scripted",
         model=model,
-        tokenizer=Tokenizer(byte_tokenizer()),
+        tokenizer=Tokenizer(byte_tokenizer().to_str().encode()),
         fim=fim,
         end_token_ids=frozenset(SPECIAL_TOKENS.values()),
     )

@@ -1,11 +1,15 @@
 """From a request to the text that is shown."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, Scope
 from inference.decoding.completer import Completer, max_sessions
 from inference.errors import RequestCancelledError
+from inference.runtime.language_model import KvCache, Logits
+from inference.serving.local import embedded_folder, load_package
 from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
 
 
@@ -81,6 +85,44 @@ def test_text_that_spells_a_special_token_is_text() -> None:
     prefix = "a<|endoftext|>"
     complete(model, CompletionRequest(document="a", prefix=prefix))
     assert model.num_tokens_read == len(prefix) + FIM.num_special_tokens + len("b")
+
+
+class BreaksFirst(ScriptedModel):
+    """It likes a line end best, and then what it is given."""
+
+    def forward(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
+    ) -> Logits:
+        logits = super().forward(token_ids, cache, num_logits=num_logits, cancel=cancel)
+        logits[:, ord("\n")] = 2
+        return logits
+
+
+@pytest.mark.parametrize("prefix", ["f()\n", "f()\r\n", "if a:\n    ", ""])
+def test_at_the_start_of_a_line_a_line_is_written(prefix: str) -> None:
+    request = CompletionRequest(document="a", prefix=prefix, scope="line")
+    assert complete(BreaksFirst(playing("x")), request).text == "x"
+
+
+def test_behind_code_a_line_may_end_at_once() -> None:
+    request = CompletionRequest(document="a", prefix="f()", scope="line")
+    assert complete(BreaksFirst(playing("x")), request).text == ""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "text"),
+    [
+        ("import os\r\n", "import sys"),
+        ("import os\nimport sys\n", "import sys"),
+        ('"""Read a file."""\n', "from __future__ import annotations"),
+    ],
+)
+def test_the_shipped_model_answers_behind_a_line_end(prefix: str, text: str) -> None:
+    completer = Completer(load_package(embedded_folder()))
+    request = CompletionRequest(
+        document="a", language="python", prefix=prefix, scope="line", max_tokens=16
+    )
+    assert completer.complete(request, CancelToken(), lambda: False).text == text
 
 
 def test_it_counts_what_it_read_and_wrote() -> None:

@@ -1,6 +1,7 @@
 """What is written first is what was held back, and the likeliest way of writing it."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -56,14 +57,21 @@ class Pairs:
         pass
 
 
-def written(likes: Likes, wanted: str, *, capacity: int = 32, looks: int = MAX_LOOKS) -> list[str]:
+def written(
+    likes: Likes,
+    wanted: str,
+    *,
+    capacity: int = 32,
+    looks: int = MAX_LOOKS,
+    fills_line: bool = False,
+) -> list[str]:
     """Return the pieces that spell what is wanted."""
     pieces = [START, *{piece: None for row in likes.values() for piece in row}]
     model = Pairs(likes, pieces, capacity=capacity)
     vocabulary = Vocabulary({index: piece.encode() for index, piece in enumerate(pieces) if index})
     session = Session(model)
     logits, _ = session.prefill([0], CancelToken())
-    healing = Healing(vocabulary, wanted.encode(), max_looks=looks)
+    healing = Healing(vocabulary, wanted.encode(), fills_line=fills_line, max_looks=looks)
     read, logits = healing.begin(session, logits, CancelToken())
     assert list(session.token_ids) == [0, *read]
     last = healing.choose(logits[-1])
@@ -74,8 +82,8 @@ def written(likes: Likes, wanted: str, *, capacity: int = 32, looks: int = MAX_L
     return found
 
 
-def check(likes: Likes, wanted: str, *, writes: list[str]) -> None:
-    assert written(likes, wanted) == writes
+def check(likes: Likes, wanted: str, *, writes: list[str], fills_line: bool = False) -> None:
+    assert written(likes, wanted, fills_line=fills_line) == writes
 
 
 def test_a_longer_token_may_take_its_place() -> None:
@@ -113,6 +121,51 @@ def test_in_a_full_cache_nothing_is_looked_at() -> None:
 
 def test_without_anything_held_back_the_likeliest_is_written() -> None:
     check({START: {"b": 0.6, "a": 0.4}}, "", writes=["b"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "blank"),
+    [
+        (")\n", ")\n\n"),
+        (")\r\n", ")\r\n\r\n"),
+        ("\n    ", "\n    \n"),
+        ("\n  ", "\n    \t\n\n  "),
+        ("\n", "\n\nx"),
+        ("    ", "      \r\n"),
+    ],
+)
+def test_on_an_empty_line_no_more_line_ends_are_written(wanted: str, blank: str) -> None:
+    likes = {START: {blank: 0.8, wanted: 0.1, "x": 0.05}}
+    check(likes, wanted, writes=[blank])
+    check(likes, wanted, writes=[wanted], fills_line=True)
+
+
+def test_an_empty_line_may_be_indented_further() -> None:
+    check({START: {"\n    ": 0.8, "\n": 0.1}}, "\n", writes=["\n    "], fills_line=True)
+
+
+def test_of_two_tokens_neither_ends_an_empty_line() -> None:
+    likes = {START: {"\n": 0.8, "\n  ": 0.1}, "\n": {"  \n": 0.8, "   ": 0.1}}
+    check(likes, "\n  ", writes=["\n", "  \n"])
+    check(likes, "\n  ", writes=["\n  "], fills_line=True)
+
+
+def chosen(*steps: Mapping[str, float], fills_line: bool) -> str:
+    """Return what is written where nothing is held back, of pieces that are so likely."""
+    pieces = list({piece: None for likes in steps for piece in likes})
+    vocabulary = Vocabulary({index: piece.encode() for index, piece in enumerate(pieces)})
+    healing = Healing(vocabulary, b"", fills_line=fills_line)
+    rows = [np.array([likes.get(piece, -1.0) for piece in pieces], np.float32) for likes in steps]
+    untouched = [row.copy() for row in rows]
+    text = "".join(pieces[healing.choose(row)] for row in rows)
+    assert all(map(np.array_equal, rows, untouched))
+    return text
+
+
+def test_an_empty_line_goes_on_until_something_is_written() -> None:
+    steps = ({"\n": 0.9, "  ": 0.1}, {" \n\n": 0.9, "x": 0.1}, {"\n": 0.9, "x": 0.1})
+    assert chosen(*steps, fills_line=True) == "  x\n"
+    assert chosen(*steps, fills_line=False) == "\n \n\n\n"
 
 
 def test_a_cancelled_look_leaves_the_session_whole() -> None:
@@ -169,6 +222,26 @@ def test_exactly_the_tokens_that_fit_are_allowed(found: list[bytes], wanted: byt
     assert set(vocabulary.beginnings_of(wanted)) == fitting - longer
 
 
+@given(
+    st.lists(st.text("ab \t\r\n", min_size=1, max_size=5), unique=True, max_size=40),
+    st.text("a \n", max_size=3),
+)
+def test_exactly_the_tokens_that_leave_a_line_empty_end_it(found: list[str], wanted: str) -> None:
+    vocabulary = Vocabulary({index: piece.encode() for index, piece in enumerate(found)})
+    ending = {
+        index
+        for index, piece in enumerate(found)
+        if piece.startswith(wanted)
+        and re.match(r"[ \t]*[\r\n]", piece.removeprefix(wanted)) is not None
+    }
+    assert set(vocabulary.line_ends(wanted.encode()).tolist()) == ending
+
+
+def test_all_tokens_that_spell_the_same_are_tried() -> None:
+    vocabulary = Vocabulary({0: b"a", 1: b"ab", 2: b"a"})
+    assert set(vocabulary.beginnings_of(b"ab")) == {0, 2}
+
+
 @given(st.data())
 def test_what_was_held_back_is_always_written_first(data: st.DataObject) -> None:
     letters = st.text("ab ", min_size=1, max_size=5)
@@ -179,7 +252,7 @@ def test_what_was_held_back_is_always_written_first(data: st.DataObject) -> None
 
 
 def test_half_a_character_is_not_cut_off() -> None:
-    vocabulary = Vocabulary(Tokenizer(byte_tokenizer()).pieces())
+    vocabulary = Vocabulary(Tokenizer(byte_tokenizer().to_str().encode()).pieces)
     assert vocabulary.can_heal(ord("a"))
     assert not vocabulary.can_heal("é".encode()[1])
     assert not vocabulary.can_heal(256)  # a special token
@@ -187,7 +260,7 @@ def test_half_a_character_is_not_cut_off() -> None:
 
 def test_the_pieces_of_the_shipped_tokenizer_spell_its_texts() -> None:
     tokenizer = load_package(embedded_folder()).tokenizer
-    pieces = tokenizer.pieces()
+    pieces = tokenizer.pieces
     text = "def f(x):\n        return x  # naïve 🦑\n\n\tpass"
     assert b"".join(pieces[token_id] for token_id in tokenizer.encode(text)) == text.encode()
-    assert pieces.keys().isdisjoint(tokenizer.special_token_ids)
+    assert pieces.keys().isdisjoint(tokenizer.control_token_ids)

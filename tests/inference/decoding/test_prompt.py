@@ -16,7 +16,7 @@ def template(order: FimOrder) -> FimTemplate:
     return FimTemplate(order=order, prefix_token_id=P, suffix_token_id=S, middle_token_id=M)
 
 
-def encode(text: str) -> list[int]:
+def encode(text: str, *, is_beginning: bool = False) -> list[int]:
     return [ord(character) for character in text]
 
 

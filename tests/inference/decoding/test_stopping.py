@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.completion import Scope
-from inference.decoding.stopping import MIN_REPEATED, MIN_REPEATS, repetition, stop_rule
+from inference.decoding.stopping import (
+    MIN_REPEATED,
+    MIN_REPEATS,
+    fills_line,
+    repetition,
+    stop_rule,
+)
 from inference.languages import language_for
 
 
@@ -113,6 +119,19 @@ def test_where_nothing_follows_on_the_line_a_block_is_written(suffix: str) -> No
 @pytest.mark.parametrize("suffix", [")", "  # why", ":\n  pass"])
 def test_where_something_follows_on_the_line_only_the_line_is_written(suffix: str) -> None:
     check("print(", writes="a\nb", keeps="a", scope="auto", suffix=suffix)
+
+
+@pytest.mark.parametrize("prefix", ["", "a\n", "a\r\n", "a\r", "if a:\n    ", "a\n\t \t"])
+def test_a_line_that_begins_blank_is_no_answer(prefix: str) -> None:
+    assert fills_line("line", prefix, "")
+    assert fills_line("auto", prefix, ")\n")
+    assert not fills_line("auto", prefix, "  \n)")
+    assert not fills_line("block", prefix, ")\n")
+
+
+@pytest.mark.parametrize("prefix", ["a", "a\nb ", "a\r\n  b"])
+def test_a_line_behind_code_may_end_at_once(prefix: str) -> None:
+    assert not fills_line("line", prefix, "")
 
 
 SCOPES = st.sampled_from(["line", "block"])

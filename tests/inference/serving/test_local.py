@@ -1,16 +1,20 @@
 """LocalEngine: what asyncio sees of the engine thread."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.decoding.completer import LoadedModel
 from inference.engine import EngineState
 from inference.errors import InvalidModelError, InvalidRequestError
-from inference.serving.local import LocalEngine
+from inference.package.manifest import TOKENIZER_FILE, file_entry, read_manifest, write_manifest
+from inference.serving.local import LocalEngine, embedded_folder, load_package
 from tests.support.scripted_model import ScriptedModel, loaded, playing
 
 TIMEOUT = 10.0
@@ -129,6 +133,22 @@ async def test_a_library_that_panics_while_loading_is_a_status_too() -> None:
     assert engine.status().state is EngineState.FAILED
     await check(asyncio.ensure_future(engine.complete(REQUEST)), gives=FinishReason.UNAVAILABLE)
     await engine.close()
+
+
+def test_a_control_token_ends_a_completion_flagged_or_not_and_without_a_layout(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(embedded_folder(), folder)
+    path = folder / TOKENIZER_FILE
+    path.write_text(path.read_text("utf-8").replace('"special": true', '"special": false'), "utf-8")
+    manifest = read_manifest(folder)
+    files = manifest.files | {TOKENIZER_FILE: file_entry(path)}
+    write_manifest(replace(manifest, fim=None, files=files), folder)
+    found = load_package(folder)
+    assert found.end_token_ids == load_package(embedded_folder()).end_token_ids
+    text = 'm = "<|fim_suffix|><|endoftext|>"'
+    assert found.end_token_ids.isdisjoint(found.tokenizer.encode(text))
 
 
 async def test_a_bug_costs_one_answer_and_shows_no_text(caplog: pytest.LogCaptureFixture) -> None:

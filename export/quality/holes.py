@@ -1,0 +1,103 @@
+"""Which order of a hole's parts a model finds easiest: bits a token of what was cut out of a text.
+
+A model was trained on one order or on both, and what its family calls the usual one need not be
+the better: the prefix behind the middle token is the beginning of the middle, which every model has
+seen written. So both are read, and the one with fewer bits is the package's where that is no chance.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from export.quality.gate import read_windows
+from export.quality.reader import Reader
+from export.texts import Text
+from inference.fim import FimOrder, FimTemplate
+
+NUM_HOLES: Final = 8
+MAX_HOLES: Final = 16
+"""Read where the first holes leave it open."""
+
+CLEAR: Final = 2.0
+"""Standard errors that the orders must lie apart."""
+
+_FIM_PREFIX: Final = 0.5
+_FIM_MIDDLE: Final = 0.125
+_FIM_SUFFIX: Final = 0.25
+
+Float64 = npt.NDArray[np.float64]
+
+
+class HoleBits(msgspec.Struct, frozen=True):
+    """Bits a token of each hole, by order; "left_to_right" is without the suffix."""
+
+    of: dict[str, Float64]
+
+    def figures(self) -> dict[str, float]:
+        return {name: round(float(bits.mean()), 1) for name, bits in self.of.items()}
+
+    def clear_order(self) -> FimOrder | None:
+        """Return the order that is better by more than chance; None where neither is."""
+        gained = self.of["psm"] - self.of["spm"]
+        error = float(gained.std(ddof=1)) / len(gained) ** 0.5
+        if abs(float(gained.mean())) <= CLEAR * error:
+            return None
+        return "spm" if gained.mean() > 0 else "psm"
+
+
+def measure_fim(reader: Reader, fim: FimTemplate, text: Text) -> HoleBits:
+    """Read the first holes of a text in either order, and with no suffix shown."""
+    return _measured(reader, fim, text, ("psm", "spm", "left_to_right"), slice(NUM_HOLES))
+
+
+def better_order(reader: Reader, fim: FimTemplate, text: Text, measured: HoleBits) -> FimOrder:
+    """Return the order that a package is to have: the usual one unless another is clearly better.
+
+    `measured` are the first holes; more are read where they leave it open. A template whose suffix
+    comes first, or that has no middle token, has one order only.
+    """
+    if fim.order == "suffix_prefix" or fim.middle_token_id is None:
+        return fim.order
+    found = measured.clear_order()
+    windows = text.windows()
+    if found is None and len(windows) > NUM_HOLES:
+        more = _measured(reader, fim, text, ("psm", "spm"), slice(NUM_HOLES, MAX_HOLES))
+        joined = {name: np.concatenate([measured.of[name], more.of[name]]) for name in more.of}
+        found = HoleBits(joined).clear_order()
+    return found or fim.order
+
+
+def _measured(
+    reader: Reader, fim: FimTemplate, text: Text, names: Sequence[str], which: slice
+) -> HoleBits:
+    windows = text.windows()[which]
+    holes = {name: [_hole(fim, name, window) for window in windows] for name in names}
+    # In one go, since a package that is read in pieces is loaded anew each time.
+    read = read_windows(reader, [token_ids for part in holes.values() for token_ids, _ in part])
+    return HoleBits({name: _bits(part, read) for name, part in holes.items()})
+
+
+def _hole(fim: FimTemplate, name: str, window: Sequence[int]) -> tuple[list[int], int]:
+    """Cut a hole; return a prompt with its middle behind it, and the middle's length."""
+    start, size = (int(share * len(window)) for share in (_FIM_PREFIX, _FIM_MIDDLE))
+    end = start + max(1, size)
+    prefix, middle = list(window[:start]), list(window[start:end])
+    suffix = window[end : end + int(_FIM_SUFFIX * len(window))]
+    prompt = prefix
+    if name != "left_to_right":
+        order: FimOrder = "psm" if name == "psm" else "spm"
+        prompt = msgspec.structs.replace(fim, order=order).arrange(prefix, suffix)
+    return prompt + middle, len(middle)
+
+
+def _bits(holes: Sequence[tuple[list[int], int]], read: Iterator[Float64]) -> Float64:
+    """Take as many windows from `read` as there are holes; return the bits a token of each."""
+    found: list[float] = []
+    for (token_ids, num_middle), probabilities in zip(holes, read, strict=False):
+        rows = probabilities[-num_middle - 1 : -1]
+        surprise = -float(rows[np.arange(num_middle), token_ids[-num_middle:]].sum())
+        found.append(surprise / num_middle / float(np.log(2)))
+    return np.array(found)
