@@ -17,6 +17,8 @@ from export.errors import CheckpointError, UnsupportedError
 
 MAX_CONFIG_BYTES: Final = 1 << 24
 MAX_INTEGER: Final = 1 << 31
+MAX_SHOWN: Final = 400
+"""Characters of a value in a message: a list may have millions of elements."""
 
 Kind = TypeVar("Kind")
 
@@ -133,7 +135,7 @@ class Config:
         if not any(value == option and type(value) is type(option) for option in implemented):
             options = " or ".join(repr(option) for option in implemented)
             raise UnsupportedError(
-                f"{self._name} says {key} = {value!r}; only {options} is implemented"
+                f"{self._name} says {key} = {_shown(value)}; only {options} is implemented"
             )
 
     def require_same(self, key: str, other: str) -> None:
@@ -173,7 +175,9 @@ class Config:
         return value
 
     def _wrong(self, key: str, value: object, expected: str) -> CheckpointError:
-        return CheckpointError(f"{self._name} says {key} = {value!r}, which is not {expected}")
+        return CheckpointError(
+            f"{self._name} says {key} = {_shown(value)}, which is not {expected}"
+        )
 
 
 def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES) -> Kind:
@@ -207,6 +211,11 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
 
 
 def _not_valid(path: Path, error: Exception) -> CheckpointError:

@@ -1,4 +1,4 @@
-"""Find a checkpoint: a folder, or files of a Hugging Face repository in the local hub cache.
+"""Find a checkpoint: a folder, a GGUF file, or files of a Hugging Face repository in the hub cache.
 
 Only what export reads is fetched, and weights only when they are wanted: a model that is not
 implemented is refused after its small files. Everything comes from the one commit that was current
@@ -8,7 +8,9 @@ be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
 
 import os
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -110,7 +112,8 @@ def find_source(
             folder=folder,
             open_weights=lambda grouping: open_checkpoint(folder, grouping),
         )
-    if folder.is_file() and folder.suffix == GGUF_SUFFIX:
+    is_gguf = folder.suffix.lower() == GGUF_SUFFIX
+    if is_gguf and folder.is_file():
         return _gguf_source(folder, revision)
     if folder.exists():
         raise CheckpointError(
@@ -118,8 +121,8 @@ def find_source(
         )
     # "name" inside a folder that is there was meant as a path.
     is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.parent.is_dir()
-    if not is_hub_id:
-        raise CheckpointError(f"there is no folder {source}")
+    if is_gguf or not is_hub_id:
+        raise CheckpointError(f"there is no {'file' if is_gguf else 'folder'} {source}")
     cached = fetch(source, revision, SMALL_FILES)
     # A snapshot's folder is named by its commit, which is the exact revision.
     return CheckpointSource(
@@ -132,18 +135,26 @@ def find_source(
     )
 
 
+class _Lasting:
+    """A temporary folder that is removed when nobody holds this any more, or at the end."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="inkling-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+
 def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     """Write what a folder would hold beside the weights, for as long as it is wanted."""
     if revision is not None:
         raise CheckpointError(f"{path} is a file and has no revision {revision}; leave it")
     opened = open_gguf(path)
-    lasting = tempfile.TemporaryDirectory(prefix="inkling-")
+    lasting = _Lasting()
     for name, value in opened.small_files.items():
-        (Path(lasting.name) / name).write_bytes(msgspec.json.encode(value))
+        (lasting.folder / name).write_bytes(msgspec.json.encode(value))
     return CheckpointSource(
         name=path.stem,
         revision=None,
-        folder=Path(lasting.name),
+        folder=lasting.folder,
         open_weights=lambda _: opened.checkpoint,
         block_size=GGUF_BLOCK_SIZE,
         lasting=lasting,

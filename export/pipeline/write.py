@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ from export.quantization.scheme import FindMoments, Scheme, no_moments
 from export.quantization.sensitivity import raise_sensitive
 from export.spec.decoder import DecoderSpec, num_parameters, slots
 from inference.package.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
+
+GGUF: Final = "gguf"
 
 Progress = Callable[[int, int], None]
 """Called before each slot is written with its number from 0, and with how many there are."""
@@ -117,11 +119,14 @@ def _scheme_figures(plan: ExportPlan, scheme: Scheme) -> dict[str, Any]:
 
 
 def _stored_figures(stored: StoredBlocks, grouping: Grouping | None) -> dict[str, Any]:
-    """Say how many matrices were taken over as they are stored, and how many rounded again."""
-    if grouping is None:
+    """Say how many matrices were taken over as they are stored, and how many rounded again.
+
+    Beside GPTQ and AWQ, whose config says so, only GGUF stores what is rounded.
+    """
+    if grouping is None and not stored.taken and not stored.rounded:
         return {}
     counts = {"taken_over": len(stored.taken), "rounded_again": len(stored.rounded)}
-    return {"stored": {"as": grouping.layout, **counts}}
+    return {"stored": {"as": GGUF if grouping is None else grouping.layout, **counts}}
 
 
 def _cuda_figures(spec: DecoderSpec, scheme: Scheme) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from export.errors import UnsupportedError
 
 _HARMLESS: Final = frozenset(
     {
-        # Told by the tensors; how a file was made; what other programs allocate by.
-        *("vocab_size", "tensor_data_layout", "rope.dimension_sections", "interleaved_rope"),
-        *("expert_group_count", "attention.causal"),
+        # Told by the tensors, against which it is held; how a file was made.
+        *("vocab_size", "tensor_data_layout"),
     }
 )
 
@@ -54,6 +53,8 @@ def _decoder(config: Config) -> dict[str, Any]:
     head_dim = config.integer("attention.key_length", default=hidden_size // num_heads)
     config.require("attention.value_length", head_dim)
     config.require("rope.dimension_count", head_dim)
+    config.require("attention.causal", True)
+    config.require("expert_group_count", 0, 1)
     return {**read, "head_dim": head_dim, **_scaling(config)}
 
 
@@ -159,7 +160,12 @@ _NO_EXPERTS: Final = frozenset({"expert_count", "expert_used_count"})
 def read_values(architecture: Architecture, config: Config) -> dict[str, Any]:
     """Return the values of a config.json. Raises UnsupportedError for a key that nobody reads."""
     values = architecture.read(config)
-    config.refuse_unread(_HARMLESS)
+    for key in config.unread():
+        if key not in _HARMLESS:
+            raise UnsupportedError(
+                f"the metadata says {key}, which is not implemented; give the checkpoint in "
+                "safetensors"
+            )
     return {"model_type": architecture.model_type, "architectures": [architecture.class_name]} | (
         values
     )
@@ -167,4 +173,6 @@ def read_values(architecture: Architecture, config: Config) -> dict[str, Any]:
 
 def _shortest(value: float) -> float:
     """Return the number that somebody wrote before it was stored as float32: 1e-6, not 9.99e-7."""
-    return float(str(np.float32(value)))
+    with np.errstate(over="ignore"):
+        found = float(str(np.float32(value)))
+    return found if 0.0 < found < float("inf") else value

@@ -29,6 +29,7 @@ Bytes = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
+FLOATS: Final = frozenset({Kind.F32, Kind.F16, Kind.BF16, Kind.F64})
 PLAIN: Final[Mapping[Kind, str]] = {Kind.F32: "<f4", Kind.F16: "<f2", Kind.F64: "<f8"}
 READ: Final = frozenset(
     {
@@ -56,7 +57,13 @@ def mapped_rows(path: Path, header: TensorHeader) -> Bytes:
 def widened(rows: Bytes, kind: Kind) -> Float32:
     """Return what stored rows stand for, [rows, columns]."""
     if kind in PLAIN:
-        return np.ascontiguousarray(rows).view(PLAIN[kind]).astype(np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused by the caller
+            return np.ascontiguousarray(rows).view(PLAIN[kind]).astype(np.float32)
+    with np.errstate(all="ignore"):
+        return _dequantized(rows, kind)
+
+
+def _dequantized(rows: Bytes, kind: Kind) -> Float32:
     block_size, block_bytes = GGML_QUANT_SIZES[kind]
     columns = rows.shape[1] // block_bytes * block_size
     found = np.empty((len(rows), columns), np.float32)
@@ -70,7 +77,10 @@ def widened(rows: Bytes, kind: Kind) -> Float32:
 def as_integers(rows: Bytes, kind: Kind, *, bits: int, block_size: int) -> Integers | None:
     """Return stored rows as integers of so many bits in such blocks; None where they are not."""
     take = _TAKEN_OVER.get((kind, bits, block_size))
-    return None if take is None else take(np.ascontiguousarray(rows))
+    if take is None:
+        return None
+    with np.errstate(all="ignore"):  # scales that are no numbers are refused by the caller
+        return take(np.ascontiguousarray(rows))
 
 
 def _integers(bits: int, values: Array, scales: Array, block_size: int) -> Integers:

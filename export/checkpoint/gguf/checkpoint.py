@@ -7,12 +7,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from export.checkpoint.config import Config
 from export.checkpoint.gguf.architectures import find_architecture, read_values
 from export.checkpoint.gguf.blocks import (
+    FLOATS,
     READ,
     Bytes,
     Float32,
-    Kind,
     as_integers,
     mapped_rows,
     widened,
@@ -42,7 +43,7 @@ class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_rounded(self) -> bool:
-        return self.header.kind in {Kind.Q4_0, Kind.Q5_0, Kind.Q8_0, Kind.Q6_K}
+        return self.header.kind not in FLOATS
 
     @property
     def stored_as(self) -> str:
@@ -75,7 +76,11 @@ class GgufCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         if tensor.expert is not None:
             num_rows = len(rows) // tensor.header.shape[0]
             rows = rows[tensor.expert * num_rows : (tensor.expert + 1) * num_rows]
-        return rows if tensor.num_heads is None else _in_order(rows, tensor.num_heads)
+        if tensor.num_heads is None:
+            return rows
+        # A bias is one row, whose numbers are put in order.
+        lines = rows if len(tensor.shape) > 1 else rows.reshape(tensor.shape[0], -1)
+        return _in_order(lines, tensor.num_heads).reshape(rows.shape)
 
 
 class GgufSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,18 +96,20 @@ def open_gguf(path: Path) -> GgufSource:
     Raises CheckpointError where it is damaged, UnsupportedError for what is not implemented.
     """
     layout = read_layout(path)
-    if layout.metadata.get("split.count", 1) not in {0, 1}:
+    if Config(layout.metadata, "the metadata").integer("split.count", default=1, minimum=0) > 1:
         raise UnsupportedError(
-            f"{path} is one of {layout.metadata['split.count']} files; join them first with "
-            "llama-gguf-split --merge"
+            f"{path} is one of several files; join them first with llama-gguf-split --merge"
         )
     architecture, metadata = find_architecture(layout.metadata)
     values = read_values(architecture, metadata)
-    tied = _dropped_copy(layout)
+    _check_sizes(layout, metadata, values)
     shapes = {name: header.shape for name, header in layout.tensors.items()}
+    num_experts = values.get("num_experts", values.get("num_local_experts", 0))
+    placed = places(shapes, architecture.names, num_experts=num_experts)
+    tied = _dropped_copy(layout)
     tensors = {
         name: _tensor(layout, place, values if architecture.is_permuted else {})
-        for name, place in places(shapes, architecture.names).items()
+        for name, place in placed.items()
         if place.name != tied
     }
     if tied == EMBEDDING:  # the head is the better one, and serves as both
@@ -124,20 +131,43 @@ def open_gguf(path: Path) -> GgufSource:
     )
 
 
+def _check_sizes(layout: Layout, metadata: Config, values: Mapping[str, Any]) -> None:
+    """Refuse counts that the tensors do not bear out, before anything is made of so many."""
+    if EMBEDDING not in layout.tensors:
+        raise CheckpointError(f"{layout.path} has no {EMBEDDING}; download it again")
+    num_layers, num_rows = values["num_hidden_layers"], layout.tensors[EMBEDDING].shape[0]
+    if num_layers > len(layout.tensors):
+        raise CheckpointError(
+            f"{layout.path} says block_count = {num_layers} and has {len(layout.tensors)} tensors"
+        )
+    vocab_size = metadata.integer("vocab_size", default=num_rows)
+    tokens = Config(layout.metadata, "the metadata").texts("tokenizer.ggml.tokens")
+    if vocab_size != num_rows or len(tokens) > num_rows:
+        raise CheckpointError(
+            f"{layout.path} says vocab_size = {vocab_size}, spells {len(tokens)} tokens and has an "
+            f"embedding of {num_rows}"
+        )
+
+
 def _tensor(layout: Layout, place: Place, values: Mapping[str, Any]) -> GgufTensor:
     header = layout.tensors[place.name]
-    if header.kind not in READ:
+    if header.kind not in (READ if len(header.shape) > 1 else FLOATS):
         raise UnsupportedError(
             f"{layout.path} stores {place.name} as {header.kind.name}, which is not implemented; "
             "take a file in Q4_K_M, Q8_0 or F16"
         )
     heads = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}
     key = next((key for part, key in heads.items() if f".{part}." in place.name), None)
+    num_heads = values.get(key) if key is not None else None
+    if num_heads is not None and header.shape[0] % (2 * num_heads):
+        raise CheckpointError(
+            f"{layout.path}: {place.name} has shape {list(header.shape)} for {num_heads} heads"
+        )
     return GgufTensor(
         header=header,
         shape=header.shape if place.expert is None else header.shape[1:],
         expert=place.expert,
-        num_heads=values.get(key) if key is not None else None,
+        num_heads=num_heads,
     )
 
 
@@ -161,8 +191,6 @@ def _dropped_copy(layout: Layout) -> str | None:
 
     Tied matrices are often stored twice, rounded differently; the one of more bits is kept.
     """
-    if EMBEDDING not in layout.tensors:
-        raise CheckpointError(f"{layout.path} has no {EMBEDDING}; download it again")
     if HEAD not in layout.tensors:
         return None
     pair = [layout.tensors[name] for name in (EMBEDDING, HEAD)]
@@ -173,7 +201,9 @@ def _dropped_copy(layout: Layout) -> str | None:
         widened(np.ascontiguousarray(mapped_rows(layout.path, header)[::step]), header.kind)
         for header in pair
     )
-    difference = float(np.linalg.norm(first - second)) / max(float(np.linalg.norm(second)), 1e-30)
+    with np.errstate(all="ignore"):  # where numbers are none, no difference is small
+        size = max(float(np.linalg.norm(second)), 1e-30)
+        difference = float(np.linalg.norm(first - second)) / size
     if not difference <= _LARGEST_DIFFERENCE:
         return None
     return EMBEDDING if pair[1].size >= pair[0].size else HEAD

@@ -6,7 +6,7 @@
     padding to `general.alignment`, then the tensors, each padded to it
 
 Every count, length and offset is held against the bytes that are left before it is used, so a
-damaged file costs no more memory than it has, and nothing is mapped before all of it agrees.
+damaged file costs no more memory than a good one, and nothing is read before all of it agrees.
 """
 
 import mmap
@@ -28,8 +28,11 @@ MAX_VALUES: Final = 1 << 16
 MAX_TENSORS: Final = 1 << 17
 MAX_NAME_BYTES: Final = 1 << 10
 MAX_DIMENSIONS: Final = 4
-MAX_HEADER_BYTES: Final = 1 << 28
-"""Vocabularies of half a million tokens take some ten megabytes."""
+MAX_HEADER_BYTES: Final = 1 << 26
+"""Vocabularies of half a million tokens take some twenty megabytes."""
+
+MAX_ELEMENTS: Final = 1 << 22
+"""Of all lists together: an element of one byte becomes an object of Python."""
 
 DEFAULT_ALIGNMENT: Final = 32
 MAX_ALIGNMENT: Final = 1 << 16
@@ -82,6 +85,7 @@ class _Parser:
         self._data = data
         self._end = min(len(data), MAX_HEADER_BYTES)
         self._position = 0
+        self._num_elements = 0
 
     def layout(self) -> Layout:
         magic = self._take(len(MAGIC))
@@ -177,6 +181,9 @@ class _Parser:
 
     def _array(self, name: str) -> list[Any]:
         kind, count = self._number("I"), self._number("Q")
+        self._num_elements += count
+        if self._num_elements > MAX_ELEMENTS:
+            raise self._wrong(f"{name} has {count} elements")
         if kind == _STRING:
             # Eight bytes at least each: a count that is too large is seen before anything is made.
             self._need(8 * count)

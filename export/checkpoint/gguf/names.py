@@ -5,10 +5,12 @@ stand for one number each, and what follows them, `weight` or `bias`, is the sam
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
+
+from export.errors import CheckpointError, UnsupportedError
 
 DECODER: Final = {
     "token_embd": "model.embed_tokens",
@@ -47,6 +49,14 @@ UNNAMED_EXPERTS: Final = {
     "blk.{layer}.ffn_down.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2",
 }
 
+_SUFFIXES: Final = ("weight", "bias")
+_REASONS: Final[Mapping[str, str]] = {
+    "rope_freqs.weight": (
+        "the file scales the rotation by factors of its own (rope_freqs.weight, as Llama 3.1 and "
+        "later do), which is not implemented; give the checkpoint in safetensors"
+    )
+}
+
 _FIELD: Final = re.compile(r"\\\{(\w+)\\\}")
 
 
@@ -57,35 +67,48 @@ class Place(msgspec.Struct, frozen=True):
     expert: int | None = None
 
 
-def places(tensors: Mapping[str, tuple[int, ...]], table: Mapping[str, str]) -> dict[str, Place]:
+def places(
+    tensors: Mapping[str, tuple[int, ...]], table: Mapping[str, str], *, num_experts: int
+) -> dict[str, Place]:
     """Return the checkpoint's tensors by the names that its family knows.
 
-    `tensors` are the file's shapes. What the table does not name keeps its name, so that the family
-    refuses it by that.
+    `tensors` are the file's shapes, `num_experts` how many parts a tensor of all experts has.
+    Raises UnsupportedError for a tensor that the table does not name, CheckpointError where two are
+    the same one or where one has not as many parts.
     """
     matchers = [(_matcher(pattern), wanted) for pattern, wanted in table.items()]
     found: dict[str, Place] = {}
     for name, shape in tensors.items():
-        found.update(_places_of(name, shape, matchers))
+        for wanted, place in _places_of(name, shape, matchers, num_experts):
+            if wanted in found:
+                raise CheckpointError(f"the tensors {found[wanted].name} and {name} are the same")
+            found[wanted] = place
     return found
 
 
 def _places_of(
-    name: str, shape: tuple[int, ...], matchers: Iterable[tuple[re.Pattern[str], str]]
-) -> dict[str, Place]:
+    name: str,
+    shape: tuple[int, ...],
+    matchers: Iterable[tuple[re.Pattern[str], str]],
+    num_experts: int,
+) -> Iterator[tuple[str, Place]]:
     stem, _, suffix = name.rpartition(".")
-    for matcher, wanted in matchers:
+    for matcher, wanted in matchers if suffix in _SUFFIXES else ():
         match = matcher.fullmatch(stem)
         if match is None:
             continue
         fields = match.groupdict()
         if "{expert}" not in wanted or "expert" in fields:
-            return {f"{wanted.format_map(fields)}.{suffix}": Place(name)}
-        return {
-            f"{wanted.format_map(fields | {'expert': expert})}.{suffix}": Place(name, expert)
-            for expert in range(shape[0])
-        }
-    return {name: Place(name)}
+            yield f"{wanted.format_map(fields)}.{suffix}", Place(name)
+            return
+        if len(shape) != 3 or shape[0] != num_experts:
+            raise CheckpointError(
+                f"{name} has shape {list(shape)} where the metadata says {num_experts} experts"
+            )
+        for expert in range(num_experts):
+            yield f"{wanted.format_map(fields | {'expert': expert})}.{suffix}", Place(name, expert)
+        return
+    raise UnsupportedError(_REASONS.get(name, f"the file's tensor {name} is not implemented"))
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:

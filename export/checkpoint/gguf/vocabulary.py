@@ -4,8 +4,11 @@ Two kinds are known: `gpt2`, byte-level BPE, whose cutting into words has a name
 `tokenizer.ggml.pre`, and `llama`, SentencePiece's BPE, whose merges follow from the scores.
 The expressions are those of llama.cpp (src/llama-vocab.cpp) and of the tokenizers that they stand
 for. Token types are llama.cpp's: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+What such a file says is held against the rest of it before it is believed: the library that reads
+a tokenizer.json stops at the first fault, and says less.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,8 +16,14 @@ import msgspec
 
 from export.checkpoint.config import Config
 from export.errors import CheckpointError, UnsupportedError
+from inference.package.tokenizer_check import MAX_ADDED_TOKENS, MAX_MERGES, MAX_TOKENS
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
+
+_KEPT: Final = (_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE)
+
+MAX_TOKEN_LENGTH: Final = 1024
+"""Characters: each place where a piece may be cut is looked at. Runs of 256 blanks exist."""
 
 _CONTRACTIONS: Final = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _GPT_2: Final = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -29,21 +38,30 @@ def _words(digits: str) -> str:
 
 
 class Cutting(msgspec.Struct, frozen=True):
-    """Expressions that cut a text, one after the other, and whether it is composed first (NFC)."""
+    """Expressions that cut a text, one after the other, and whether it is composed first (NFC).
+
+    `takes_words`: a word that is a token is taken whole. `begins`: a text begins with a token of
+    its own, unless the file says otherwise.
+    """
 
     expressions: tuple[str, ...]
     is_composed: bool = False
+    takes_words: bool = False
+    begins: bool = False
 
 
-_LLAMA_3: Final = Cutting((_words(r"\p{N}{1,3}"),))
+_THREE_DIGITS: Final = Cutting((_words(r"\p{N}{1,3}"),))
+_LLAMA_3: Final = msgspec.structs.replace(_THREE_DIGITS, takes_words=True, begins=True)
 _SINGLE_DIGITS: Final = Cutting((r"\p{N}", _GPT_2))
 
 CUTTINGS: Final[Mapping[str, Cutting]] = {
+    # What llama.cpp falls back to where it does not know better.
+    "default": Cutting((r"[\p{P}\$\+<=>\^~\|]+", _GPT_2, r"\p{N}+", "[0-9][0-9][0-9]")),
     "gpt-2": Cutting((_GPT_2,)),
     "qwen2": Cutting((_words(r"\p{N}"),), is_composed=True),
     "llama-bpe": _LLAMA_3,
     "llama3": _LLAMA_3,
-    "smaug-bpe": _LLAMA_3,
+    "smaug-bpe": _THREE_DIGITS,
     "smollm": _SINGLE_DIGITS,
     "starcoder": _SINGLE_DIGITS,
     "codeshell": _SINGLE_DIGITS,
@@ -74,14 +92,15 @@ def tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     kind = config.text("model")
     match kind:
         case "gpt2":
-            parts = _byte_level(config, vocabulary)
+            cutting = _cutting(config)
+            parts, begins = _byte_level(cutting, vocabulary), cutting.begins
         case "llama":
-            parts = _sentence_pieces(config, vocabulary)
+            parts, begins = _sentence_pieces(config, vocabulary), True
         case _:
             raise UnsupportedError(
                 f"tokenizer.ggml.model = {kind!r} is not implemented; there are gpt2 and llama"
             )
-    leading = _leading(config, vocabulary, default=kind == "llama")
+    leading = _leading(config, vocabulary, default=begins)
     return {
         "version": "1.0",
         "truncation": None,
@@ -124,7 +143,25 @@ def _vocabulary(config: Config) -> Vocabulary:
         )
     if len(set(tokens)) != len(tokens):
         raise CheckpointError("the file spells two tokens alike; convert it again")
-    return Vocabulary(tokens=tokens, types=types, merges=config.texts("merges"), scores=scores)
+    if not all(1 <= len(token) <= MAX_TOKEN_LENGTH for token in tokens):
+        raise CheckpointError(
+            f"the file has tokens of none or more than {MAX_TOKEN_LENGTH} letters"
+        )
+    if not all(_NORMAL <= kind <= _BYTE for kind in types):
+        raise CheckpointError("the file has tokens of a type that is none; convert it again")
+    if not all(map(math.isfinite, scores)):
+        raise CheckpointError(
+            "the file has scores of tokens that are not finite; download it again"
+        )
+    found = Vocabulary(tokens=tokens, types=types, merges=config.texts("merges"), scores=scores)
+    added = found.ids(_UNKNOWN, _CONTROL, _USER_DEFINED)
+    if len(tokens) > MAX_TOKENS or len(found.merges) > MAX_MERGES or len(added) > MAX_ADDED_TOKENS:
+        raise UnsupportedError(
+            f"the file has {len(tokens)} tokens, {len(added)} of them added, and "
+            f"{len(found.merges)} merges; at most {MAX_TOKENS}, {MAX_ADDED_TOKENS} and "
+            f"{MAX_MERGES} are read"
+        )
+    return found
 
 
 def _added(vocabulary: Vocabulary) -> list[dict[str, Any]]:
@@ -142,13 +179,22 @@ def _added(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     ]
 
 
-def _byte_level(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
-    name = config.text("pre", default="gpt-2")
-    cutting = CUTTINGS.get("gpt-2" if name == "default" else name)
+def _cutting(config: Config) -> Cutting:
+    if not config.has("pre"):
+        raise UnsupportedError(
+            "the file does not say how texts are cut into words (tokenizer.ggml.pre), so it was "
+            "made before May 2024; take a newer one"
+        )
+    name = config.text("pre")
+    cutting = CUTTINGS.get(name)
     if cutting is None:
         raise UnsupportedError(
             f"tokenizer.ggml.pre = {name!r} is not implemented; there are {', '.join(CUTTINGS)}"
         )
+    return cutting
+
+
+def _byte_level(cutting: Cutting, vocabulary: Vocabulary) -> dict[str, Any]:
     splits = [
         {
             "type": "Split",
@@ -168,8 +214,24 @@ def _byte_level(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
         "normalizer": {"type": "NFC"} if cutting.is_composed else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*splits, bytes_only]},
         "decoder": bytes_only,
-        "model": _bpe(vocabulary, [merge.split(" ") for merge in vocabulary.merges]),
+        "model": {
+            **_bpe(vocabulary, _pairs(vocabulary)),
+            "ignore_merges": cutting.takes_words,
+        },
     }
+
+
+def _pairs(vocabulary: Vocabulary) -> list[list[str]]:
+    """Return the two halves of each merge, both of which and their sum are tokens."""
+    tokens = {vocabulary.tokens[token_id] for token_id in vocabulary.ids(*_KEPT)}
+    pairs = [merge.split(" ") for merge in vocabulary.merges]
+    for pair in pairs:
+        if len(pair) != 2 or not tokens.issuperset({*pair, "".join(pair)}):
+            raise CheckpointError(
+                f"the file's merge {' '.join(pair)!r} does not make one token of two; convert it "
+                "again"
+            )
+    return pairs
 
 
 def _sentence_pieces(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -198,7 +260,7 @@ def _sentence_pieces(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _bpe(vocabulary: Vocabulary, merges: Sequence[Sequence[str]]) -> dict[str, Any]:
-    kept = vocabulary.ids(_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE)
+    kept = vocabulary.ids(*_KEPT)
     return {
         "type": "BPE",
         "dropout": None,
@@ -236,8 +298,8 @@ def _leading(config: Config, vocabulary: Vocabulary, *, default: bool) -> str | 
     if not config.boolean("add_bos_token", default=default) or not config.has("bos_token_id"):
         return None
     token_id = config.integer("bos_token_id", minimum=0)
-    if token_id >= len(vocabulary.tokens):
-        raise CheckpointError(f"bos_token_id = {token_id} is no token of the file")
+    if token_id not in vocabulary.ids(_CONTROL, _UNKNOWN, _USER_DEFINED):
+        raise CheckpointError(f"bos_token_id = {token_id} is no control token of the file")
     return vocabulary.tokens[token_id]
 
 

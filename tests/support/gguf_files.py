@@ -1,0 +1,173 @@
+"""Write GGUF files from checkpoints as llama.cpp's own converter does, with its own library.
+
+The names are those of `gguf.get_tensor_name_map`, which the exporter's tables are held against;
+rows of query and key are put in pairs where llama.cpp rotates neighbours. Matrices are stored as
+asked for, vectors and routers as float32.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+from gguf.constants import GGMLQuantizationType as Kind
+from safetensors.numpy import load_file
+
+Float32 = npt.NDArray[np.float32]
+Tensors = dict[str, Float32]
+
+ARCHITECTURES: Final = {
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
+    "llama": "llama",
+    "mixtral": "llama",
+}
+PERMUTED: Final = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+SCALINGS: Final = {"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}
+
+
+def write_gguf_file(
+    path: Path,
+    checkpoint: Path,
+    kind: Kind = Kind.F32,
+    *,
+    are_experts_apart: bool = False,
+    pre: str = "qwen2",
+    head: Kind | None = None,
+) -> Path:
+    """Write a checkpoint's folder as one file; `are_experts_apart` as until April 2024.
+
+    A tied `head` is written beside the embedding, in a kind of its own.
+    """
+    config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    tensors = load_file(checkpoint / "model.safetensors")
+    found = named(config, tensors, are_experts_apart=are_experts_apart)
+    writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]])
+    write_shape(writer, config)
+    write_vocabulary(writer, json.loads((checkpoint / "tokenizer.json").read_text("utf-8")), pre)
+    for name, values in found.items():
+        add(writer, name, values, kind)
+    if head is not None:
+        add(writer, "output.weight", found["token_embd.weight"], head)
+    return finished(writer, path)
+
+
+def finished(writer: gguf.GGUFWriter, path: Path) -> Path:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def add(writer: gguf.GGUFWriter, name: str, values: Float32, kind: Kind) -> None:
+    is_matrix = values.ndim > 1 and "_inp." not in name
+    if not is_matrix or kind == Kind.F32:
+        writer.add_tensor(name, np.ascontiguousarray(values))
+    else:
+        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+
+
+def named(config: Mapping[str, Any], tensors: Tensors, *, are_experts_apart: bool) -> Tensors:
+    """Return the tensors by the names and in the order of rows that llama.cpp knows."""
+    architecture = ARCHITECTURES[config["model_type"]]
+    number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
+    found: Tensors = {}
+    for name, values in _with_stacks(tensors, are_experts_apart=are_experts_apart):
+        stem, _, suffix = name.rpartition(".")
+        base, _, expert = stem.partition("#")
+        given = names.get_name(base)
+        assert given is not None, name
+        heads = next((config[key] for part, key in PERMUTED.items() if base.endswith(part)), None)
+        is_permuted = architecture == "llama" and heads is not None
+        given = f"{given.removesuffix('_exps')}.{expert}" if expert else given
+        found[f"{given}.{suffix}"] = _in_pairs(values, heads) if is_permuted else values
+    return found
+
+
+def _with_stacks(tensors: Tensors, *, are_experts_apart: bool) -> Iterator[tuple[str, Float32]]:
+    """Yield the tensors, those of experts in one, or named `stem#expert` where they are apart."""
+    stacks: dict[str, list[Float32]] = {}
+    for name, values in sorted(tensors.items(), key=lambda item: _by_number(item[0])):
+        parts = name.split(".")
+        if "experts" not in parts:
+            yield name, values
+            continue
+        expert = parts.pop(parts.index("experts") + 1)
+        if are_experts_apart:
+            yield ".".join([*parts[:-1]]) + f"#{expert}.{parts[-1]}", values
+        else:
+            stacks.setdefault(".".join(parts), []).append(values)
+    for name, stack in stacks.items():
+        yield name, np.stack(stack)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+
+
+def _in_pairs(values: Float32, num_heads: int) -> Float32:
+    """Do what `LlamaModel.permute` of convert_hf_to_gguf.py does."""
+    halves = values.reshape(num_heads, 2, values.shape[0] // num_heads // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
+
+
+def write_shape(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    head_dim = config.get("head_dim", hidden // heads)
+    writer.add_rope_dimension_count(head_dim)
+    if head_dim * heads != hidden:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    experts = config.get("num_experts", config.get("num_local_experts"))
+    if experts is not None:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+    if "moe_intermediate_size" in config:
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    scaling = config.get("rope_scaling")
+    if scaling is not None:
+        writer.add_rope_scaling_type(SCALINGS[scaling["rope_type"]])
+        writer.add_rope_scaling_factor(scaling["factor"])
+        if "original_max_position_embeddings" in scaling:
+            writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+
+
+def write_vocabulary(writer: gguf.GGUFWriter, tokenizer: Mapping[str, Any], pre: str) -> None:
+    """Write byte-level BPE in the order of ids; flagged tokens are control ones."""
+    model = tokenizer["model"]
+    added = {token["id"]: token for token in tokenizer["added_tokens"]}
+    names = {token_id: name for name, token_id in model["vocab"].items()}
+    names |= {token_id: token["content"] for token_id, token in added.items()}
+    kinds = [
+        gguf.TokenType.NORMAL
+        if token_id not in added
+        else gguf.TokenType.CONTROL
+        if added[token_id]["special"]
+        else gguf.TokenType.USER_DEFINED
+        for token_id in range(len(names))
+    ]
+    padding = max(0, 272 - len(names)) if len(names) > 256 else 0
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    unused = [f"[PAD{len(names) + index}]" for index in range(padding)]
+    writer.add_token_list([names[token_id] for token_id in range(len(names))] + unused)
+    writer.add_token_types([*kinds, *[gguf.TokenType.UNUSED] * padding])
+    merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
+    writer.add_token_merges(list(merges))
+    writer.add_add_bos_token(False)
+    writer.add_eos_token_id(0)
