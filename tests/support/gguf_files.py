@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType as Kind
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
 Float32 = npt.NDArray[np.float32]
 Tensors = dict[str, Float32]
@@ -77,16 +77,16 @@ def named(config: Mapping[str, Any], tensors: Tensors, *, are_experts_apart: boo
     architecture = ARCHITECTURES[config["model_type"]]
     number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
+    permuted = PERMUTED if architecture == "llama" else {}
     found: Tensors = {}
     for name, values in _with_stacks(tensors, are_experts_apart=are_experts_apart):
         stem, _, suffix = name.rpartition(".")
         base, _, expert = stem.partition("#")
         given = names.get_name(base)
         assert given is not None, name
-        heads = next((config[key] for part, key in PERMUTED.items() if base.endswith(part)), None)
-        is_permuted = architecture == "llama" and heads is not None
+        heads = next((config[key] for part, key in permuted.items() if base.endswith(part)), None)
         given = f"{given.removesuffix('_exps')}.{expert}" if expert else given
-        found[f"{given}.{suffix}"] = _in_pairs(values, heads) if is_permuted else values
+        found[f"{given}.{suffix}"] = _in_pairs(values, heads) if heads else values
     return found
 
 

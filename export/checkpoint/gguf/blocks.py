@@ -39,7 +39,7 @@ READ: Final = frozenset(
     }
 )
 
-_ROWS_AT_ONCE: Final = 1 << 21
+NUMBERS_AT_ONCE: Final = 1 << 21
 """Numbers that are widened together: the library's temporaries stay small."""
 
 
@@ -67,7 +67,7 @@ def _dequantized(rows: Bytes, kind: Kind) -> Float32:
     block_size, block_bytes = GGML_QUANT_SIZES[kind]
     columns = rows.shape[1] // block_bytes * block_size
     found = np.empty((len(rows), columns), np.float32)
-    step = max(1, _ROWS_AT_ONCE // columns)
+    step = max(1, NUMBERS_AT_ONCE // columns)
     for start in range(0, len(rows), step):
         part = np.ascontiguousarray(rows[start : start + step])
         found[start : start + step] = gguf.dequantize(part, kind)

@@ -79,7 +79,7 @@ class GgufCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         if tensor.num_heads is None:
             return rows
         # A bias is one row, whose numbers are put in order.
-        lines = rows if len(tensor.shape) > 1 else rows.reshape(tensor.shape[0], -1)
+        lines = rows if len(rows) > 1 else rows.reshape(tensor.shape[0], -1)
         return _in_order(lines, tensor.num_heads).reshape(rows.shape)
 
 
@@ -151,7 +151,7 @@ def _check_sizes(layout: Layout, metadata: Config, values: Mapping[str, Any]) ->
 
 def _tensor(layout: Layout, place: Place, values: Mapping[str, Any]) -> GgufTensor:
     header = layout.tensors[place.name]
-    if header.kind not in (READ if len(header.shape) > 1 else FLOATS):
+    if header.kind not in (READ if header.shape[1:] else FLOATS):
         raise UnsupportedError(
             f"{layout.path} stores {place.name} as {header.kind.name}, which is not implemented; "
             "take a file in Q4_K_M, Q8_0 or F16"
