@@ -48,7 +48,8 @@ def write_gguf_file(
     found = named(config, tensors, are_experts_apart=are_experts_apart)
     writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]])
     write_shape(writer, config)
-    write_vocabulary(writer, json.loads((checkpoint / "tokenizer.json").read_text("utf-8")), pre)
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_text("utf-8"))
+    write_vocabulary(writer, tokenizer, pre, num_tokens=config["vocab_size"])
     for name, values in found.items():
         add(writer, name, values, kind)
     if head is not None:
@@ -147,7 +148,14 @@ def write_shape(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
             writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
 
 
-def write_vocabulary(writer: gguf.GGUFWriter, tokenizer: Mapping[str, Any], pre: str) -> None:
+def write_vocabulary(
+    writer: gguf.GGUFWriter,
+    tokenizer: Mapping[str, Any],
+    pre: str,
+    *,
+    num_tokens: int,
+    begins: bool | None = False,
+) -> None:
     """Write byte-level BPE in the order of ids; flagged tokens are control ones."""
     model = tokenizer["model"]
     added = {token["id"]: token for token in tokenizer["added_tokens"]}
@@ -161,13 +169,13 @@ def write_vocabulary(writer: gguf.GGUFWriter, tokenizer: Mapping[str, Any], pre:
         else gguf.TokenType.USER_DEFINED
         for token_id in range(len(names))
     ]
-    padding = max(0, 272 - len(names)) if len(names) > 256 else 0
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
-    unused = [f"[PAD{len(names) + index}]" for index in range(padding)]
+    unused = [f"[PAD{token_id}]" for token_id in range(len(names), num_tokens)]
     writer.add_token_list([names[token_id] for token_id in range(len(names))] + unused)
-    writer.add_token_types([*kinds, *[gguf.TokenType.UNUSED] * padding])
+    writer.add_token_types([*kinds, *[gguf.TokenType.UNUSED] * len(unused)])
     merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
     writer.add_token_merges(list(merges))
-    writer.add_add_bos_token(False)
+    if begins is not None:
+        writer.add_add_bos_token(begins)
     writer.add_eos_token_id(0)

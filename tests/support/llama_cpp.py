@@ -6,6 +6,7 @@ package, which is llama.cpp's own.
 """
 
 import json
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -121,3 +122,14 @@ class LlamaCpp:
         if "choices" not in answer:
             raise RuntimeError(f"llama.cpp answers {answer}")
         return [token["id"] for token in answer["choices"][0]["logprobs"]["content"]]
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text that is nothing but text."""
+        asked = {"content": text, "add_special": False, "parse_special": False}
+        request = urllib.request.Request(
+            f"{self._server.listening_address}/tokenize",
+            json.dumps(asked).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["tokens"]
