@@ -156,11 +156,18 @@ def write_vocabulary(
     num_tokens: int,
     begins: bool | None = False,
 ) -> None:
-    """Write byte-level BPE in the order of ids; flagged tokens are control ones."""
+    """Write byte-level BPE in the order of ids; flagged tokens are control ones.
+
+    Where nothing is joined, one pair is, without which llama.cpp loads no file.
+    """
     model = tokenizer["model"]
     added = {token["id"]: token for token in tokenizer["added_tokens"]}
     names = {token_id: name for name, token_id in model["vocab"].items()}
     names |= {token_id: token["content"] for token_id, token in added.items()}
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    if not merges:
+        names[len(names)] = "er"
+        merges = ["e r"]
     kinds = [
         gguf.TokenType.NORMAL
         if token_id not in added
@@ -174,8 +181,7 @@ def write_vocabulary(
     unused = [f"[PAD{token_id}]" for token_id in range(len(names), num_tokens)]
     writer.add_token_list([names[token_id] for token_id in range(len(names))] + unused)
     writer.add_token_types([*kinds, *[gguf.TokenType.UNUSED] * len(unused)])
-    merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"])
-    writer.add_token_merges(list(merges))
+    writer.add_token_merges(merges)
     if begins is not None:
         writer.add_add_bos_token(begins)
     writer.add_eos_token_id(0)

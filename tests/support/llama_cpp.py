@@ -110,24 +110,25 @@ class LlamaCpp:
 
     def greedy_tokens(self, prompt: Sequence[int], num_tokens: int) -> list[int]:
         """Return the likeliest tokens, one after the other, up to an end token."""
-        answer = self._server.handle_completions(
+        return self._answer(
+            "completion",
             {
                 "prompt": list(prompt),
-                "max_tokens": num_tokens,
+                "n_predict": num_tokens,
                 "temperature": 0,
-                "logprobs": 1,  # the only way in which ids come back
+                "return_tokens": True,  # all of them, those of half a character too
                 "cache_prompt": False,
-            }
+            },
         )
-        if "choices" not in answer:
-            raise RuntimeError(f"llama.cpp answers {answer}")
-        return [token["id"] for token in answer["choices"][0]["logprobs"]["content"]]
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text that is nothing but text."""
         asked = {"content": text, "add_special": False, "parse_special": False}
+        return self._answer("tokenize", asked)
+
+    def _answer(self, route: str, asked: Mapping[str, Any]) -> list[int]:
         request = urllib.request.Request(
-            f"{self._server.listening_address}/tokenize",
+            f"{self._server.listening_address}/{route}",
             json.dumps(asked).encode(),
             {"Content-Type": "application/json"},
         )
