@@ -8,7 +8,9 @@ be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
 
 import os
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -132,18 +134,26 @@ def find_source(
     )
 
 
+class _LastingFolder:
+    """A folder that is there for as long as this is, and goes without being told."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="inkling-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     """Write what a folder would hold beside the weights, for as long as it is wanted."""
     if revision is not None:
         raise CheckpointError(f"{path} is a file and has no revision {revision}; leave it")
     opened = open_gguf(path)
-    lasting = tempfile.TemporaryDirectory(prefix="inkling-")
+    lasting = _LastingFolder()
     for name, value in opened.small_files.items():
-        (Path(lasting.name) / name).write_bytes(msgspec.json.encode(value))
+        (lasting.path / name).write_bytes(msgspec.json.encode(value))
     return CheckpointSource(
         name=path.stem,
         revision=None,
-        folder=Path(lasting.name),
+        folder=lasting.path,
         open_weights=lambda _: opened.checkpoint,
         block_size=GGUF_BLOCK_SIZE,
         lasting=lasting,
