@@ -3,20 +3,23 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A hole in one of our own source files, which the model that ships has never seen.
-DEMO := inference/cancellation.py:17:13 --until 17:32 --scope line
+# `make demo MODEL=embedded` shows the model that ships alone.
+MODEL ?= qwen2.5-coder-0.5b
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test parity bench clean
+.PHONY: demo test parity real bench clean
 
 demo: .venv/installed
-	$(BIN)/python -m inkling complete $(DEMO) --show
+	$(BIN)/python docs/demo.py $(MODEL)
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
 parity: .venv/installed-parity
 	$(BIN)/python -m pytest -m parity
+
+real: .venv/installed-test
+	$(BIN)/python -m pytest -m real_model
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.decode

@@ -25,12 +25,10 @@ from export.quality.verify_command import Verified, check_package
 from export.quantization.scheme import (
     BITS,
     BLOCK_SIZES,
-    DEFAULT_ROUNDING,
     ROUNDINGS,
     Preset,
     Rounding,
 )
-from export.texts import NUM_TOKENS
 from inference.fim import FimOrder
 from inference.package.manifest import Device, ModelManifest
 
@@ -42,7 +40,7 @@ class Options(TypedDict):
     device: Device
     block_size: int | None
     fim: str
-    rounding: Rounding
+    rounding: Rounding | None
     zero_points: bool
     calibration: Path | None
     quality_limit: float | None
@@ -91,8 +89,9 @@ class Options(TypedDict):
     "--block-size",
     type=int,
     metavar="|".join(map(str, BLOCK_SIZES)),
-    help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, or "
-    "what GPTQ or AWQ stored; a smaller one where that does not divide the model's rows.",
+    help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, 32 "
+    "for more than 250M parameters, or what is stored rounded; a smaller one where that does not "
+    "divide the model's rows.",
 )
 @click.option(
     "--fim",
@@ -103,10 +102,9 @@ class Options(TypedDict):
 )
 @click.option(
     "--rounding",
-    default=DEFAULT_ROUNDING,
-    show_default=True,
     type=click.Choice(ROUNDINGS),
-    help="gptq reads calibration text and takes longer; the others look at the weights alone.",
+    help="gptq reads calibration text and takes longer; the others look at the weights alone. "
+    "Default gptq up to 250M parameters, else nearest.",
 )
 @click.option("--zero-points", is_flag=True, help="Let 4-bit blocks lie off the middle; CPU only.")
 @click.option(
@@ -117,13 +115,13 @@ class Options(TypedDict):
 @click.option(
     "--quality-limit",
     type=click.FloatRange(0, 1),
-    help="Least share of next tokens equal to the original's; int8: 0.97, int4: 0.93.",
+    help="Least share of next tokens equal to the original's; int8: 0.95, int4: 0.80.",
 )
 @click.option("--accept-quality", is_flag=True, help="Export whatever share is measured.")
 @click.option(
     "--fim-order",
     type=click.Choice(get_args(FimOrder)),
-    help="How the model was trained to see a hole; default the usual order of its convention.",
+    help="How a hole is shown; default the order in which the model finds holes easiest.",
 )
 @click.option("--context-length", type=int, help="Most tokens; default the model's, up to 32768.")
 @click.option(
@@ -167,7 +165,7 @@ def export(
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
 @click.option("--against", metavar="CHECKPOINT", help="What it was made from: a folder or hub id.")
-@click.option("--tokens", default=NUM_TOKENS, show_default=True, help="How much text is read.")
+@click.option("--tokens", type=int, help="How much text is read; default as much as at export.")
 @click.option("--quality-limit", type=click.FloatRange(0, 1), help="As for export.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -175,7 +173,7 @@ def verify(
     package: Path,
     *,
     against: str | None,
-    tokens: int,
+    tokens: int | None,
     quality_limit: float | None,
     device: Device,
     as_json: bool,

@@ -90,7 +90,9 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     found, identity, architecture = original.source, original.identity, original.architecture
     spec, grouping = architecture.spec, architecture.grouping
     rows = rounded_rows(slots(spec)).values()
-    wanted = block_size_for(options.block_size, grouping)
+    wanted = block_size_for(
+        options.block_size, original.stored_block_size, num_parameters=num_parameters(spec)
+    )
     block_size = fitting_block_size(wanted, rows)
     figures = describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines

@@ -42,6 +42,12 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     def spec(self) -> DecoderSpec:
         return self.architecture.spec
 
+    @property
+    def stored_block_size(self) -> int | None:
+        """How many numbers share a scale where the checkpoint stores integers."""
+        grouping = self.architecture.grouping
+        return self.source.block_size if grouping is None else grouping.group_size
+
 
 def read_original(source: str, options: ExportOptions) -> Original:
     """Read config and tokenizer of a folder or a Hugging Face id.

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -73,9 +75,10 @@ def fetch_from_hub(entry: Entry, path: Path, *, advance: Advance) -> None:
     """Fetch the file by the hub's own client, which resumes what was broken off."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # see export/checkpoint/source.py
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]
 
     assert entry.hub.file is not None
+    _check_reachable(constants.ENDPOINT)
     try:
         hf_hub_download(
             entry.hub.repository,
@@ -89,6 +92,18 @@ def fetch_from_hub(entry: Entry, path: Path, *, advance: Advance) -> None:
         raise CheckpointError(f"{entry.hub.repository} cannot be reached ({reason})") from error
     if entry.bytes is not None:
         advance(entry.bytes, entry.bytes)
+
+
+def _check_reachable(endpoint: str) -> None:
+    """Raise CheckpointError where the endpoint's name leads nowhere.
+
+    The hub's client tries for half a minute, and says so on stderr each time.
+    """
+    address = urlsplit(endpoint)
+    try:
+        socket.getaddrinfo(address.hostname, address.port or address.scheme)
+    except OSError as error:
+        raise CheckpointError(f"{endpoint} cannot be reached ({error.strerror})") from error
 
 
 def fetch_from_mirror(entry: Entry, path: Path, *, advance: Advance) -> None:

@@ -135,12 +135,12 @@ def find_source(
     )
 
 
-class _Lasting:
-    """A temporary folder that is removed when nobody holds this any more, or at the end."""
+class _LastingFolder:
+    """A folder that is there for as long as this is, and goes without being told."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="inkling-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.path = Path(tempfile.mkdtemp(prefix="inkling-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
@@ -148,13 +148,13 @@ def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     if revision is not None:
         raise CheckpointError(f"{path} is a file and has no revision {revision}; leave it")
     opened = open_gguf(path)
-    lasting = _Lasting()
+    lasting = _LastingFolder()
     for name, value in opened.small_files.items():
-        (lasting.folder / name).write_bytes(msgspec.json.encode(value))
+        (lasting.path / name).write_bytes(msgspec.json.encode(value))
     return CheckpointSource(
         name=path.stem,
         revision=None,
-        folder=lasting.folder,
+        folder=lasting.path,
         open_weights=lambda _: opened.checkpoint,
         block_size=GGUF_BLOCK_SIZE,
         lasting=lasting,

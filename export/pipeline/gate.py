@@ -7,15 +7,18 @@ import msgspec
 from export.graph.weights import dequantized
 from export.pipeline.plan import ExportPlan
 from export.pipeline.write import Written
-from export.quality.gate import check_agreement, compare, manifest_figures, measure_fim
-from export.quality.reader import open_reader
+from export.quality.gate import check_agreement, compare, manifest_figures
+from export.quality.holes import better_order, measure_fim
+from export.quality.reader import Reader, open_reader
 from export.quality.self_check import verify_package
+from inference.fim import FimTemplate
 from inference.package.manifest import ModelManifest, write_manifest
 
 
 def pass_gate(folder: Path, plan: ExportPlan, written: Written) -> ModelManifest:
     """Return the manifest with what was measured, which the package then has too.
 
+    The original is the checkpoint in float32: what a rounded one stands for, where it is rounded.
     Raises VerificationError where the graph computes something else than its weights say,
     QualityError where rounding lost too much.
     """
@@ -24,10 +27,25 @@ def pass_gate(folder: Path, plan: ExportPlan, written: Written) -> ModelManifest
     text = plan.texts.for_quality()
     with open_reader(folder, manifest) as reader:
         comparison = compare(reader, spec, plan.opened.values, text)
-        fim_bits = None if manifest.fim is None else measure_fim(reader, manifest.fim, text)
+        fim, fim_bits = _with_measured_order(reader, manifest.fim, plan)
     if not plan.options.accept_quality:
         check_agreement(manifest, comparison, limit=plan.options.quality_limit)
     figures = manifest_figures(comparison, fim_bits, num_tokens=len(text.token_ids))
-    manifest = msgspec.structs.replace(manifest, quality=manifest.quality | figures)
+    quality = manifest.quality | figures
+    manifest = msgspec.structs.replace(manifest, fim=fim, quality=quality)
     write_manifest(manifest, folder)
     return manifest
+
+
+def _with_measured_order(
+    reader: Reader, fim: FimTemplate | None, plan: ExportPlan
+) -> tuple[FimTemplate | None, dict[str, float] | None]:
+    """Return a template in the better order, unless the user named one, and the bits of each."""
+    if fim is None:
+        return None, None
+    text = plan.texts.for_holes()
+    measured = measure_fim(reader, fim, text)
+    if plan.options.fim_order is None:
+        order = better_order(reader, fim, text, measured)
+        fim = msgspec.structs.replace(fim, order=order)
+    return fim, measured.figures()

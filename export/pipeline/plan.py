@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from export.checkpoint.gptq_awq import Grouping
 from export.errors import UnsupportedError
 from export.graph.cuda import check_cuda
 from export.options import ExportOptions
 from export.original import OpenedSlots, Original, open_slots, read_original
 from export.quantization.scheme import (
+    DEFAULT_BLOCK_SIZE,
+    SMALL_MODEL,
     Scheme,
     block_size_for,
     check_scheme,
@@ -18,10 +19,19 @@ from export.quantization.scheme import (
     fitting_block_size,
     replaced_words,
     rounded_rows,
+    rounding_for,
 )
 from export.quantization.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
-from export.spec.decoder import Slot, slots
-from export.texts import NUM_TOKENS, QUALITY_TEXT, ROUNDING_TEXT, WINDOW, Text, read_text
+from export.spec.decoder import Slot, num_parameters, slots
+from export.texts import (
+    NUM_TOKENS,
+    NUM_TOKENS_OF_LARGE,
+    QUALITY_TEXT,
+    ROUNDING_TEXT,
+    WINDOW,
+    Text,
+    read_text,
+)
 from inference.package.manifest import TOKENIZER_FILE
 from inference.runtime.tokenizer import Tokenizer
 
@@ -32,6 +42,7 @@ class Texts(msgspec.Struct, frozen=True):
     tokenizer: Path
     window: int
     options: ExportOptions
+    quality_tokens: int
 
     def for_rounding(self) -> Text:
         return self._read(self.options.calibration or ROUNDING_TEXT, NUM_TOKENS)
@@ -40,7 +51,10 @@ class Texts(msgspec.Struct, frozen=True):
         return self._read(self.options.calibration or ROUNDING_TEXT, NUM_SENSITIVITY_TOKENS)
 
     def for_quality(self) -> Text:
-        return self._read(QUALITY_TEXT, self.options.quality_tokens)
+        return self._read(QUALITY_TEXT, self.quality_tokens)
+
+    def for_holes(self) -> Text:
+        return self._read(QUALITY_TEXT, NUM_TOKENS)
 
     def _read(self, path: Path, num_tokens: int) -> Text:
         tokenizer = Tokenizer.load(self.tokenizer)
@@ -66,9 +80,9 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
 
     Raises an ExportError where checkpoint, options and device do not go together.
     """
-    _find_scheme(options, None)  # what no checkpoint can make right
+    _check_options(options)
     original = read_original(source, options)
-    wanted = _find_scheme(options, original.architecture.grouping)
+    wanted = _find_scheme(options, original)
     scheme, remark = _fitted(wanted, slots(original.spec))
     if options.device == "cuda":
         check_cuda(original.spec, scheme)
@@ -78,7 +92,9 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
         original=original,
         opened=open_slots(original.source, original.architecture),
         scheme=scheme,
-        texts=Texts(original.folder / TOKENIZER_FILE, window, options),
+        texts=Texts(
+            original.folder / TOKENIZER_FILE, window, options, _quality_tokens(options, original)
+        ),
         remark=remark,
     )
 
@@ -94,7 +110,24 @@ def _fitted(wanted: Scheme, needed: Mapping[str, Slot]) -> tuple[Scheme, str | N
     return scheme, replaced_words(wanted.block_size, block_size, rows)
 
 
-def _find_scheme(options: ExportOptions, grouping: Grouping | None) -> Scheme:
+def _quality_tokens(options: ExportOptions, original: Original) -> int:
+    if options.quality_tokens is not None:
+        return options.quality_tokens
+    is_small = num_parameters(original.spec) <= SMALL_MODEL
+    return NUM_TOKENS if is_small else NUM_TOKENS_OF_LARGE
+
+
+def _check_options(options: ExportOptions) -> None:
+    """Refuse what no checkpoint can make right."""
+    find_scheme(
+        options.precision,
+        options.block_size or DEFAULT_BLOCK_SIZE,
+        has_zero_points=options.zero_points,
+    )
+
+
+def _find_scheme(options: ExportOptions, original: Original) -> Scheme:
+    grouping, size = original.architecture.grouping, num_parameters(original.spec)
     if grouping is not None and options.precision == "int4-quality":
         raise UnsupportedError(
             f"int4-quality weighs what rounding to 4 bits would lose, and {grouping.method} has "
@@ -106,7 +139,7 @@ def _find_scheme(options: ExportOptions, grouping: Grouping | None) -> Scheme:
         )
     return find_scheme(
         options.precision,
-        block_size_for(options.block_size, grouping),
-        rounding=options.rounding,
+        block_size_for(options.block_size, original.stored_block_size, num_parameters=size),
+        rounding=rounding_for(options.rounding, num_parameters=size),
         has_zero_points=options.zero_points,
     )

@@ -1,8 +1,8 @@
 """Which order of a hole's parts a model finds easiest: bits a token of what was cut out of a text.
 
 A model was trained on one order or on both, and what its family calls the usual one need not be
-the better: the prefix behind the middle token is the beginning of the middle, which every model has
-seen written. So both are read, and the one with fewer bits is the package's where that is no chance.
+the better: the prefix behind the middle token is the beginning of the middle, as every model has
+seen it. So both are read, and the package gets the one with fewer bits where that is no chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,9 @@ def _measured(
     windows = text.windows()[which]
     holes = {name: [_hole(fim, name, window) for window in windows] for name in names}
     # In one go, since a package that is read in pieces is loaded anew each time.
-    read = read_windows(reader, [token_ids for part in holes.values() for token_ids, _ in part])
+    texts = [token_ids for part in holes.values() for token_ids, _ in part]
+    longest = max(num_middle for part in holes.values() for _, num_middle in part)
+    read = read_windows(reader, texts, last=longest + 1)
     return HoleBits({name: _bits(part, read) for name, part in holes.items()})
 
 

@@ -30,8 +30,11 @@ Text = Sequence[Sequence[int]]
 
 
 class Reader(Protocol):
-    def read(self, texts: Iterable[Text]) -> Iterator[Array]:
-        """Yield the logits after every token of each text, [num_tokens, vocab_size]."""
+    def read(self, texts: Iterable[Text], *, last: int | None = None) -> Iterator[Array]:
+        """Yield the logits after every token of each text, [num_tokens, vocab_size].
+
+        `last` leaves out all but so many of each run: a row of a large vocabulary has 600 KB.
+        """
         ...
 
 
@@ -54,16 +57,16 @@ class Whole:
     def __init__(self, model: OnnxModel) -> None:
         self._model = model
 
-    def read(self, texts: Iterable[Text]) -> Iterator[Array]:
+    def read(self, texts: Iterable[Text], *, last: int | None = None) -> Iterator[Array]:
         cancel = CancelToken()
         for text in texts:
             cache = self._model.create_cache()
-            yield np.concatenate(
-                [
-                    self._model.forward(run, cache, num_logits=len(run), cancel=cancel).copy()
-                    for run in text
-                ]
-            )
+            rows: list[Array] = []
+            for run in text:
+                num_logits = _num_logits(run, last)
+                found = self._model.forward(run, cache, num_logits=num_logits, cancel=cancel)
+                rows.append(found.copy())
+            yield np.concatenate(rows)
 
 
 class PieceByPiece:
@@ -78,8 +81,8 @@ class PieceByPiece:
         self._architecture = manifest.architecture
         self._pieces = cut(path, max_bytes=max_bytes)
 
-    def read(self, texts: Iterable[Text]) -> Iterator[Array]:
-        under_way = [[_Run(token_ids) for token_ids in text] for text in texts]
+    def read(self, texts: Iterable[Text], *, last: int | None = None) -> Iterator[Array]:
+        under_way = [[_Run(run, _num_logits(run, last)) for run in text] for text in texts]
         for index, piece in enumerate(self._pieces[:-1]):
             needed = {name for later in self._pieces[index + 1 :] for name in later.inputs}
             for runs in self._passed(piece, under_way):
@@ -107,14 +110,18 @@ class PieceByPiece:
             yield runs
 
 
+def _num_logits(run: Sequence[int], last: int | None) -> int:
+    return len(run) if last is None else min(last, len(run))
+
+
 class _Run:
     """What flows between pieces when some tokens are read together."""
 
-    def __init__(self, token_ids: Sequence[int]) -> None:
+    def __init__(self, token_ids: Sequence[int], num_logits: int) -> None:
         self._num_tokens = len(token_ids)
         self._values: dict[str, Array] = {
             "input_ids": np.array([token_ids], np.int64),
-            "logit_rows": np.arange(len(token_ids), dtype=np.int64),
+            "logit_rows": np.arange(len(token_ids) - num_logits, len(token_ids), dtype=np.int64),
         }
 
     def __len__(self) -> int:

@@ -9,7 +9,8 @@ import msgspec
 from export.errors import VerificationError
 from export.original import open_original
 from export.package.manifest import ignored_config
-from export.quality.gate import Comparison, check_agreement, compare, measure_alone, measure_fim
+from export.quality.gate import Comparison, check_agreement, compare, measure_alone
+from export.quality.holes import measure_fim
 from export.quality.reader import open_reader
 from export.texts import NUM_TOKENS, QUALITY_TEXT, WINDOW, read_text
 from inference.package.manifest import (
@@ -41,11 +42,11 @@ def check_package(
     folder: Path,
     *,
     against: str | None = None,
-    num_tokens: int = NUM_TOKENS,
+    num_tokens: int | None = None,
     limit: float | None = None,
     device: Device = "cpu",
 ) -> Verified:
-    """Check hashes, load the package, and read the shipped text with it.
+    """Check hashes, load the package, and read as much of the shipped text as at export, or more.
 
     Raises QualityError where its next tokens are further from those of the checkpoint than the
     limit allows, VerificationError where its perplexity is not what its manifest says.
@@ -54,6 +55,7 @@ def check_package(
     verify_files(manifest, folder)
     window = min(WINDOW, manifest.context_length)
     tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
+    num_tokens = num_tokens or int(manifest.quality.get("tokens", NUM_TOKENS))
     text = read_text(QUALITY_TEXT, tokenizer, num_tokens=num_tokens, window=window)
     with open_reader(folder, manifest, device=device) as reader:
         if against is None:
@@ -62,7 +64,7 @@ def check_package(
             original = open_original(against, ignored=ignored_config(manifest))
             measured = compare(reader, *original, text)
         fim = manifest.fim
-        fim_bits = None if fim is None else measure_fim(reader, fim, text)
+        fim_bits = None if fim is None else measure_fim(reader, fim, text).figures()
     if against is not None:
         check_agreement(manifest, measured, limit=limit)
     elif device == "cpu":  # which is what the manifest's figures were measured on

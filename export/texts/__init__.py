@@ -16,6 +16,9 @@ ROUNDING_TEXT: Final = _FOLDER / "rounding.txt"
 NUM_TOKENS: Final = 4096
 """Positions compared. The share of equal tokens is then known to 0.4 % (one standard error)."""
 
+NUM_TOKENS_OF_LARGE: Final = 1024
+"""The same of models that take a minute for the others; known to 1 %."""
+
 WINDOW: Final = 256
 """Tokens that are read together; a window sees nothing of another."""
 

@@ -29,6 +29,8 @@ _KEPT: Final = frozenset(
     {
         *("HOME", "LANG", "LANGUAGE", "PATH", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"),
         *("DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH"),
+        # Where the user's installed models lie.
+        *("APPDATA", "XDG_DATA_HOME"),
         *("LOCALAPPDATA", "SYSTEMDRIVE", "SYSTEMROOT", "USERPROFILE", "WINDIR"),
     }
 )

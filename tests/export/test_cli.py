@@ -67,7 +67,7 @@ def test_a_refusal_shows_what_was_measured_and_how_to_override_it(tmp_path: Path
     agreement = f"{done.exception.figures['agreement']:.1%}"
     table = {line.split("│")[1].strip(): line for line in done.stderr.splitlines() if "│" in line}
     assert agreement in table["next tokens equal to the original's"]
-    assert "at least 93.0%" in table["next tokens equal to the original's"]
+    assert "at least 80.0%" in table["next tokens equal to the original's"]
     assert {"perplexity", "divergence from the original, nats"} < set(table)
     assert done.stdout == ""
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -45,7 +46,10 @@ def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_p
         manifest.parameters.active,
     )
     assert told.architecture == manifest.architecture
-    assert (told.fim, told.eos_token_ids) == (manifest.fim, manifest.eos_token_ids)
+    # In which order a hole is shown is measured when the weights are there.
+    assert told.fim is not None
+    assert manifest.fim == msgspec.structs.replace(told.fim, order=manifest.fim.order)
+    assert told.eos_token_ids == manifest.eos_token_ids
 
 
 @pytest.mark.parametrize("precision", ["f16", "int8", "int4"])

@@ -8,8 +8,9 @@ from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, Scope
 from inference.decoding.completer import Completer, max_sessions
 from inference.errors import RequestCancelledError
+from inference.package.store import embedded_folder
 from inference.runtime.language_model import KvCache, Logits
-from inference.serving.local import embedded_folder, load_package
+from inference.serving.local import load_package
 from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
 
 

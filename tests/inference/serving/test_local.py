@@ -14,7 +14,8 @@ from inference.decoding.completer import LoadedModel
 from inference.engine import EngineState
 from inference.errors import InvalidModelError, InvalidRequestError
 from inference.package.manifest import TOKENIZER_FILE, file_entry, read_manifest, write_manifest
-from inference.serving.local import LocalEngine, embedded_folder, load_package
+from inference.package.store import embedded_folder
+from inference.serving.local import LocalEngine, load_package
 from tests.support.scripted_model import ScriptedModel, loaded, playing
 
 TIMEOUT = 10.0

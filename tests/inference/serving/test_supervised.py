@@ -230,6 +230,26 @@ async def test_a_change_starts_it_at_once(arguments: tuple[str, ...], tmp_path: 
         assert (await ask(engine, "x")).text == "X"
 
 
+async def test_another_choice_starts_another_host_at_once() -> None:
+    """As `inkling model use` makes it, while the editor is open; it is no failure."""
+    chosen = ["first"]
+    patience = Patience(heartbeat_s=0.05, silent_beats=600, max_restarts=0)
+    engine = SupervisedEngine(
+        [sys.executable, fake_host.__file__], patience=patience, choice=lambda: chosen[0]
+    )
+    async with asyncio.timeout(TIMEOUT_S):
+        first = await engine.wait_ready()
+        chosen[0] = "second"
+        while engine.status().num_restarts == 0:
+            assert (await ask(engine, "x")).text in {"X", ""}
+            await asyncio.sleep(0.01)
+        second = await engine.wait_ready()
+        assert (second.state, second.num_restarts) == (EngineState.READY, 1)
+        assert first.process_id != second.process_id
+        assert (await ask(engine, "x")).text == "X"
+    await engine.close()
+
+
 async def test_a_host_that_crashes_twice_and_then_works_is_kept(tmp_path: Path) -> None:
     starts = str(tmp_path / "starts")
     patience = Patience(first_delay_s=0.01, max_restarts=2)
@@ -385,8 +405,9 @@ async def test_a_host_that_reads_nothing_is_sent_no_more_than_16_mib() -> None:
 
 async def test_the_host_gets_no_secrets() -> None:
     secrets = {"API_TOKEN": "1", "HTTPS_PROXY": "http://user:password@proxy", "LANG": "C"}
+    secrets["XDG_DATA_HOME"] = "/where/models/lie"
     async with engine_on(environment={**os.environ, **secrets}) as engine:
         await engine.wait_ready()
         names = json.loads((await ask(engine, "which environment")).text)
-        assert "LANG" in names
+        assert {"LANG", "XDG_DATA_HOME"} <= set(names)
         assert not {"API_TOKEN", "HTTPS_PROXY"} & set(names)
