@@ -42,9 +42,8 @@ TABLES = Grid(bits=8, block_size=32)
 
 
 def exported(source: Path, package: Path, **options: Any) -> tuple[ModelManifest, Float32]:
-    manifest = export_checkpoint(
-        str(source), package, tiny_options(**options), progress=no_progress
-    )
+    settled = tiny_options(fim_order="psm", **options)  # else what random weights read better
+    manifest = export_checkpoint(str(source), package, settled, progress=no_progress)
     model = OnnxModel.load(package, manifest)
     return manifest, read_tokens(model, model.create_cache(), TOKEN_IDS)
 
