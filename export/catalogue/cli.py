@@ -192,7 +192,8 @@ def _told(added: Added, *, is_used: bool) -> str:
     stages = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in added.seconds.items())
     size = sum(file.size for file in added.manifest.files.values()) / 1e6
     agreement = added.manifest.quality["agreement"]
-    state = "answers from now on" if is_used else f"is installed; `inkling model use {added.name}`"
+    hint = f"is installed, and `inkling model use {added.name}` has it answer"
+    state = "answers from now on" if is_used else hint
     return (
         f"{added.name} {state}: {size:.0f} MB, {agreement:.0%} of next tokens as the "
         f"checkpoint's ({stages})"
