@@ -32,7 +32,7 @@ from inference.package.manifest import ModelManifest, Precision
 
 LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "f16": 0.99, "int8": 0.95, "int4": 0.80}
 """Least agreement. A small model that was not trained for its rounding keeps 97 % in 8 bits, in 4
-bits 83 % in blocks of 128 and 88 % in blocks of 32 (docs/quantization.md)."""
+bits 84 % in blocks of 128 and 89 % in blocks of 32 (docs/quantization.md)."""
 
 Float64 = npt.NDArray[np.float64]
 

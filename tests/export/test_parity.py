@@ -96,7 +96,8 @@ def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
             assert found == expected[: len(found)]
             assert len(found) == len(expected) or found[-1] in LLAMA_ENDS
             num_compared += len(found)
-        assert num_compared > 0.8 * NUM_PROMPTS * NUM_GREEDY_TOKENS
+        # Each was compared to its end; some end early, and how many depends on our own source.
+        assert num_compared > 0.5 * NUM_PROMPTS * NUM_GREEDY_TOKENS
 
 
 @pytest.mark.slow
@@ -116,7 +117,7 @@ def test_the_weights_that_ship_are_the_same_model_in_transformers(tmp_path: Path
 
 def prompt_texts() -> Iterator[str]:
     """Cut our own source files off somewhere in the middle, also inside lines and words."""
-    files = sorted([*(ROOT / "inference").glob("*.py"), *(ROOT / "export").glob("*.py")])
+    files = sorted([*(ROOT / "inference").rglob("*.py"), *(ROOT / "lsp_server").rglob("*.py")])
     long_files = [path for path in files if path.stat().st_size > 2 * PROMPT_CHARACTERS]
     for index, path in enumerate(long_files[:NUM_PROMPTS]):
         end = PROMPT_CHARACTERS + 17 * index
