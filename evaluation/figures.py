@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 Columns = Mapping[str, FloatArray]
-"""Of each field its values, [..., num_records]."""
+"""The values of each field, [..., num_records]."""
 
 NUM_RESAMPLES: Final = 2_000
 CONFIDENCE_PERCENT: Final = 95

@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from export.architectures import Architecture
+from export.architectures import CheckpointArchitecture
 from export.checkpoint.gptq_awq import Grouping
 from export.checkpoint.plan import plan
 from export.checkpoint.source import CheckpointSource
@@ -32,8 +32,7 @@ from export.quantization.scheme import (
 )
 from export.spec.decoder import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
 from inference.fim import FimTemplate
-from inference.package.manifest import TOKENIZER_FILE, Precision
-from inference.package.manifest import Architecture as Figures
+from inference.package.manifest import TOKENIZER_FILE, Architecture, Precision
 from inference.runtime.caches import num_cache_bytes
 
 _FLOAT_BYTES: Final = 4
@@ -66,7 +65,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     revision: str | None
-    architecture: Figures
+    architecture: Architecture
     layers: tuple[str, ...]
     parameters: int
     active_parameters: int
@@ -188,7 +187,7 @@ def _package_size(scheme: Scheme, spec: DecoderSpec, documents: int, tables: int
     return msgspec.structs.replace(size, num_bytes_cuda=weights + tables + documents + added)
 
 
-def _tensors(found: CheckpointSource, architecture: Architecture) -> str | None:
+def _tensors(found: CheckpointSource, architecture: CheckpointArchitecture) -> str | None:
     """Hold the headers of weights that are here against the model."""
     if found.revision is not None:  # they were not fetched
         return None

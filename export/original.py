@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from export.architectures import Architecture, read_architecture
+from export.architectures import CheckpointArchitecture, read_architecture
 from export.checkpoint.config import read_config
 from export.checkpoint.plan import Plan, plan
 from export.checkpoint.source import CheckpointSource, find_source
@@ -31,7 +31,7 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     """What the small files of a checkpoint say."""
 
     source: CheckpointSource
-    architecture: Architecture
+    architecture: CheckpointArchitecture
     identity: Identity
 
     @property
@@ -91,7 +91,7 @@ class OpenedSlots(msgspec.Struct, frozen=True, kw_only=True):
         check_copies(self.checkpoint, self.plan)
 
 
-def open_slots(found: CheckpointSource, architecture: Architecture) -> OpenedSlots:
+def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) -> OpenedSlots:
     """Find each slot's tensors; a Hugging Face id fetches its weights first. None is read.
 
     Raises CheckpointError where a tensor has no place, a slot no tensor, or a shape is wrong.

@@ -13,7 +13,7 @@ from inference.errors import InvalidRequestError
 from inference.timing import Timings
 
 MAX_TEXT_CHARACTERS: Final = 65_536
-"""Of prefix and of suffix: a second of tokenizing in the worst case measured."""
+"""The most of a prefix and of a suffix: a second of tokenizing in the worst case measured."""
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]

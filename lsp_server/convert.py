@@ -13,7 +13,7 @@ from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest
 from lsp_server.documents import Document
 
 MAX_NAME_CHARACTERS: Final = 4_096
-"""Of what names a document or a language; the engine accepts no more."""
+"""The most of what names a document or a language; the engine accepts no more."""
 
 
 def completion_request(

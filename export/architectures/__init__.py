@@ -80,7 +80,7 @@ MAX_LAYERS: Final = 1024
 HEAD_STEP: Final = 16
 
 
-class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     """`grouping` is how GPTQ or AWQ stored the matrices, None for what neither did."""
 
     family: Family
@@ -88,7 +88,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     grouping: Grouping | None = None
 
 
-def read_architecture(config: Config) -> Architecture:
+def read_architecture(config: Config) -> CheckpointArchitecture:
     """Turn a config into a spec.
 
     Raises UnsupportedError naming the key and value that is not implemented, CheckpointError where
@@ -101,7 +101,7 @@ def read_architecture(config: Config) -> Architecture:
     grouping = read_storage(config)
     check_unread(config, spec, harmless=family.ignored)
     _check(spec)
-    return Architecture(family=family, spec=spec, grouping=grouping)
+    return CheckpointArchitecture(family=family, spec=spec, grouping=grouping)
 
 
 def find_family(config: Config) -> Family:

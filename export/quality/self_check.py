@@ -35,8 +35,9 @@ activations, which the oracle does not: random models come to 0.1 where a token 
 the trained one to 0.02; a graph with one wrong matrix is above 1 (measured)."""
 
 FLIPPED_TOLERANCE: Final = 0.7
-"""Of a package whose weights are proved by float activations: half way from what random models
-whose experts change by 8-bit activations come to, 0.4, to one wrong matrix, 1 (measured)."""
+"""The tolerance for a package whose weights are proved by float activations. It lies half way from
+what random models come to whose experts change by 8-bit activations, 0.4, to what one wrong matrix
+gives, 1 (measured)."""
 
 Array = npt.NDArray[np.floating[Any]]
 

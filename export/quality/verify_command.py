@@ -23,7 +23,8 @@ from inference.package.manifest import (
 from inference.runtime.tokenizer import Tokenizer
 
 MAX_DRIFT: Final = 0.02
-"""Of the perplexity: a manifest keeps three digits of it, and processors differ by far less."""
+"""How far the perplexity may lie from the manifest's, which keeps three digits of it; processors
+differ by far less."""
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,8 @@ _BETA_GROWTH: Final = 1.05
 _NUM_HALF_QUADRATIC_STEPS: Final = 20
 
 _DAMPING: Final = 0.01
-"""Of the mean second moment, added to each: keeps rarely seen directions from deciding."""
+"""This share of the mean second moment is added to each, so that directions that were rarely seen
+do not decide."""
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,8 +40,8 @@ keeps as many next tokens as GPTQ in blocks of 128 and takes a fifth of the time
 LARGE_MODEL_BLOCK_SIZE: Final = 32
 
 CUDA_DENSE_BLOCK_SIZE: Final = 32
-"""Of what is not an expert, on CUDA: the one that the fast kernels of onnxruntime's own builds are
-made for (its docs/contrib_ops/cuda/matmul_nbits.md, section 6). Experts have kernels for each."""
+"""The block size on CUDA of what is not an expert. The fast kernels of onnxruntime's own builds are
+made for it (docs/contrib_ops/cuda/matmul_nbits.md, section 6). Experts have kernels for each."""
 
 Preset = Literal["f32", "f16", "int8", "int4", "int4-quality"]
 Rounding = Literal["nearest", "half-quadratic", "gptq"]

@@ -20,7 +20,7 @@ from export.texts import Text
 from inference.decoding.probabilities import log_probabilities
 
 RAISED_SHARE: Final = 0.2
-"""Of the weights rounded to 4 bits; the package grows by as much of their size."""
+"""How much of the 4-bit weights is raised; the package grows by as much of their size."""
 
 NUM_TOKENS: Final = 1024
 

@@ -23,7 +23,7 @@ _HARMLESS: Final = frozenset(
 )
 
 
-class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     """`read` turns the metadata under the architecture's name into a config.json.
 
     `is_permuted`: rows of query and key lie as llama.cpp rotates them, pairs side by side.
@@ -94,7 +94,7 @@ def _unnamed_sparse(config: Config) -> dict[str, Any]:
     }
 
 
-_LLAMA: Final = Architecture(
+_LLAMA: Final = GgufArchitecture(
     model_type="llama",
     class_name="LlamaForCausalLM",
     names=DECODER | MLP,
@@ -102,7 +102,7 @@ _LLAMA: Final = Architecture(
     is_permuted=True,
 )
 # The mixture that llama.cpp's `llama` also is; its rotation is cut the same way.
-_MIXTRAL: Final = Architecture(
+_MIXTRAL: Final = GgufArchitecture(
     model_type="mixtral",
     class_name="MixtralForCausalLM",
     names=DECODER | UNNAMED_EXPERTS,
@@ -110,17 +110,17 @@ _MIXTRAL: Final = Architecture(
     is_permuted=True,
 )
 
-ARCHITECTURES: Final[Mapping[str, Architecture]] = {
-    "qwen2": Architecture(
+ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
+    "qwen2": GgufArchitecture(
         model_type="qwen2", class_name="Qwen2ForCausalLM", names=DECODER | MLP, read=_decoder
     ),
-    "qwen3": Architecture(
+    "qwen3": GgufArchitecture(
         model_type="qwen3",
         class_name="Qwen3ForCausalLM",
         names=DECODER | HEAD_NORMS | MLP,
         read=_decoder,
     ),
-    "qwen3moe": Architecture(
+    "qwen3moe": GgufArchitecture(
         model_type="qwen3_moe",
         class_name="Qwen3MoeForCausalLM",
         names=DECODER | HEAD_NORMS | EXPERTS,
@@ -130,7 +130,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
 }
 
 
-def find_architecture(metadata: Mapping[str, Any]) -> tuple[Architecture, Config]:
+def find_architecture(metadata: Mapping[str, Any]) -> tuple[GgufArchitecture, Config]:
     """Return the architecture of a file's metadata, and what is said under its name.
 
     Raises UnsupportedError where it is not implemented.
@@ -157,7 +157,7 @@ _NO_EXPERTS: Final = frozenset({"expert_count", "expert_used_count"})
 """Files of dense models say zero here."""
 
 
-def read_values(architecture: Architecture, config: Config) -> dict[str, Any]:
+def read_values(architecture: GgufArchitecture, config: Config) -> dict[str, Any]:
     """Return the values of a config.json. Raises UnsupportedError for a key that nobody reads."""
     values = architecture.read(config)
     for key in config.unread():

@@ -29,8 +29,8 @@ HEAD: Final = "output.weight"
 _COMPARED_ROWS: Final = 512
 
 _LARGEST_DIFFERENCE: Final = 0.2
-"""Of two roundings of one matrix, relative to its size: Q4_0 alone differs by 0.1 from what it was
-made of, and two matrices that were trained apart by more than 1."""
+"""How far two roundings of one matrix may lie apart, relative to its size. Q4_0 alone differs by
+0.1 from what it was made of, and two matrices that were trained apart differ by more than 1."""
 
 
 class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ MAX_HEADER_BYTES: Final = 1 << 26
 """Vocabularies of half a million tokens take some twenty megabytes."""
 
 MAX_ELEMENTS: Final = 1 << 22
-"""Of all lists together: an element of one byte becomes an object of Python."""
+"""The most elements of all lists together: one of a byte becomes an object of Python."""
 
 DEFAULT_ALIGNMENT: Final = 32
 MAX_ALIGNMENT: Final = 1 << 16

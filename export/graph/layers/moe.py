@@ -10,7 +10,7 @@ result is multiplied by what the weights sum to. Both measured with onnxruntime 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,16 @@ from export.spec.decoder import Activation, ClampedSwiglu, SparseMoE
 from export.spec.routers import AnyRouter, Router, ScoredRouter, SparseMixer
 
 Biases = tuple[Value | None, Value | None]
-"""Of gate and up, rows interleaved as theirs, and of down."""
+"""The biases of gate and up, rows interleaved as theirs, and the biases of down."""
+
+
+class Routed(NamedTuple):
+    """What goes into the experts: `logits` choose them, `own` are weights where logits cannot."""
+
+    x: Value
+    logits: Value
+    own: Value | None
+
 
 _ZERO_POINTS_INPUT: Final = 11
 
@@ -36,12 +45,12 @@ def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: 
     logits = exact_linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])
     biases = _biases(graph, spec, weights)
-    own = _own_weights(graph, spec.router, weights, logits)
+    routed = Routed(x, logits, _own_weights(graph, spec.router, weights, logits))
     match gate_up, weights["down"]:
         case Float(), Float() as down:
-            return _float_experts(graph, spec, (x, logits, own), (gate_up, down), biases)
+            return _float_experts(graph, spec, routed, (gate_up, down), biases)
         case Quantized(), Quantized() as down:
-            return _quantized_experts(graph, spec, (x, logits, own), (gate_up, down), biases)
+            return _quantized_experts(graph, spec, routed, (gate_up, down), biases)
         case _:
             raise AssertionError("the experts of a layer come from one scheme")
 
@@ -59,11 +68,11 @@ def _biases(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight])
 def _float_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
-    x_and_routing: tuple[Value, Value, Value | None],
+    routed: Routed,
     matrices_of_experts: tuple[Float, Float],
     biases: Biases,
 ) -> Value:
-    x, logits, own = x_and_routing
+    x, logits, own = routed
     gate_up, down = (graph.floats(matrix.values) for matrix in matrices_of_experts)
     matrices = [gate_up, biases[0], down, biases[1]]
     scores, total = _normalized_routing(graph, spec.router, logits, own)
@@ -96,11 +105,11 @@ def _normalized_routing(
 def _quantized_experts(
     graph: GraphBuilder,
     spec: SparseMoE,
-    x_and_routing: tuple[Value, Value, Value | None],
+    routed: Routed,
     matrices_of_experts: tuple[Quantized, Quantized],
     biases: Biases,
 ) -> Value:
-    x, logits, own = x_and_routing
+    x, logits, own = routed
     gate_up, down = matrices_of_experts
     tokens = _per_token(graph, spec, logits if own is None else own)
     matrices = [

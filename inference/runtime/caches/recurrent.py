@@ -19,7 +19,7 @@ from inference.package.manifest import Architecture, Recurrent
 from inference.runtime.caches.layer_cache import Array
 
 NUM_STATES: Final = 8
-"""Of them one is read and one written; each is as large as the states of all layers together."""
+"""One of them is read and one is written; each is as large as the states of all layers together."""
 
 MAX_STEPS: Final = 2
 """How many snapshots within a completion are kept, for when a part of it is accepted."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from export.architectures import FAMILIES, Architecture, read_architecture
+from export.architectures import FAMILIES, CheckpointArchitecture, read_architecture
 from export.checkpoint.config import read_config
 from export.errors import UnsupportedError
 from export.quantization.scheme import (
@@ -51,7 +51,7 @@ SIZES = {
 """Thousand millions of parameters, as the models' cards say."""
 
 
-def read(name: str) -> Architecture:
+def read(name: str) -> CheckpointArchitecture:
     return read_architecture(read_config(PUBLISHED[name]))
 
 
