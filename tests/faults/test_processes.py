@@ -17,7 +17,7 @@ from inference.serving.patience import Patience
 from inference.serving.supervised import SupervisedEngine
 from tests.support import fake_host_scripted
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 NUM_KILLS = 20
 SEED = 1
 
