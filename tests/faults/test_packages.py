@@ -44,11 +44,11 @@ async def test_no_manifest(package: Path) -> None:
 
 
 async def test_no_folder(package: Path) -> None:
-    await check(package / "nowhere", "no manifest.json in")
+    await check(package / "nowhere", "there is no such folder", "inkling model list")
 
 
 async def test_a_file_where_the_folder_should_be(package: Path) -> None:
-    await check(package / MODEL_FILE, "no manifest.json in")
+    await check(package / MODEL_FILE, "there is no such folder", "inkling model list")
 
 
 async def test_a_garbled_manifest(package: Path) -> None:
