@@ -4,15 +4,13 @@
 the package and with llama.cpp in both orders, in turns, runs every program, and prints one JSON
 object last. PROBLEMS is the file of human-eval-infilling. Needs xllamacpp (the group `parity`).
 
-    pass@1    share of holes whose program passes its tests
-    exact     share of lines that are the missing ones
-    ms        median time of an answer; holes come one after another, none shares its beginning
+The figures are those of `inkling eval --humaneval-infilling` (docs/evaluation.md). Holes come one
+after another, and none shares its beginning with the one before.
 """
 
 import asyncio
 import os
 import random
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,15 +19,17 @@ from rich.progress import Progress
 
 from benchmarks.peers import LlamaCppFiller, open_server
 from benchmarks.report import print_json, print_report
+from evaluation.figures import figures_of
 from evaluation.fill import MeasuredEngine
 from evaluation.humaneval import (
+    FIGURES,
     Attempt,
     Problem,
-    Solution,
     complete_all,
     read_problems,
     run_attempts,
 )
+from evaluation.report import spelled
 from evaluation.sandbox import find_isolation
 from inference.engine import EngineState
 from inference.runtime.processor import num_physical_cores
@@ -55,14 +55,17 @@ def main(gguf: Path, problems: Path, model: str, max_holes: int | None, seed: in
         "llama.cpp, spm": LlamaCppFiller(server, "spm"),
     }
     made = asyncio.run(_filled(model, peers, holes))
-    measured = {
-        name: _figures(
-            run_attempts(attempts, isolation, num_workers=os.cpu_count() or 1, advance=lambda: None)
-        )
+    workers = os.cpu_count() or 1
+    solved = {
+        name: run_attempts(attempts, isolation, num_workers=workers, advance=lambda: None)
         for name, attempts in made.items()
     }
-    columns = list(next(iter(measured.values())))
-    rows = {name: [str(value) for value in found.values()] for name, found in measured.items()}
+    measured = {name: figures_of(solutions, FIGURES) for name, solutions in solved.items()}
+    columns = [figure.heading.replace("\n", " ") for figure in FIGURES]
+    rows = {
+        name: [spelled(figure, found[figure.name]) for figure in FIGURES]
+        for name, found in measured.items()
+    }
     print_report(f"{len(holes)} single-line holes of HumanEval", columns, rows)
     print_json("infilling", {"holes": len(holes), "seed": seed, "engines": measured})
 
@@ -87,17 +90,6 @@ async def _filled(
     finally:
         await engine.close()
     return dict(zip(engines, attempts, strict=True))
-
-
-def _figures(solutions: Sequence[Solution]) -> dict[str, float]:
-    count = len(solutions)
-    return {
-        "pass@1": round(100 * sum(one.passed for one in solutions) / count, 1),
-        "exact": round(100 * sum(one.exact_match for one in solutions) / count, 1),
-        "edit_similarity": round(statistics.fmean(one.edit_similarity for one in solutions), 3),
-        "empty": round(100 * sum(one.empty for one in solutions) / count, 1),
-        "ms": round(statistics.median(one.latency_ms for one in solutions)),
-    }
 
 
 if __name__ == "__main__":

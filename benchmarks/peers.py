@@ -10,6 +10,7 @@ import xllamacpp
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.decoding.scoring import Score
 from inference.timing import Timings
+from tests.support.llama_cpp import server_parameters
 
 Order = Literal["psm", "spm"]
 
@@ -22,13 +23,9 @@ TEMPLATES: Final[dict[Order, str]] = {
 
 def open_server(path: Path, *, num_threads: int, context_length: int = 4096) -> xllamacpp.Server:
     """Return llama.cpp's server with its own defaults but for threads and context."""
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.n_ctx = context_length
-    parameters.n_parallel = 1
-    parameters.cpuparams.n_threads = num_threads
-    parameters.cpuparams_batch.n_threads = num_threads
-    return xllamacpp.Server(parameters)
+    return xllamacpp.Server(
+        server_parameters(path, context_length=context_length, num_threads=num_threads)
+    )
 
 
 class LlamaCppFiller:

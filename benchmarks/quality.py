@@ -94,7 +94,7 @@ def measure(checkpoint: str, options: ExportOptions, *, num_tokens: int, window:
         with open_reader(package, manifest) as reader:
             comparison = compare(reader, *open_original(checkpoint), text)
     return {
-        "megabytes": round(sum(entry.size for entry in manifest.files.values()) / 1e6, 2),
+        "megabytes": round(manifest.num_bytes / 1e6, 2),
         "perplexity": round(comparison.perplexity, 2),
         "perplexity_ratio": round(comparison.perplexity_ratio, 4),
         "agreement": round(comparison.agreement, 4),

@@ -50,16 +50,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
 
 
-FIGURES: Final[tuple[Figure, ...]] = (
-    Ratio("perfect_line", "perfect\nline %", "perfect_line"),
+LIKENESS: Final[tuple[Figure, ...]] = (
     Ratio("exact_match", "exact\n%", "exact_match"),
     Ratio("edit_similarity", "edit\nsim. %", "edit_similarity"),
-    Ratio("first_token", "first\ntok. %", "first_token"),
-    Ratio("parses", "parses\n%", "parses", "has_grammar"),
-    Ratio("empty", "empty\n%", "empty"),
-    Ratio("bits_per_byte", "bits per\nbyte", "bits", "num_bytes", is_share=False),
+)
+EMPTY: Final = Ratio("empty", "empty\n%", "empty")
+LATENCY: Final[tuple[Figure, ...]] = (
     Percentile("latency_p50_ms", "p50\nms", "latency_ms", 50),
     Percentile("latency_p95_ms", "p95\nms", "latency_ms", 95),
+)
+FIGURES: Final[tuple[Figure, ...]] = (
+    Ratio("perfect_line", "perfect\nline %", "perfect_line"),
+    *LIKENESS,
+    Ratio("first_token", "first\ntok. %", "first_token"),
+    Ratio("parses", "parses\n%", "parses", "has_grammar"),
+    EMPTY,
+    Ratio("bits_per_byte", "bits per\nbyte", "bits", "num_bytes", is_share=False),
+    *LATENCY,
 )
 
 

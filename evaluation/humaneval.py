@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from evaluation.figures import Figure, Percentile, Ratio
-from evaluation.fill import DEADLINE_MS, MeasuredEngine, answer
+from evaluation.figures import Figure, Ratio
+from evaluation.fill import DEADLINE_MS, EMPTY, LATENCY, LIKENESS, MeasuredEngine, answer
 from evaluation.sandbox import DEFAULT_LIMITS, Isolation, Limits, Verdict, run_all
 from evaluation.similarity import edit_similarity, is_empty, is_exact
 from inference.completion import CompletionRequest
@@ -53,11 +53,9 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
 
 FIGURES: Final[tuple[Figure, ...]] = (
     Ratio("pass_at_1", "pass@1\n%", "passed"),
-    Ratio("exact_match", "exact\n%", "exact_match"),
-    Ratio("edit_similarity", "edit\nsim. %", "edit_similarity"),
-    Ratio("empty", "empty\n%", "empty"),
-    Percentile("latency_p50_ms", "p50\nms", "latency_ms", 50),
-    Percentile("latency_p95_ms", "p95\nms", "latency_ms", 95),
+    *LIKENESS,
+    EMPTY,
+    *LATENCY,
 )
 
 

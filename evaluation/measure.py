@@ -34,7 +34,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`model` None is the one that ships; `against` is a package, or a report of an earlier run."""
+    """`model` None is the one in use; `against` is a package, or a report of an earlier run."""
 
     model: str | None
     against: Path | None

@@ -274,12 +274,11 @@ def _export_with_progress(source: str, output: Path, options: ExportOptions) -> 
 
 
 def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:
-    size = sum(entry.size for entry in manifest.files.values()) / 1e6
     parameters = manifest.parameters
     slow = manifest.quality.get("cuda", {}).get("slow")
     return (
         f"{output}: {manifest.name}, {manifest.precision} for {' and '.join(manifest.devices)}, "
-        f"{size:.1f} MB, "
+        f"{manifest.num_bytes / 1e6:.1f} MB, "
         f"{parameters.total / 1e6:.1f}M parameters ({parameters.active / 1e6:.1f}M active), "
         f"{_taken_over(manifest)}"
         f"{manifest.quality['agreement']:.0%} of next tokens as the original's, {seconds:.1f} s"

@@ -11,7 +11,6 @@ import msgspec
 
 from export.architectures import CheckpointArchitecture
 from export.checkpoint.gptq_awq import Grouping
-from export.checkpoint.plan import plan
 from export.checkpoint.source import CheckpointSource
 from export.errors import ExportError
 from export.graph.cuda import check_cuda, cuda_scheme
@@ -30,7 +29,14 @@ from export.quantization.scheme import (
     replaced_words,
     rounded_rows,
 )
-from export.spec.decoder import DecoderSpec, Slot, num_active_parameters, num_parameters, slots
+from export.spec.decoder import (
+    DecoderSpec,
+    Slot,
+    is_small,
+    num_active_parameters,
+    num_parameters,
+    slots,
+)
 from inference.fim import FimTemplate
 from inference.package.manifest import TOKENIZER_FILE, Architecture, Precision
 from inference.runtime.caches import num_cache_bytes
@@ -89,9 +95,8 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     found, identity, architecture = original.source, original.identity, original.architecture
     spec, grouping = architecture.spec, architecture.grouping
     rows = rounded_rows(slots(spec)).values()
-    wanted = block_size_for(
-        options.block_size, original.stored_block_size, num_parameters=num_parameters(spec)
-    )
+    stored = original.stored_block_size
+    wanted = block_size_for(options.block_size, stored, is_small=is_small(spec))
     block_size = fitting_block_size(wanted, rows)
     figures = describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
@@ -191,12 +196,9 @@ def _tensors(found: CheckpointSource, architecture: CheckpointArchitecture) -> s
     """Hold the headers of weights that are here against the model."""
     if found.revision is not None:  # they were not fetched
         return None
-    spec: DecoderSpec = architecture.spec
-    aliases = {"head": "embedding"} if spec.tie_word_embeddings else {}
     try:
         tensors = found.open_weights(architecture.grouping).tensors
-        used = architecture.family.used(tensors, spec)
-        plan(architecture.family.rules, used, slots(spec), aliases=aliases)
+        used = architecture.plan(tensors).names
     except ExportError as error:
         return str(error)
     dtypes = ", ".join(sorted({tensor.stored_as for tensor in tensors.values()}))

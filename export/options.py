@@ -18,8 +18,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     `device` "cuda" adds a second graph, so that one package serves both.
     `rounding` None is GPTQ for small models and to nearest for others.
     `block_size` None is that of what is stored rounded, where our blocks have it, else 32 for large
-    models and
-    128 for all else; one that does not divide the model's rows is replaced by one that does.
+    models and 128 for all else; one that does not divide the model's rows is replaced by one that
+    does.
     `ignore_config` are keys of config.json that nothing reads and the user says change nothing.
     `calibration` None is the shipped text, `quality_limit` None that of the precision.
     `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens; None is

@@ -11,7 +11,7 @@ import msgspec
 
 from export.architectures import CheckpointArchitecture, read_architecture
 from export.checkpoint.config import read_config
-from export.checkpoint.plan import Plan, plan
+from export.checkpoint.plan import Plan
 from export.checkpoint.source import CheckpointSource, find_source
 from export.checkpoint.stored import Checkpoint, Float32
 from export.checkpoint.tokens import read_eos_token_ids, read_tokens
@@ -97,10 +97,7 @@ def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) ->
     Raises CheckpointError where a tensor has no place, a slot no tensor, or a shape is wrong.
     """
     checkpoint = found.open_weights(architecture.grouping)
-    needed = slots(architecture.spec)
-    aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
-    names = architecture.family.used(checkpoint.tensors, architecture.spec)
-    assigned = plan(architecture.family.rules, names, needed, aliases=aliases)
+    needed, assigned = slots(architecture.spec), architecture.plan(checkpoint.tensors)
     return OpenedSlots(
         checkpoint=checkpoint,
         plan=assigned,

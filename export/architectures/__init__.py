@@ -5,6 +5,7 @@ implement; keys that it neither reads nor lists as harmless, and that `bookkeepi
 are refused by name.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -39,6 +40,7 @@ from export.architectures.common.family import Family
 from export.architectures.common.storage import read_storage
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.plan import Plan, plan
 from export.errors import CheckpointError, UnsupportedError
 from export.spec.decoder import (
     Attention,
@@ -47,6 +49,7 @@ from export.spec.decoder import (
     GroupedQuery,
     Latent,
     SparseMoE,
+    slots,
 )
 from export.spec.recurrence import GatedDelta
 
@@ -86,6 +89,15 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     family: Family
     spec: DecoderSpec
     grouping: Grouping | None = None
+
+    def plan(self, names: Collection[str]) -> Plan:
+        """Assign a checkpoint's tensors to the slots of its model.
+
+        Raises CheckpointError naming a tensor without a place, or a slot without its tensors.
+        """
+        aliases = {"head": "embedding"} if self.spec.tie_word_embeddings else {}
+        used = self.family.used(names, self.spec)
+        return plan(self.family.rules, used, slots(self.spec), aliases=aliases)
 
 
 def read_architecture(config: Config) -> CheckpointArchitecture:

@@ -11,7 +11,6 @@ from rich.table import Table
 from export.catalogue.entries import Entry, catalogue, find_entry
 from export.catalogue.install import Added, add_model, remove_model
 from export.catalogue.measure import bytes_per_second, line_ms, proposal
-from export.options import ExportOptions
 from inference.errors import ModelNotFoundError
 from inference.package.manifest import read_manifest
 from inference.package.store import (
@@ -77,7 +76,7 @@ def add(source: str | None, *, name: str | None, use: bool, yes: bool) -> None:
         def report(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        added = add_model(source, _options_for(source), name=name, report=report)
+        added = add_model(source, name=name, report=report)
     if use:
         choose(added.name)
     click.echo(_told(added, is_used=use))
@@ -127,13 +126,12 @@ def _rows() -> list[dict[str, str]]:
 
 def _installed_row(name: str, folder: Path, answering: Path) -> dict[str, str]:
     manifest, entry = read_manifest(folder), find_entry(name)
-    size = sum(file.size for file in manifest.files.values())
     return {
         "mark": "*" if folder == answering else "",
         "name": name,
         "parameters": _count(manifest.parameters.total),
         "active": _count(manifest.parameters.active),
-        "memory": f"{size / 1e6:.0f} MB",
+        "memory": f"{manifest.num_bytes / 1e6:.0f} MB",
         "holes": "no" if manifest.fim is None else "yes",
         "licence": entry.licence if entry else "",
         "state": "installed",
@@ -172,10 +170,6 @@ def _info(name: str) -> dict[str, object]:
     }
 
 
-def _options_for(source: str) -> ExportOptions | None:
-    return None if find_entry(source) else ExportOptions()
-
-
 def _proposed(*, ask: bool) -> str:
     rate = bytes_per_second()
     entry = proposal(rate)
@@ -190,7 +184,7 @@ def _proposed(*, ask: bool) -> str:
 
 def _told(added: Added, *, is_used: bool) -> str:
     stages = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in added.seconds.items())
-    size = sum(file.size for file in added.manifest.files.values()) / 1e6
+    size = added.manifest.num_bytes / 1e6
     agreement = added.manifest.quality["agreement"]
     hint = f"is installed, and `inkling model use {added.name}` has it answer"
     state = "answers from now on" if is_used else hint

@@ -9,7 +9,6 @@ the file is whole.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import socket
@@ -26,13 +25,12 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from export.catalogue.entries import Entry, Wheel
+from export.checkpoint.hub import hub_client, reason_of
 from export.errors import CheckpointError
+from inference.package.manifest import file_entry
 
 HUB_PATIENCE_S: Final = 10
 _STEP_BYTES: Final = 1 << 20
-
-Fetch = Callable[[Entry, Path], None]
-"""Bring an entry's file to a path. Raises CheckpointError where it is not to be had."""
 
 Advance = Callable[[int, int], None]
 """Called with the bytes that are here and with how many there are."""
@@ -73,14 +71,14 @@ def download(entry: Entry, *, advance: Advance = lambda done, total: None) -> Pa
 
 def fetch_from_hub(entry: Entry, path: Path, *, advance: Advance) -> None:
     """Fetch the file by the hub's own client, which resumes what was broken off."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # see export/checkpoint/source.py
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]
+    client = hub_client()
+    from huggingface_hub.constants import ENDPOINT
 
     assert entry.hub.file is not None
-    _check_reachable(constants.ENDPOINT)
+    _check_reachable(ENDPOINT)
     try:
-        hf_hub_download(
+        client.hf_hub_download(
             entry.hub.repository,
             entry.hub.file,
             revision=entry.hub.revision,
@@ -88,7 +86,7 @@ def fetch_from_hub(entry: Entry, path: Path, *, advance: Advance) -> None:
             etag_timeout=HUB_PATIENCE_S,
         )
     except Exception as error:  # the client's errors, and those of its transports, share no base
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = reason_of(error)
         raise CheckpointError(f"{entry.hub.repository} cannot be reached ({reason})") from error
     if entry.bytes is not None:
         advance(entry.bytes, entry.bytes)
@@ -180,5 +178,4 @@ def forget(entry: Entry) -> None:
 def _is_right(path: Path, entry: Entry) -> bool:
     if not path.is_file() or path.stat().st_size != entry.bytes:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+    return file_entry(path).sha256 == entry.sha256

@@ -80,38 +80,24 @@ class Config:
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Return the integers of a list; one integer alone, or none, is a list too."""
-        value: object = self._get(key, default=[])
-        try:
-            return msgspec.convert([value] if isinstance(value, int) else value, tuple[int, ...])
-        except msgspec.ValidationError:
-            raise self._wrong(key, value, "a list of integers") from None
+        value = self._get(key, default=[])
+        return self._list(key, [value] if isinstance(value, int) else value, int, "integers")
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the strings of a list; none is an empty list."""
-        value: object = self._get(key, default=[])
-        try:
-            return msgspec.convert(value, tuple[str, ...])
-        except msgspec.ValidationError:
-            raise self._wrong(key, value, "a list of strings") from None
+        return self._list(key, self._get(key, default=[]), str, "strings")
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return the numbers of a list, each finite and above zero."""
-        value: object = self._get(key, default=None)
-        try:
-            numbers = msgspec.convert(value, tuple[float, ...])
-        except msgspec.ValidationError:
-            raise self._wrong(key, value, "a list of numbers") from None
+        value = self._get(key, default=None)
+        numbers = self._list(key, value, float, "numbers")
         if not all(0.0 < number < float("inf") for number in numbers):
             raise self._wrong(key, value, "a list of finite numbers above zero")
         return numbers
 
     def values(self, key: str) -> tuple[float, ...]:
         """Return the numbers of a list, of any sign; none is an empty list."""
-        value: object = self._get(key, default=[])
-        try:
-            return msgspec.convert(value, tuple[float, ...])
-        except msgspec.ValidationError:
-            raise self._wrong(key, value, "a list of numbers") from None
+        return self._list(key, self._get(key, default=[]), float, "numbers")
 
     def section(self, key: str) -> "Config":
         """Return the object under a key, an empty one where there is none."""
@@ -154,8 +140,8 @@ class Config:
         for key in self.unread():
             if key not in harmless:
                 raise UnsupportedError(
-                    f"{self._name} says {key} = {self._values[key]!r}, which is not implemented; "
-                    f"if it does not change what the model computes, add "
+                    f"{self._name} says {key} = {_shown(self._values[key])}, which is not "
+                    f"implemented; if it does not change what the model computes, add "
                     f"--ignore-config {self._prefix}{key}"
                 )
 
@@ -173,6 +159,12 @@ class Config:
         if value is None:
             raise CheckpointError(f"{self._name} has no {key}; the checkpoint is incomplete")
         return value
+
+    def _list(self, key: str, value: object, kind: type[Kind], of: str) -> tuple[Kind, ...]:
+        try:
+            return msgspec.convert(value, tuple[kind, ...])
+        except msgspec.ValidationError:
+            raise self._wrong(key, value, f"a list of {of}") from None
 
     def _wrong(self, key: str, value: object, expected: str) -> CheckpointError:
         return CheckpointError(

@@ -8,6 +8,7 @@ names the first difference.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -71,6 +72,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     copies: dict[str, str]
     rules: dict[str, Rule] = msgspec.field(default_factory=dict[str, Rule])
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors of the checkpoint that have a place."""
+        return frozenset(chain(self.copies, *self.parts.values()))
+
 
 def plan(
     rules: Sequence[Rule],
@@ -85,7 +91,7 @@ def plan(
     head tied to the embedding. Checkpoints may store such a tensor twice.
     Raises CheckpointError naming a tensor without a place, or a slot without its tensors.
     """
-    matchers = [(_compiled(rule.pattern), rule) for rule in rules]
+    matchers = [(compiled(rule.pattern), rule) for rule in rules]
     found: dict[str, dict[int, str]] = {}
     copies: dict[str, str] = {}
     used: dict[str, Rule] = {}
@@ -103,7 +109,8 @@ def plan(
     return Plan(parts=parts, copies=copies, rules=used)
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return what finds names like a pattern, with its numbers by their names."""
     # Numbers are written without leading zeros, so that one index has one spelling.
     escaped = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}")
     return re.compile(_FIELD.sub(r"(?P<\1>0|[1-9][0-9]{0,5})", escaped))
@@ -131,7 +138,7 @@ def _ordered(
     slot: str, expected: Slot, found: Mapping[str, Mapping[int, str]], rules: Sequence[Rule]
 ) -> tuple[str, ...]:
     parts = found.get(slot, {})
-    is_stacked = any(rule.stack and _compiled(rule.slot).fullmatch(slot) for rule in rules)
+    is_stacked = any(rule.stack and compiled(rule.slot).fullmatch(slot) for rule in rules)
     num_parts = expected.shape[0] if is_stacked else 1
     for index in range(num_parts):
         if index not in parts:
@@ -181,7 +188,7 @@ def origins(rules: Sequence[Rule], slots: Mapping[str, Slot]) -> dict[str, list[
 
     Where a family knows several spellings, the first one is written.
     """
-    matchers = [(_compiled(rule.slot), rule) for rule in rules]
+    matchers = [(compiled(rule.slot), rule) for rule in rules]
     found: dict[str, list[Origin]] = {}
     for slot, shape in ((name, slot.shape) for name, slot in slots.items()):
         matched = next(

@@ -251,9 +251,14 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
+def read_weight_map(index: Path) -> dict[str, str]:
+    """Return which shard the index says holds each tensor; no name was checked yet."""
+    return read_json(index, _Index, max_bytes=MAX_HEADER_BYTES).weight_map
+
+
 def _read_index(folder: Path) -> dict[str, TensorEntry]:
     index = folder / INDEX_FILE
-    places = read_json(index, _Index, max_bytes=MAX_HEADER_BYTES).weight_map
+    places = read_weight_map(index)
     shards = sorted(set(places.values()))
     for shard in shards:
         if PurePath(shard).name != shard or "\\" in shard or not shard.endswith(".safetensors"):

@@ -6,7 +6,6 @@ at the beginning. What was downloaded before, or half of it, is not fetched agai
 be reached, or the user says HF_HUB_OFFLINE=1, the cache alone is used.
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -17,14 +16,18 @@ from typing import Final
 
 import msgspec
 
-from export.checkpoint.config import read_json
 from export.checkpoint.gguf.checkpoint import open_gguf
 from export.checkpoint.gptq_awq import Grouping
-from export.checkpoint.safetensors import open_checkpoint
+from export.checkpoint.hub import hub_client, reason_of
+from export.checkpoint.safetensors import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    open_checkpoint,
+    read_weight_map,
+)
 from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
 
-INDEX_FILE: Final = "model.safetensors.index.json"
 SMALL_FILES: Final = (
     "config.json",
     "generation_config.json",
@@ -33,11 +36,9 @@ SMALL_FILES: Final = (
     "chat_template.jinja",
     INDEX_FILE,
 )
-SINGLE_FILE: Final = "model.safetensors"
 GGUF_SUFFIX: Final = ".gguf"
 GGUF_BLOCK_SIZE: Final = 32
 """Most of what GGUF stores has one scale for so many numbers."""
-MAX_INDEX_BYTES: Final = 100_000_000
 
 _SHARD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
@@ -76,13 +77,9 @@ def fetch_from_hub(
 
     Raises CheckpointError where the hub cannot be reached or refuses.
     """
-    # Read when the client is imported; without it each request tells which other tools run here.
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # Half a second, and only the hub needs it.
-    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
-
+    client = hub_client()
     try:
-        folder = snapshot_download(
+        folder = client.snapshot_download(
             repository,
             revision=revision,
             allow_patterns=list(names),
@@ -90,10 +87,9 @@ def fetch_from_hub(
             cache_dir=cache,
         )
     except Exception as error:  # the client's errors, and those of its transports, share no base
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CheckpointError(
-            f"cannot fetch {repository} from Hugging Face: {reason}; check the name and the "
-            "network, or give the folder of a downloaded checkpoint"
+            f"cannot fetch {repository} from Hugging Face: {reason_of(error)}; check the name and "
+            "the network, or give the folder of a downloaded checkpoint"
         ) from error
     return Path(folder)
 
@@ -161,10 +157,6 @@ def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     )
 
 
-class _Index(msgspec.Struct):
-    weight_map: dict[str, str]
-
-
 def _fetch_weights(repository: str, folder: Path, fetch: Fetch) -> Path:
     """Bring the shards that the index names, or else the single file, and nothing beside them.
 
@@ -173,8 +165,7 @@ def _fetch_weights(repository: str, folder: Path, fetch: Fetch) -> Path:
     commit = folder.name
     if not (folder / INDEX_FILE).is_file():
         return fetch(repository, commit, [SINGLE_FILE])
-    index = read_json(folder / INDEX_FILE, _Index, max_bytes=MAX_INDEX_BYTES)
-    shards = sorted(set(index.weight_map.values()))
+    shards = sorted(set(read_weight_map(folder / INDEX_FILE).values()))
     # A name is a pattern to the hub's client, and a path to the cache.
     strange = [name for name in shards if not _SHARD.fullmatch(name)]
     if strange:

@@ -11,7 +11,6 @@ from export.options import ExportOptions
 from export.original import OpenedSlots, Original, open_slots, read_original
 from export.quantization.scheme import (
     DEFAULT_BLOCK_SIZE,
-    SMALL_MODEL,
     Scheme,
     block_size_for,
     check_scheme,
@@ -22,7 +21,7 @@ from export.quantization.scheme import (
     rounding_for,
 )
 from export.quantization.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
-from export.spec.decoder import Slot, num_parameters, slots
+from export.spec.decoder import DecoderSpec, Slot, is_small, slots
 from export.texts import (
     NUM_TOKENS,
     NUM_TOKENS_OF_LARGE,
@@ -36,10 +35,10 @@ from inference.package.manifest import TOKENIZER_FILE
 from inference.runtime.tokenizer import Tokenizer
 
 
-class Texts(msgspec.Struct, frozen=True):
+class Texts(msgspec.Struct, frozen=True, kw_only=True):
     """The calibration texts as the checkpoint's tokenizer cuts them, read when asked for."""
 
-    tokenizer: Path
+    tokenizer: Tokenizer
     window: int
     options: ExportOptions
     quality_tokens: int
@@ -57,8 +56,7 @@ class Texts(msgspec.Struct, frozen=True):
         return self._read(QUALITY_TEXT, NUM_TOKENS)
 
     def _read(self, path: Path, num_tokens: int) -> Text:
-        tokenizer = Tokenizer.load(self.tokenizer)
-        return read_text(path, tokenizer, num_tokens=num_tokens, window=self.window)
+        return read_text(path, self.tokenizer, num_tokens=num_tokens, window=self.window)
 
 
 class ExportPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +84,16 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
     scheme, remark = _fitted(wanted, slots(original.spec))
     if options.device == "cuda":
         check_cuda(original.spec, scheme)
-    window = min(WINDOW, original.identity.context_length)
     return ExportPlan(
         options=options,
         original=original,
         opened=open_slots(original.source, original.architecture),
         scheme=scheme,
         texts=Texts(
-            original.folder / TOKENIZER_FILE, window, options, _quality_tokens(options, original)
+            tokenizer=Tokenizer.load(original.folder / TOKENIZER_FILE),
+            window=min(WINDOW, original.identity.context_length),
+            options=options,
+            quality_tokens=_quality_tokens(options, original.spec),
         ),
         remark=remark,
     )
@@ -110,11 +110,10 @@ def _fitted(wanted: Scheme, needed: Mapping[str, Slot]) -> tuple[Scheme, str | N
     return scheme, replaced_words(wanted.block_size, block_size, rows)
 
 
-def _quality_tokens(options: ExportOptions, original: Original) -> int:
+def _quality_tokens(options: ExportOptions, spec: DecoderSpec) -> int:
     if options.quality_tokens is not None:
         return options.quality_tokens
-    is_small = num_parameters(original.spec) <= SMALL_MODEL
-    return NUM_TOKENS if is_small else NUM_TOKENS_OF_LARGE
+    return NUM_TOKENS if is_small(spec) else NUM_TOKENS_OF_LARGE
 
 
 def _check_options(options: ExportOptions) -> None:
@@ -127,7 +126,7 @@ def _check_options(options: ExportOptions) -> None:
 
 
 def _find_scheme(options: ExportOptions, original: Original) -> Scheme:
-    grouping, size = original.architecture.grouping, num_parameters(original.spec)
+    grouping, small = original.architecture.grouping, is_small(original.spec)
     if grouping is not None and options.precision == "int4-quality":
         raise UnsupportedError(
             f"int4-quality weighs what rounding to 4 bits would lose, and {grouping.method} has "
@@ -139,7 +138,7 @@ def _find_scheme(options: ExportOptions, original: Original) -> Scheme:
         )
     return find_scheme(
         options.precision,
-        block_size_for(options.block_size, original.stored_block_size, num_parameters=size),
-        rounding=rounding_for(options.rounding, num_parameters=size),
+        block_size_for(options.block_size, original.stored_block_size, is_small=small),
+        rounding=rounding_for(options.rounding, is_small=small),
         has_zero_points=options.zero_points,
     )

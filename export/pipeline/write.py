@@ -18,12 +18,11 @@ from export.graph.weights import RoundingErrors, StoredBlocks, kept, scheme_weig
 from export.original import CONFIG_FILE
 from export.package.manifest import IGNORED_CONFIG, complete_package
 from export.pipeline.plan import ExportPlan
-from export.quality.self_check import MAX_ORACLE_PARAMETERS
 from export.quantization.blockwise import Weight
 from export.quantization.moments import CalibrationMoments
 from export.quantization.scheme import FindMoments, Scheme, no_moments
 from export.quantization.sensitivity import raise_sensitive
-from export.spec.decoder import DecoderSpec, num_parameters, slots
+from export.spec.decoder import DecoderSpec, is_small, slots
 from inference.package.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
 
 GGUF: Final = "gguf"
@@ -91,7 +90,7 @@ def _rounded_weights(
         find_moments=find_moments,
         on_rounded=errors.add,
     )
-    return kept(weights) if _is_small(spec) else weights
+    return kept(weights) if is_small(spec) else weights
 
 
 def _find_moments(scheme: Scheme, plan: ExportPlan) -> FindMoments:
@@ -99,12 +98,8 @@ def _find_moments(scheme: Scheme, plan: ExportPlan) -> FindMoments:
         return no_moments
     spec, text = plan.original.spec, plan.texts.for_rounding()
     # Double where it is cheap: other processors then round the same way.
-    dtype = np.float64 if _is_small(spec) else np.float32
+    dtype = np.float64 if is_small(spec) else np.float32
     return CalibrationMoments(spec, plan.opened.values, text, dtype=dtype).find
-
-
-def _is_small(spec: DecoderSpec) -> bool:
-    return num_parameters(spec) <= MAX_ORACLE_PARAMETERS
 
 
 def _scheme_figures(plan: ExportPlan, scheme: Scheme) -> dict[str, Any]:

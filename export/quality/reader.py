@@ -43,8 +43,7 @@ def open_reader(
     folder: Path, manifest: ModelManifest, *, device: Device = "cpu"
 ) -> Generator[Reader]:
     """Open a package whose files were verified. Raises what OnnxModel.load raises."""
-    num_bytes = sum(file.size for file in manifest.files.values())
-    if device == "cpu" and num_bytes > MAX_WHOLE_BYTES:
+    if device == "cpu" and manifest.num_bytes > MAX_WHOLE_BYTES:
         yield PieceByPiece(folder, manifest)
         return
     with closing(OnnxModel.load(folder, manifest, device=device)) as model:

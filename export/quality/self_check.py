@@ -21,13 +21,11 @@ from export.errors import VerificationError
 from export.graph.builder import write_with_float_activations
 from export.graph.data_file import DATA_FILE
 from export.quality.reader import open_reader
-from export.quantization.scheme import SMALL_MODEL
-from export.spec.decoder import DecoderSpec, num_parameters
+from export.spec.decoder import DecoderSpec, is_small
 from export.spec.oracle import forward
 from inference.package.manifest import MODEL_FILE, ModelManifest, Precision, verify_files
 
 NUM_TOKENS: Final = 16
-MAX_ORACLE_PARAMETERS: Final = SMALL_MODEL
 
 TOLERANCES: Final[Mapping[Precision, float]] = {"f32": 1e-3, "f16": 1e-3, "int8": 0.3, "int4": 0.3}
 """Root mean square of the difference over that of the logits. Rounded graphs multiply 8-bit
@@ -56,7 +54,7 @@ def verify_package(
     with open_reader(folder, manifest) as reader:
         whole, parts = reader.read([[token_ids], [token_ids[:1], token_ids[1:]]])
     _compare(whole, parts, "itself in two runs", tolerance)
-    if num_parameters(spec) <= MAX_ORACLE_PARAMETERS:
+    if is_small(spec):
         expected = forward(spec, weights, token_ids)
         if tolerance < relative_error(whole, expected) <= FLIPPED_TOLERANCE:
             exact = _logits_of_floats(folder, manifest, token_ids)

@@ -12,15 +12,15 @@ Only elementwise arithmetic and sums over one axis are used, in a fixed order, s
 weights give the same bytes on every machine.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from export.cores import on_every_core, slices
 
 Float32 = npt.NDArray[np.float32]
 Float16 = npt.NDArray[np.float16]
@@ -35,9 +35,6 @@ _CLIPPING: Final = {4: 1.5, 8: 1.1}
 The least squared error lies inside for gaussian and for trained weights (measured)."""
 
 NUM_REFINEMENTS: Final = 2
-_SLICE_ELEMENTS: Final = 1 << 18
-"""Elements computed together: the temporaries of one slice stay in the processor's cache, and the
-system has not to find new memory for each."""
 
 
 class Float(msgspec.Struct, frozen=True):
@@ -229,24 +226,6 @@ def written_zero_points(weight: Quantized) -> Bytes:
     if weight.zero_points is not None:
         return weight.zero_points
     return pack(np.full(weight.scales.shape, 2 ** (weight.bits - 1), np.uint8), bits=weight.bits)
-
-
-def slices(num_blocks: int, block_size: int) -> list[slice]:
-    """Cut blocks into parts whose temporaries stay in the processor's cache."""
-    step = max(1, _SLICE_ELEMENTS // block_size)
-    return [slice(start, start + step) for start in range(0, num_blocks, step)]
-
-
-def on_every_core(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Do independent parts side by side: numpy's loops let other threads run.
-
-    What each part computes does not depend on how many run.
-    """
-    if len(parts) == 1:
-        work(parts[0])
-        return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, parts))
 
 
 def search_scales(blocks: Float32, *, bits: int) -> Float32:

@@ -33,11 +33,9 @@ HALF: Final = 16
 BLOCK_SIZES: Final = (32, 64, 128)
 DEFAULT_BLOCK_SIZE: Final = 128
 
-SMALL_MODEL: Final = 250_000_000
-"""Parameters. Larger ones are rounded to nearest in smaller blocks: of Qwen2.5-Coder-0.5B that
-keeps as many next tokens as GPTQ in blocks of 128 and takes a fifth of the time."""
-
 LARGE_MODEL_BLOCK_SIZE: Final = 32
+"""What is not small is rounded to nearest in smaller blocks: of Qwen2.5-Coder-0.5B that keeps as
+many next tokens as GPTQ in blocks of 128 and takes a fifth of the time."""
 
 CUDA_DENSE_BLOCK_SIZE: Final = 32
 """The block size on CUDA of what is not an expert. The fast kernels of onnxruntime's own builds are
@@ -146,20 +144,20 @@ def scheme_of(manifest: ModelManifest) -> Scheme:
     return msgspec.structs.replace(scheme, raised=raised)
 
 
-def block_size_for(wanted: int | None, stored: int | None, *, num_parameters: int) -> int:
+def block_size_for(wanted: int | None, stored: int | None, *, is_small: bool) -> int:
     """Return the block size that is wanted, or that of what is stored, or a model's default."""
     if wanted is not None:
         return wanted
     if stored in BLOCK_SIZES:
         return stored
-    return DEFAULT_BLOCK_SIZE if num_parameters <= SMALL_MODEL else LARGE_MODEL_BLOCK_SIZE
+    return DEFAULT_BLOCK_SIZE if is_small else LARGE_MODEL_BLOCK_SIZE
 
 
-def rounding_for(wanted: Rounding | None, *, num_parameters: int) -> Rounding:
+def rounding_for(wanted: Rounding | None, *, is_small: bool) -> Rounding:
     """Return the rounding that is wanted, or a model's default."""
     if wanted is not None:
         return wanted
-    return DEFAULT_ROUNDING if num_parameters <= SMALL_MODEL else LARGE_MODEL_ROUNDING
+    return DEFAULT_ROUNDING if is_small else LARGE_MODEL_ROUNDING
 
 
 def rounded_rows(slots: Mapping[str, Slot]) -> Mapping[str, int]:

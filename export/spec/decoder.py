@@ -7,7 +7,7 @@ This module knows no checkpoint, no graph and no precision.
 
 from collections.abc import Mapping
 from math import prod
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ from export.spec.rope import Rope
 from export.spec.routers import AnyRouter, ScoredRouter
 from export.spec.slot import Slot
 from export.spec.slot import make_slot as _slot
+
+SMALL_MODEL: Final = 250_000_000
+"""Parameters up to which an export can afford what grows with them."""
 
 Activation = Literal["silu", "gelu_tanh"]
 """`gelu_tanh` is x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
@@ -236,6 +239,11 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
 
 def num_parameters(spec: DecoderSpec) -> int:
     return sum(prod(slot.shape) for slot in slots(spec).values())
+
+
+def is_small(spec: DecoderSpec) -> bool:
+    """Say whether the oracle, GPTQ and arithmetic in double take less time than people have."""
+    return num_parameters(spec) <= SMALL_MODEL
 
 
 def num_active_parameters(spec: DecoderSpec) -> int:

@@ -164,6 +164,11 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """What the package has graphs for."""
         return tuple(device for device, name in GRAPH_FILES.items() if name in self.files)
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of all files but the manifest itself."""
+        return sum(file.size for file in self.files.values())
+
 
 def file_entry(path: Path) -> FileEntry:
     """Measure one file: size and SHA-256."""

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from export.architectures import read_architecture
 from export.checkpoint.config import read_config
-from export.checkpoint.plan import plan
 from export.checkpoint.safetensors import open_checkpoint
 from export.graph.builder import write_with_float_activations
 from export.graph.weights import dequantized, scheme_weights, slot_values
@@ -76,11 +75,8 @@ def export_tiny(
 def read_values(checkpoint: Path) -> tuple[DecoderSpec, Mapping[str, Array]]:
     architecture = read_architecture(read_config(checkpoint / "config.json"))
     opened = open_checkpoint(checkpoint, architecture.grouping)
-    needed = slots(architecture.spec)
-    aliases = {"head": "embedding"} if architecture.spec.tie_word_embeddings else {}
-    names = architecture.family.used(opened.tensors, architecture.spec)
-    assigned = plan(architecture.family.rules, names, needed, aliases=aliases)
-    return architecture.spec, slot_values(opened, assigned, needed)
+    assigned = architecture.plan(opened.tensors)
+    return architecture.spec, slot_values(opened, assigned, slots(architecture.spec))
 
 
 def read_tokens(model: OnnxModel, cache: OnnxCache, token_ids: Sequence[int]) -> Array:

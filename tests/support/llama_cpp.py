@@ -93,16 +93,24 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Mapping[str, Any]) -> N
     writer.add_eos_token_id(next(i for i, name in special.items() if name == "<|endoftext|>"))
 
 
+def server_parameters(
+    path: Path, *, context_length: int, num_threads: int
+) -> xllamacpp.CommonParams:
+    """Return llama.cpp's own defaults but for context and threads, for one request at a time."""
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = context_length
+    parameters.n_parallel = 1
+    parameters.cpuparams.n_threads = num_threads
+    parameters.cpuparams_batch.n_threads = num_threads
+    return parameters
+
+
 class LlamaCpp:
     """llama.cpp's server on one model; keys and values are float32 too."""
 
     def __init__(self, path: Path, *, context_length: int, num_threads: int) -> None:
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(path)
-        parameters.n_ctx = context_length
-        parameters.n_parallel = 1
-        parameters.cpuparams.n_threads = num_threads
-        parameters.cpuparams_batch.n_threads = num_threads
+        parameters = server_parameters(path, context_length=context_length, num_threads=num_threads)
         parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.warmup = False

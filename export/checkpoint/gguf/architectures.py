@@ -2,7 +2,7 @@
 
 The keys are those of ggml's docs/gguf.md and of llama.cpp's loader; what they become is read by the
 same family file as a published config.json. A key that nobody read may change what the model
-computes, so it is refused by name and value.
+computes, so it is refused by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 
 from export.checkpoint.config import Config
+from export.checkpoint.gguf.layout import under
 from export.checkpoint.gguf.names import DECODER, EXPERTS, HEAD_NORMS, MLP, UNNAMED_EXPERTS
 from export.errors import UnsupportedError
 
-_HARMLESS: Final = frozenset(
-    {
-        # Told by the tensors, against which it is held; how a file was made.
-        *("vocab_size", "tensor_data_layout"),
-    }
-)
+_HARMLESS: Final = frozenset({"vocab_size", "tensor_data_layout"})
+"""Told by the tensors, against which it is held; how a file was made."""
+
+_NO_EXPERTS: Final = frozenset({"expert_count", "expert_used_count"})
+"""Files of dense models say zero here."""
 
 
 class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,19 +142,12 @@ def find_architecture(metadata: Mapping[str, Any]) -> tuple[GgufArchitecture, Co
             f"general.architecture = {name!r} is not implemented; there are "
             f"{', '.join(ARCHITECTURES)}, or give the checkpoint in safetensors"
         )
-    prefix = f"{name}."
-    values = {
-        key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
-    }
+    values = under(metadata, f"{name}.")
     if architecture is _LLAMA and values.get("expert_count"):
         architecture = _MIXTRAL
     elif not values.get("expert_count"):
         values = {key: value for key, value in values.items() if key not in _NO_EXPERTS}
     return architecture, Config(values, f"{name} in the metadata")
-
-
-_NO_EXPERTS: Final = frozenset({"expert_count", "expert_used_count"})
-"""Files of dense models say zero here."""
 
 
 def read_values(architecture: GgufArchitecture, config: Config) -> dict[str, Any]:

@@ -12,9 +12,7 @@ The layouts are those of ggml-common.h (ggml-org/ggml); the library `gguf` widen
 is what these are held against in the tests.
 """
 
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from export.checkpoint.gguf.layout import TensorHeader
 from export.checkpoint.stored import Integers
+from export.cores import on_every_core, slices
 
 Kind = GGMLQuantizationType
 Bytes = npt.NDArray[np.uint8]
@@ -40,9 +39,6 @@ READ: Final = frozenset(
         *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ4_XS),
     }
 )
-
-NUMBERS_AT_ONCE: Final = 1 << 18
-"""Widened together: the library's temporaries stay in the processor's cache."""
 
 
 def row_bytes(header: TensorHeader) -> int:
@@ -64,15 +60,12 @@ def widened(rows: Bytes, kind: Kind) -> Float32:
     block_size, block_bytes = GGML_QUANT_SIZES[kind]
     columns = rows.shape[1] // block_bytes * block_size
     found = np.empty((len(rows), columns), np.float32)
-    step = max(1, NUMBERS_AT_ONCE // columns)
 
-    def widen(start: int) -> None:
-        part = np.ascontiguousarray(rows[start : start + step])
+    def widen(part: slice) -> None:
         with np.errstate(all="ignore"):  # of this thread
-            found[start : start + step] = gguf.dequantize(part, kind)
+            found[part] = gguf.dequantize(np.ascontiguousarray(rows[part]), kind)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        list(threads.map(widen, range(0, len(rows), step)))
+    on_every_core(widen, slices(len(rows), columns))
     return found
 
 

@@ -218,6 +218,13 @@ class _Parser:
         return _damaged(self._path, reason)
 
 
+def under(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the values whose names begin with `prefix`, named without it."""
+    return {
+        key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
+    }
+
+
 def _aligned(position: int, alignment: int) -> int:
     return -(-position // alignment) * alignment
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from export.checkpoint.plan import compiled
 from export.errors import CheckpointError, UnsupportedError
 
 DECODER: Final = {
@@ -57,8 +58,6 @@ _REASONS: Final[Mapping[str, str]] = {
     )
 }
 
-_FIELD: Final = re.compile(r"\\\{(\w+)\\\}")
-
 
 class Place(msgspec.Struct, frozen=True):
     """Where a tensor of the checkpoint lies: a tensor of the file, or one expert's part of it."""
@@ -76,7 +75,7 @@ def places(
     Raises UnsupportedError for a tensor that the table does not name, CheckpointError where two are
     the same one or where one has not as many parts.
     """
-    matchers = [(_matcher(pattern), wanted) for pattern, wanted in table.items()]
+    matchers = [(compiled(pattern), wanted) for pattern, wanted in table.items()]
     found: dict[str, Place] = {}
     for name, shape in tensors.items():
         for wanted, place in _places_of(name, shape, matchers, num_experts):
@@ -109,7 +108,3 @@ def _places_of(
             yield f"{wanted.format_map(fields | {'expert': expert})}.{suffix}", Place(name, expert)
         return
     raise UnsupportedError(_REASONS.get(name, f"the file's tensor {name} is not implemented"))
-
-
-def _matcher(pattern: str) -> re.Pattern[str]:
-    return re.compile(_FIELD.sub(r"(?P<\1>0|[1-9][0-9]{0,5})", re.escape(pattern)))

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from export.checkpoint.config import Config
+from export.checkpoint.gguf.layout import under
 from export.errors import CheckpointError, UnsupportedError
 from inference.package.tokenizer_check import MAX_ADDED_TOKENS, MAX_MERGES, MAX_TOKENS
 
@@ -125,11 +126,7 @@ def end_token_ids(metadata: Mapping[str, Any]) -> list[int]:
 
 
 def _section(metadata: Mapping[str, Any]) -> Config:
-    prefix = "tokenizer.ggml."
-    values = {
-        key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
-    }
-    return Config(values, "tokenizer.ggml in the metadata")
+    return Config(under(metadata, "tokenizer.ggml."), "tokenizer.ggml in the metadata")
 
 
 def _vocabulary(config: Config) -> Vocabulary:

@@ -1,4 +1,4 @@
-"""Models by name, against a mirror and a hub of this machine: nothing is fetched from elsewhere."""
+"""Models by name, against a mirror of this machine; of the hub see test_download_from_hub."""
 
 import hashlib
 import json
@@ -11,13 +11,14 @@ from click.testing import CliRunner
 
 from export.catalogue import download, install
 from export.catalogue.cli import model
-from export.catalogue.entries import Entry, Export, Hub, Wheel, catalogue, find_entry
+from export.catalogue.entries import Entry, Hub, Wheel, catalogue, find_entry
 from export.catalogue.install import add_model, check_fits, remove_model
 from export.catalogue.measure import line_ms, proposal
 from export.errors import CheckpointError
 from export.options import ExportOptions
 from inference.errors import ModelNotFoundError
 from inference.package.store import installed, installed_folder
+from tests.support.catalogue import tiny_entry
 from tests.support.tiny_checkpoints import write_tiny_checkpoint
 
 CONTENT = bytes(range(256)) * 40
@@ -55,32 +56,13 @@ def write_wheel(folder: Path, number: int, content: bytes) -> Wheel:
     return Wheel(name, version, hashlib.sha256(data).hexdigest(), len(data), member)
 
 
-def entry_of(wheels: tuple[Wheel, ...]) -> Entry:
-    return Entry(
-        name="tiny",
-        title="Tiny",
-        licence="MIT",
-        parameters=1,
-        active=1,
-        memory=1,
-        fills_holes=True,
-        follows_instructions=False,
-        tried=True,
-        hub=Hub("owner/tiny", None, "tiny.gguf"),
-        export=Export("f32", "nearest"),
-        bytes=len(CONTENT),
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        wheels=wheels,
-    )
-
-
 @pytest.fixture
 def mirrored(tmp_path: Path) -> Entry:
     size = -(-len(CONTENT) // NUM_PIECES)
     pieces = [CONTENT[start : start + size] for start in range(0, len(CONTENT), size)]
     folder = tmp_path / "mirror"
     wheels = [write_wheel(folder, number, piece) for number, piece in enumerate(pieces)]
-    return entry_of(tuple(wheels))
+    return tiny_entry(Hub("owner/tiny", None, "tiny.gguf"), CONTENT, wheels)
 
 
 def check_refused(entry: Entry, *words: str) -> None:

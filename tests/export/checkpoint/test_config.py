@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from export.checkpoint.config import Config, read_config
+from export.checkpoint.config import MAX_SHOWN, Config, read_config
 from export.errors import CheckpointError, ExportError, UnsupportedError
 
 
@@ -161,6 +161,13 @@ def test_what_nobody_read_is_refused_by_name() -> None:
     config.integer("n")
     with pytest.raises(UnsupportedError, match=r"logit_softcapping = 30.0, which is not impl"):
         config.refuse_unread()
+
+
+def test_a_long_value_that_nobody_read_is_shown_in_part() -> None:
+    config = Config({"kinds": [0] * 1_000_000}, "config.json")
+    with pytest.raises(UnsupportedError, match=r"kinds = \[0, 0, .*\.\.\., which") as caught:
+        config.refuse_unread()
+    assert len(str(caught.value)) < 2 * MAX_SHOWN
 
 
 def test_another_spelling_must_say_the_same() -> None:

@@ -7,7 +7,8 @@ import pytest
 from gguf.constants import GGML_QUANT_SIZES
 from gguf.constants import GGMLQuantizationType as Kind
 
-from export.checkpoint.gguf.blocks import NUMBERS_AT_ONCE, PLAIN, READ, as_integers, widened
+from export.checkpoint.gguf.blocks import PLAIN, READ, as_integers, widened
+from export.cores import SLICE_ELEMENTS
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -76,7 +77,7 @@ def test_what_the_library_rounds(kind: Kind) -> None:
 
 def test_rows_that_are_widened_in_several_steps() -> None:
     rows = random_rows(Kind.Q8_0, num_rows=700, num_blocks=200)
-    assert rows.shape[0] * 200 * 32 > 2 * NUMBERS_AT_ONCE
+    assert rows.shape[0] * 200 * 32 > 2 * SLICE_ELEMENTS
     check(rows, Kind.Q8_0)
 
 
