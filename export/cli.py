@@ -25,7 +25,9 @@ from export.quality.verify_command import Verified, check_package
 from export.quantization.scheme import (
     BITS,
     BLOCK_SIZES,
+    HEADS,
     ROUNDINGS,
+    Head,
     Preset,
     Rounding,
 )
@@ -41,7 +43,8 @@ class Options(TypedDict):
     block_size: int | None
     fim: str
     rounding: Rounding | None
-    zero_points: bool
+    zero_points: bool | None
+    head: Head | None
     calibration: Path | None
     quality_limit: float | None
     accept_quality: bool
@@ -89,9 +92,8 @@ class Options(TypedDict):
     "--block-size",
     type=int,
     metavar="|".join(map(str, BLOCK_SIZES)),
-    help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, 32 "
-    "for more than 250M parameters, or what is stored rounded; a smaller one where that does not "
-    "divide the model's rows.",
+    help="Weights that share one scale; smaller is more exact and larger on disk. Default 128, "
+    "or what is stored rounded; a smaller one where that does not divide the model's rows.",
 )
 @click.option(
     "--fim",
@@ -103,14 +105,24 @@ class Options(TypedDict):
 @click.option(
     "--rounding",
     type=click.Choice(ROUNDINGS),
-    help="gptq reads calibration text and takes longer; the others look at the weights alone. "
-    "Default gptq up to 250M parameters, else nearest.",
+    help="weighted and gptq read calibration text, and gptq takes minutes; the others look at the "
+    "weights alone. Default gptq up to 250M parameters, else weighted.",
 )
-@click.option("--zero-points", is_flag=True, help="Let 4-bit blocks lie off the middle; CPU only.")
+@click.option(
+    "--zero-points/--no-zero-points",
+    default=None,
+    help="Let 4-bit blocks lie off the middle; CPU only. Default for more than 250M parameters.",
+)
+@click.option(
+    "--head",
+    type=click.Choice(HEADS),
+    help="whole multiplies all of it in 8 bits; refined finds the best tokens in 4 bits and scores "
+    "them again in 8. Default refined for more than 250M parameters.",
+)
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Text for gptq and int4-quality; default code that comes with Inkling.",
+    help="Text for weighted, gptq and int4-quality; default code that comes with Inkling.",
 )
 @click.option(
     "--quality-limit",

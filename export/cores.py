@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
+
+Result = TypeVar("Result")
 
 SLICE_ELEMENTS: Final = 1 << 18
 """Elements computed together: the temporaries of one slice stay in the processor's cache, and the
@@ -16,13 +18,12 @@ def slices(num_rows: int, row_size: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
-def on_every_core(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Do independent parts side by side: numpy's loops let other threads run.
+def on_every_core(work: Callable[[slice], Result], parts: Sequence[slice]) -> list[Result]:
+    """Do independent parts side by side, and return what each gives: numpy lets other threads run.
 
     What each part computes does not depend on how many run.
     """
     if len(parts) == 1:
-        work(parts[0])
-        return
+        return [work(parts[0])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(work, parts))
+        return list(pool.map(work, parts))

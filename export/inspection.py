@@ -4,6 +4,7 @@ Only config, tokenizer and the headers of the safetensors files are read; of a H
 the small files are fetched.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import Final, get_args
 
@@ -12,27 +13,23 @@ import msgspec
 from export.architectures import CheckpointArchitecture
 from export.checkpoint.gptq_awq import Grouping
 from export.checkpoint.source import CheckpointSource
+from export.choice import choose_scheme
 from export.errors import ExportError
 from export.graph.cuda import check_cuda, cuda_scheme
 from export.options import ExportOptions
-from export.original import read_original
+from export.original import Original, read_original
 from export.package.manifest import describe
 from export.quantization.scheme import (
     BITS,
-    FULL,
+    COARSE_HEAD,
     HALF,
     Scheme,
-    block_size_for,
     check_scheme,
-    find_scheme,
-    fitting_block_size,
-    replaced_words,
-    rounded_rows,
+    scheme_slots,
 )
 from export.spec.decoder import (
     DecoderSpec,
     Slot,
-    is_small,
     num_active_parameters,
     num_parameters,
     slots,
@@ -94,11 +91,7 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     original = read_original(source, options)
     found, identity, architecture = original.source, original.identity, original.architecture
     spec, grouping = architecture.spec, architecture.grouping
-    rows = rounded_rows(slots(spec)).values()
-    stored = original.stored_block_size
-    wanted = block_size_for(options.block_size, stored, is_small=is_small(spec))
-    block_size = fitting_block_size(wanted, rows)
-    figures = describe(identity.model_type, spec)
+    choice, figures = choose_scheme(options, original), describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
     documents = (found.folder / TOKENIZER_FILE).stat().st_size
     return Inspection(
@@ -109,7 +102,9 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
         parameters=num_parameters(spec),
         active_parameters=num_active_parameters(spec),
         packages={
-            name: _package_size(find_scheme(name, block_size), spec, documents, tables)
+            name: _package_size(
+                original, msgspec.structs.replace(options, precision=name), documents, tables
+            )
             for name in BITS
             if name in get_args(Precision)  # which tensors int4-quality raises is not known yet
         },
@@ -117,9 +112,9 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
         cache_bytes=num_cache_bytes(figures, identity.context_length),
         fim=identity.fim,
         eos_token_ids=identity.eos_token_ids,
-        block_size=block_size,
-        replaced=replaced_words(wanted, block_size, rows),
-        grouping=grouping and _grouping_words(grouping, block_size),
+        block_size=choice.scheme.block_size,
+        replaced=choice.replaced,
+        grouping=grouping and _grouping_words(grouping, choice.scheme.block_size),
         tensors=_tensors(found, architecture),
     )
 
@@ -130,11 +125,13 @@ def slot_bytes(scheme: Scheme, slot: Slot) -> int:
     Both begin at a page boundary, which costs half a page on average.
     """
     num_values = prod(slot.shape)
-    bits = scheme.bits.get(slot.role, FULL)
+    bits = scheme.bits_of(slot.role)
     if bits >= HALF:
         return num_values * bits // 8 + _PAGE_BYTES // 2
-    scales = num_values // scheme.block_size * _FLOAT_BYTES
-    return num_values * bits // 8 + scales + _PAGE_BYTES
+    num_blocks = num_values // scheme.block_size_of(slot.role)
+    has_zero_points = scheme.has_zero_points and bits == 4 and slot.role != COARSE_HEAD
+    zero_points = num_blocks * bits // 8 + _PAGE_BYTES // 2 if has_zero_points else 0
+    return num_values * bits // 8 + num_blocks * _FLOAT_BYTES + zero_points + _PAGE_BYTES
 
 
 def cuda_slot_bytes(scheme: Scheme, slot: Slot) -> int:
@@ -142,8 +139,10 @@ def cuda_slot_bytes(scheme: Scheme, slot: Slot) -> int:
 
     The table of embeddings has zero points there. Routers and what is float16 already are shared.
     """
+    if slot.role == COARSE_HEAD:
+        return 0
     num_values = prod(slot.shape)
-    bits = scheme.bits.get(slot.role, FULL)
+    bits = scheme.bits_of(slot.role)
     if bits >= HALF:
         return 0 if bits == HALF or slot.role == "router" else num_values * _HALF_BYTES
     block_size = cuda_scheme(scheme).block_size_of(slot.role)
@@ -176,20 +175,28 @@ def in_words(inspection: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _package_size(scheme: Scheme, spec: DecoderSpec, documents: int, tables: int) -> PackageSize:
-    needed = slots(spec)
+def _package_size(
+    original: Original, options: ExportOptions, documents: int, tables: int
+) -> PackageSize:
+    spec = original.spec
+    scheme = choose_scheme(options, original).scheme
+    for_cuda = choose_scheme(msgspec.structs.replace(options, device="cuda"), original).scheme
     try:
-        check_scheme(scheme, needed)
+        check_scheme(scheme, slots(spec))
     except ExportError as error:
         return PackageSize(num_bytes=None, problem=str(error), problem_cuda=str(error))
-    weights = sum(slot_bytes(scheme, slot) for slot in needed.values())
-    size = PackageSize(num_bytes=weights + tables + documents, problem=None)
+    rest = tables + documents
+    size = PackageSize(num_bytes=_num_bytes(scheme, spec, slot_bytes) + rest, problem=None)
     try:
-        check_cuda(spec, scheme)
+        check_cuda(spec, for_cuda)
     except ExportError as error:
         return msgspec.structs.replace(size, problem_cuda=str(error))
-    added = sum(cuda_slot_bytes(scheme, slot) for slot in needed.values()) + tables // 2
-    return msgspec.structs.replace(size, num_bytes_cuda=weights + tables + documents + added)
+    weights = (_num_bytes(for_cuda, spec, count) for count in (slot_bytes, cuda_slot_bytes))
+    return msgspec.structs.replace(size, num_bytes_cuda=sum(weights) + rest + tables // 2)
+
+
+def _num_bytes(scheme: Scheme, spec: DecoderSpec, count: Callable[[Scheme, Slot], int]) -> int:
+    return sum(count(scheme, slot) for slot in scheme_slots(scheme, slots(spec)).values())
 
 
 def _tensors(found: CheckpointSource, architecture: CheckpointArchitecture) -> str | None:

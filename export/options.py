@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from export.package.fim_conventions import AUTOMATIC
-from export.quantization.scheme import Preset, Rounding
+from export.quantization.scheme import Head, Preset, Rounding
 from inference.fim import FimOrder
 from inference.package.manifest import Device
 
@@ -16,10 +16,9 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
     a branch, tag or commit of a Hugging Face id.
     `device` "cuda" adds a second graph, so that one package serves both.
-    `rounding` None is GPTQ for small models and to nearest for others.
-    `block_size` None is that of what is stored rounded, where our blocks have it, else 32 for large
-    models and 128 for all else; one that does not divide the model's rows is replaced by one that
-    does.
+    `block_size`, `rounding`, `zero_points` and `head` None are a model's defaults, see
+    export.choice; blocks are those of what is stored rounded, where ours have that size, and a size
+    that does not divide the model's rows is replaced by one that does.
     `ignore_config` are keys of config.json that nothing reads and the user says change nothing.
     `calibration` None is the shipped text, `quality_limit` None that of the precision.
     `accept_quality` exports whatever agreement is measured, over `quality_tokens` tokens; None is
@@ -30,7 +29,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     device: Device = "cpu"
     block_size: int | None = None
     rounding: Rounding | None = None
-    zero_points: bool = False
+    zero_points: bool | None = None
+    head: Head | None = None
     calibration: Path | None = None
     quality_limit: float | None = None
     accept_quality: bool = False

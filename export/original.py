@@ -42,11 +42,10 @@ class Original(msgspec.Struct, frozen=True, kw_only=True):
     def spec(self) -> DecoderSpec:
         return self.architecture.spec
 
-    @property
-    def stored_block_size(self) -> int | None:
-        """How many numbers share a scale where the checkpoint stores integers."""
+    def stored_block_size(self, bits: int) -> int | None:
+        """How many numbers share a scale where the checkpoint stores integers of so many bits."""
         grouping = self.architecture.grouping
-        return self.source.block_size if grouping is None else grouping.group_size
+        return self.source.stored_block_size(bits) if grouping is None else grouping.group_size
 
 
 def read_original(source: str, options: ExportOptions) -> Original:

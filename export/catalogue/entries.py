@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from export.options import ExportOptions
-from export.quantization.scheme import Preset, Rounding
 
 MIRROR: Final = "a mirror of wheels"
 
@@ -31,14 +30,6 @@ class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     member: str
 
 
-class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the model is exported unless the user says otherwise."""
-
-    precision: Preset
-    rounding: Rounding
-    block_size: int | None = None
-
-
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`memory` is what the engine needs, in MiB; `bytes` and `sha256` are those of the one file."""
 
@@ -52,16 +43,12 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     follows_instructions: bool
     tried: bool
     hub: Hub
-    export: Export
     bytes: int | None = None
     sha256: str | None = None
     wheels: tuple[Wheel, ...] = ()
 
     def options(self) -> ExportOptions:
         return ExportOptions(
-            precision=self.export.precision,
-            rounding=self.export.rounding,
-            block_size=self.export.block_size,
             name=self.name,
             revision=self.hub.revision if self.hub.file is None else None,
         )

@@ -37,9 +37,6 @@ SMALL_FILES: Final = (
     INDEX_FILE,
 )
 GGUF_SUFFIX: Final = ".gguf"
-GGUF_BLOCK_SIZE: Final = 32
-"""Most of what GGUF stores has one scale for so many numbers."""
-
 _SHARD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -50,18 +47,23 @@ Files that the repository does not have are left out.
 """
 
 
+def nothing_rounded(bits: int) -> None:
+    """Know nothing that is stored rounded."""
+
+
 class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
     """`folder` holds the small files; `open_weights` brings the others, and reads their headers.
 
-    `revision` is None for what lies here already. `block_size` is that of what is stored rounded,
-    where the config does not say it; `lasting` keeps the folder for as long as this is there.
+    `revision` is None for what lies here already. `stored_block_size` tells, by bits, in which
+    blocks most of what is stored could be taken over, where the config does not say it; `lasting`
+    keeps the folder for as long as this is there.
     """
 
     name: str
     revision: str | None
     folder: Path
     open_weights: Callable[[Grouping | None], Checkpoint]
-    block_size: int | None = None
+    stored_block_size: Callable[[int], int | None] = nothing_rounded
     lasting: object = None
 
 
@@ -152,7 +154,7 @@ def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
         revision=None,
         folder=lasting.path,
         open_weights=lambda _: opened.checkpoint,
-        block_size=GGUF_BLOCK_SIZE,
+        stored_block_size=opened.checkpoint.stored_block_size,
         lasting=lasting,
     )
 

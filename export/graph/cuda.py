@@ -49,7 +49,8 @@ _FAST_ROWS: Final = 8
 
 
 def cuda_scheme(scheme: Scheme) -> Scheme:
-    """Return how the same weights are rounded for CUDA; experts as they are."""
+    """Return how the same weights are rounded for CUDA: experts as they are, the head once."""
+    scheme = msgspec.structs.replace(scheme, coarse_head=None)
     if not scheme.has_blocks or scheme.block_size == CUDA_DENSE_BLOCK_SIZE:
         return scheme
     return msgspec.structs.replace(scheme, dense_block_size=CUDA_DENSE_BLOCK_SIZE)

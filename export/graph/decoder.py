@@ -23,8 +23,9 @@ import numpy as np
 from export.graph.builder import GraphBuilder, Value
 from export.graph.layers.attention import AttentionInputs, AttentionOutputs, attention
 from export.graph.layers.elementwise import capped, scaled, scaled_exactly
-from export.graph.layers.embedding import embedding, wanted_rows
+from export.graph.layers.embedding import Table, table, wanted_rows
 from export.graph.layers.gated_delta import States, gated_delta
+from export.graph.layers.head import refined_head
 from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear
 from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
@@ -32,7 +33,8 @@ from export.graph.layers.moe import moe
 from export.graph.layers.residual import Stream, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
 from export.graph.weights import under
-from export.quantization.blockwise import Weight
+from export.quantization.blockwise import Quantized, Weight
+from export.quantization.scheme import COARSE_HEAD
 from export.spec.decoder import (
     Attention,
     CachedAttention,
@@ -59,7 +61,8 @@ def build_decoder(
     """Add a whole decoder that can reach `context_length` positions."""
     inputs = _declare_inputs(graph, spec)
     ropes = _rope_tables(graph, spec, context_length)
-    rows, tied_head = embedding(graph, weights["embedding"], inputs.input_ids)
+    embedding = table(graph, weights["embedding"])
+    rows = embedding.rows(inputs.input_ids)
     stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
@@ -68,10 +71,26 @@ def build_decoder(
             stream = _layer(graph, layer, part, stream, cache)
     normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
-    is_tied = spec.tie_word_embeddings
-    scores = tied_head(last) if is_tied else linear(graph, weights["head"], last)
+    scores = _scores(graph, spec, weights, embedding, last)
     logits = _logits(graph, spec.head, weights, graph.widened(scores))
     graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+
+
+def _scores(
+    graph: GraphBuilder,
+    spec: DecoderSpec,
+    weights: Mapping[str, Weight],
+    embedding: Table,
+    x: Value,
+) -> Value:
+    if COARSE_HEAD in weights:
+        exact = embedding if spec.tie_word_embeddings else table(graph, weights["head"])
+        coarse = weights[COARSE_HEAD]
+        assert isinstance(coarse, Quantized)
+        return refined_head(graph, coarse, exact, x)
+    if spec.tie_word_embeddings:
+        return embedding.product(x)
+    return linear(graph, weights["head"], x)
 
 
 def _logits(graph: GraphBuilder, head: Head, weights: Mapping[str, Weight], scores: Value) -> Value:

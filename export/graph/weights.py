@@ -24,7 +24,14 @@ from export.quantization.blockwise import (
     stacked,
 )
 from export.quantization.rounding import Grid
-from export.quantization.scheme import FindMoments, Scheme, apply_scheme, no_moments
+from export.quantization.scheme import (
+    FindMoments,
+    Scheme,
+    apply_scheme,
+    no_moments,
+    scheme_slots,
+    source_slot,
+)
 from export.spec.slot import Slot, SlotRole
 
 Made = TypeVar("Made")
@@ -194,19 +201,21 @@ def scheme_weights(
     on_rounded: Callable[[SlotRole, Float32, Quantized], None] = ignore_rounding,
 ) -> Mapping[str, Weight]:
     """Round each slot as the scheme says, unless it is stored so, and report what was rounded."""
+    needed = scheme_slots(scheme, slots)
 
     def make(name: str) -> Weight:
-        grid = scheme.grid(name, slots[name])
-        stored = None if grid is None else find_stored(name, grid)
+        slot, source = needed[name], source_slot(name, slots)
+        grid = scheme.grid(name, slot)
+        stored = None if grid is None else find_stored(source, grid)
         if stored is not None:
             return stored
-        exact = values[name]
-        weight = apply_scheme(scheme, name, slots[name], exact, find_moments=find_moments)
+        exact = values[source]
+        weight = apply_scheme(scheme, name, slot, exact, find_moments=find_moments)
         if isinstance(weight, Quantized):
-            on_rounded(slots[name].role, exact, weight)
+            on_rounded(slot.role, exact, weight)
         return weight
 
-    return OnDemand(values, make)
+    return OnDemand(needed, make)
 
 
 def dequantized(weights: Mapping[str, Weight]) -> Mapping[str, Float32]:

@@ -20,7 +20,7 @@ from export.graph.data_file import DATA_FILE, DataFile
 from export.graph.decoder import build_decoder
 from export.graph.weights import OnDemand, dequantized
 from export.quantization.blockwise import Float, Float32, Quantized, Weight
-from export.quantization.scheme import Scheme
+from export.quantization.scheme import Scheme, scheme_slots
 from export.spec.decoder import DecoderSpec, Slot, slots
 from inference.package.manifest import MODEL_FILE
 
@@ -70,7 +70,7 @@ def package_weights(folder: Path, spec: DecoderSpec, scheme: Scheme) -> Mapping[
 
     Raises PackageError where the package was not made from this spec and scheme.
     """
-    needed = slots(spec)
+    needed = scheme_slots(scheme, slots(spec))
     numbers = _Numbers(needed, scheme)
     sink = _Sink()
     graph = GraphBuilder(DataFile(cast("BinaryIO", sink)))

@@ -1,29 +1,20 @@
 """Read all that decides about an export, and refuse what cannot be; no weight is touched."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from export.choice import choose_scheme
 from export.errors import UnsupportedError
 from export.graph.cuda import check_cuda
 from export.options import ExportOptions
 from export.original import OpenedSlots, Original, open_slots, read_original
-from export.quantization.scheme import (
-    DEFAULT_BLOCK_SIZE,
-    Scheme,
-    block_size_for,
-    check_scheme,
-    find_scheme,
-    fitting_block_size,
-    replaced_words,
-    rounded_rows,
-    rounding_for,
-)
+from export.quantization.scheme import Scheme, check_scheme
 from export.quantization.sensitivity import NUM_TOKENS as NUM_SENSITIVITY_TOKENS
-from export.spec.decoder import DecoderSpec, Slot, is_small, slots
+from export.spec.decoder import is_small, slots
 from export.texts import (
     NUM_TOKENS,
+    NUM_TOKENS_FOR_SQUARES,
     NUM_TOKENS_OF_LARGE,
     QUALITY_TEXT,
     ROUNDING_TEXT,
@@ -43,8 +34,9 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
     options: ExportOptions
     quality_tokens: int
 
-    def for_rounding(self) -> Text:
-        return self._read(self.options.calibration or ROUNDING_TEXT, NUM_TOKENS)
+    def for_rounding(self, *, only_squares: bool) -> Text:
+        num_tokens = NUM_TOKENS_FOR_SQUARES if only_squares else NUM_TOKENS
+        return self._read(self.options.calibration or ROUNDING_TEXT, num_tokens)
 
     def for_sensitivity(self) -> Text:
         return self._read(self.options.calibration or ROUNDING_TEXT, NUM_SENSITIVITY_TOKENS)
@@ -78,55 +70,30 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
 
     Raises an ExportError where checkpoint, options and device do not go together.
     """
-    _check_options(options)
     original = read_original(source, options)
-    wanted = _find_scheme(options, original)
-    scheme, remark = _fitted(wanted, slots(original.spec))
+    _refuse(options, original)
+    choice, small = choose_scheme(options, original), is_small(original.spec)
+    check_scheme(choice.scheme, slots(original.spec))
     if options.device == "cuda":
-        check_cuda(original.spec, scheme)
+        check_cuda(original.spec, choice.scheme)
     return ExportPlan(
         options=options,
         original=original,
         opened=open_slots(original.source, original.architecture),
-        scheme=scheme,
+        scheme=choice.scheme,
         texts=Texts(
             tokenizer=Tokenizer.load(original.folder / TOKENIZER_FILE),
             window=min(WINDOW, original.identity.context_length),
             options=options,
-            quality_tokens=_quality_tokens(options, original.spec),
+            quality_tokens=options.quality_tokens or (NUM_TOKENS if small else NUM_TOKENS_OF_LARGE),
         ),
-        remark=remark,
+        remark=choice.replaced,
     )
 
 
-def _fitted(wanted: Scheme, needed: Mapping[str, Slot]) -> tuple[Scheme, str | None]:
-    """Return a scheme whose blocks divide all rows, and a line where they had to be smaller."""
-    if not wanted.has_blocks:
-        return wanted, None
-    rows = rounded_rows(needed).values()
-    block_size = fitting_block_size(wanted.block_size, rows)
-    scheme = msgspec.structs.replace(wanted, block_size=block_size)
-    check_scheme(scheme, needed)
-    return scheme, replaced_words(wanted.block_size, block_size, rows)
-
-
-def _quality_tokens(options: ExportOptions, spec: DecoderSpec) -> int:
-    if options.quality_tokens is not None:
-        return options.quality_tokens
-    return NUM_TOKENS if is_small(spec) else NUM_TOKENS_OF_LARGE
-
-
-def _check_options(options: ExportOptions) -> None:
-    """Refuse what no checkpoint can make right."""
-    find_scheme(
-        options.precision,
-        options.block_size or DEFAULT_BLOCK_SIZE,
-        has_zero_points=options.zero_points,
-    )
-
-
-def _find_scheme(options: ExportOptions, original: Original) -> Scheme:
-    grouping, small = original.architecture.grouping, is_small(original.spec)
+def _refuse(options: ExportOptions, original: Original) -> None:
+    """Refuse what a checkpoint that is rounded already cannot become."""
+    grouping = original.architecture.grouping
     if grouping is not None and options.precision == "int4-quality":
         raise UnsupportedError(
             f"int4-quality weighs what rounding to 4 bits would lose, and {grouping.method} has "
@@ -136,9 +103,3 @@ def _find_scheme(options: ExportOptions, original: Original) -> Scheme:
         raise UnsupportedError(
             f"what {grouping.method} rounded has no graph for CUDA; leave --device cuda out"
         )
-    return find_scheme(
-        options.precision,
-        block_size_for(options.block_size, original.stored_block_size, is_small=small),
-        rounding=rounding_for(options.rounding, is_small=small),
-        has_zero_points=options.zero_points,
-    )

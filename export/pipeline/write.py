@@ -20,7 +20,7 @@ from export.package.manifest import IGNORED_CONFIG, complete_package
 from export.pipeline.plan import ExportPlan
 from export.quantization.blockwise import Weight
 from export.quantization.moments import CalibrationMoments
-from export.quantization.scheme import FindMoments, Scheme, no_moments
+from export.quantization.scheme import CALIBRATED, FindMoments, Scheme, no_moments
 from export.quantization.sensitivity import raise_sensitive
 from export.spec.decoder import DecoderSpec, is_small, slots
 from inference.package.manifest import MODEL_FILE, TOKENIZER_FILE, ModelManifest
@@ -94,12 +94,16 @@ def _rounded_weights(
 
 
 def _find_moments(scheme: Scheme, plan: ExportPlan) -> FindMoments:
-    if scheme.rounding != "gptq" or not scheme.has_blocks:
+    if scheme.rounding not in CALIBRATED or not scheme.has_blocks:
         return no_moments
-    spec, text = plan.original.spec, plan.texts.for_rounding()
+    only_squares = scheme.rounding == "weighted"
+    spec, text = plan.original.spec, plan.texts.for_rounding(only_squares=only_squares)
     # Double where it is cheap: other processors then round the same way.
     dtype = np.float64 if is_small(spec) else np.float32
-    return CalibrationMoments(spec, plan.opened.values, text, dtype=dtype).find
+    moments = CalibrationMoments(
+        spec, plan.opened.values, text, dtype=dtype, only_squares=only_squares
+    )
+    return moments.find
 
 
 def _scheme_figures(plan: ExportPlan, scheme: Scheme) -> dict[str, Any]:
@@ -110,7 +114,11 @@ def _scheme_figures(plan: ExportPlan, scheme: Scheme) -> dict[str, Any]:
         "rounding": scheme.rounding,
         "zero_points": scheme.has_zero_points,
     }
-    return figures | ({"raised_to_int8": sorted(scheme.raised)} if scheme.raised else {})
+    if scheme.raised:
+        figures["raised_to_int8"] = sorted(scheme.raised)
+    if scheme.coarse_head is not None:
+        figures["coarse_head"] = scheme.coarse_head
+    return figures
 
 
 def _stored_figures(stored: StoredBlocks, grouping: Grouping | None) -> dict[str, Any]:

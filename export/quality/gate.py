@@ -22,9 +22,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from export.cores import on_every_core, slices
 from export.errors import QualityError
 from export.quality.reader import Reader
-from export.spec.decoder import DecoderSpec
+from export.spec.decoder import DecoderSpec, slots
 from export.spec.oracle import Array, Slots, embed, run_layer, score
 from export.texts import Text
 from inference.decoding.probabilities import log_probabilities
@@ -33,6 +34,10 @@ from inference.package.manifest import ModelManifest, Precision
 LIMITS: Final[Mapping[Precision, float]] = {"f32": 0.99, "f16": 0.99, "int8": 0.95, "int4": 0.80}
 """Least agreement. A small model that was not trained for its rounding keeps 97 % in 8 bits, in 4
 bits 84 % in blocks of 128 and 89 % in blocks of 32 (docs/quantization.md)."""
+
+MAX_PART_BYTES: Final = 1 << 25
+"""Of logits that are computed together: those of 256 tokens and 151,936 rows take 155 MB, and the
+runtime, the package and the original each hold some."""
 
 Float64 = npt.NDArray[np.float64]
 
@@ -62,15 +67,21 @@ class Comparison(msgspec.Struct, kw_only=True):
     def perplexity_ratio(self) -> float:
         return float(np.exp((self.surprise - self.original_surprise) / self.num_positions))
 
-    def add(self, token_ids: Sequence[int], found: Float64, original: Float64) -> None:
-        """Add one window, whose log-probabilities are [num_tokens, vocab_size]."""
-        found, original = found[:-1], original[:-1]
-        rows = np.arange(len(found))
-        self.num_positions += len(found)
-        self.num_equal += int((found.argmax(axis=1) == original.argmax(axis=1)).sum())
-        self.divergence_sum += float((np.exp(original) * (original - found)).sum())
-        self.surprise -= float(found[rows, token_ids[1:]].sum())
-        self.original_surprise -= float(original[rows, token_ids[1:]].sum())
+    def add(self, token_ids: Sequence[int], found: Array, original: Array) -> None:
+        """Add rows of logits, [num_tokens, vocab_size], and the tokens that follow each."""
+        expected = np.array(token_ids, np.int64)
+
+        def add_up(part: slice) -> Float64:
+            return _sums(found[part], original[part], expected[part])
+
+        parts = slices(len(expected), found.shape[1])
+        sums = np.sum(on_every_core(add_up, parts), axis=0)
+        num_equal, divergence, surprise, original_surprise = sums.tolist()
+        self.num_positions += len(expected)
+        self.num_equal += int(num_equal)
+        self.divergence_sum += divergence
+        self.surprise += surprise
+        self.original_surprise += original_surprise
 
     def figures(self) -> dict[str, float]:
         return {
@@ -81,6 +92,20 @@ class Comparison(msgspec.Struct, kw_only=True):
         }
 
 
+def _sums(found: Array, original: Array, expected: npt.NDArray[np.int64]) -> Float64:
+    """Return equal next tokens, divergence, and the surprise of both, over rows of logits."""
+    found, original = log_probabilities(found), log_probabilities(original)
+    rows = np.arange(len(expected))
+    return np.array(
+        [
+            (found.argmax(axis=1) == original.argmax(axis=1)).sum(),
+            (np.exp(original) * (original - found)).sum(),
+            -found[rows, expected].sum(),
+            -original[rows, expected].sum(),
+        ]
+    )
+
+
 def compare(
     reader: Reader,
     spec: DecoderSpec,
@@ -88,26 +113,61 @@ def compare(
     text: Text,
 ) -> Comparison:
     """Read a text with a package and with the original, whose slots are `weights`."""
-    slots = Slots(weights, np.float32)
-    x = embed(spec, slots, text.token_ids)
+    return compare_with(reader, spec, weights, text, states_of(spec, weights, text))
+
+
+def states_of(spec: DecoderSpec, weights: Mapping[str, Array], text: Text) -> Array:
+    """Return what the original's last layer gives for a text, [num_tokens, hidden_size]."""
+    original = Slots(weights, np.float32)
+    x = embed(spec, original, text.token_ids)
     for index in range(len(spec.layers)):
-        x = run_layer(spec, slots, index, x, window=text.window)
+        x = run_layer(spec, original, index, x, window=text.window)
+    return x
+
+
+def compare_with(
+    reader: Reader, spec: DecoderSpec, weights: Mapping[str, Array], text: Text, states: Array
+) -> Comparison:
+    """Compare a package with an original that has read the text up to its last layer."""
+    head = Slots({name: weights[name] for name in _scoring_slots(spec)}, np.float32)
     comparison = Comparison()
-    rows = np.split(x, len(x) // text.window)
     windows = text.windows()
-    found = read_windows(reader, windows)
-    for token_ids, states, package in zip(windows, rows, found, strict=True):
-        original = log_probabilities(score(spec, slots, states))
-        comparison.add(token_ids, package, original)
+    found = read_all(reader, windows, spec.vocab_size)
+    for token_ids, rows, package in zip(
+        windows, np.split(states, len(windows)), found, strict=True
+    ):
+        for part in _parts(len(token_ids) - 1, spec.vocab_size):
+            expected = token_ids[part.start + 1 : part.stop + 1]
+            comparison.add(expected, package[part], score(spec, head, rows[part]))
     return comparison
+
+
+def read_all(reader: Reader, windows: Sequence[Sequence[int]], vocab_size: int) -> Iterator[Array]:
+    """Yield the logits after each token of a window, read a part at a time."""
+    return reader.read(
+        [window[part] for part in _parts(len(window), vocab_size)] for window in windows
+    )
+
+
+def _parts(num_rows: int, vocab_size: int) -> list[slice]:
+    """Cut rows of logits so that a part takes MAX_PART_BYTES, or is one row."""
+    step = max(1, MAX_PART_BYTES // (vocab_size * np.float32().nbytes))
+    return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
+
+
+def _scoring_slots(spec: DecoderSpec) -> list[str]:
+    """Return the slots that are read behind the layers."""
+    unread = {"head"} if spec.tie_word_embeddings else {"embedding"}
+    return [name for name in slots(spec) if not name.startswith("layers.") and name not in unread]
 
 
 def measure_alone(reader: Reader, text: Text) -> Comparison:
     """Read a text with a package alone; it is then compared with itself."""
     comparison = Comparison()
     windows = text.windows()
-    for token_ids, found in zip(windows, read_windows(reader, windows), strict=True):
-        comparison.add(token_ids, found, found)
+    read = reader.read([window] for window in windows)
+    for token_ids, found in zip(windows, read, strict=True):
+        comparison.add(token_ids[1:], found[:-1], found[:-1])
     return comparison
 
 

@@ -20,8 +20,9 @@ from inference.runtime.caches import create_caches
 from inference.runtime.caches.layer_cache import Array, LayerCache
 from inference.runtime.onnx import OnnxGraph, OnnxModel
 
-MAX_WHOLE_BYTES: Final = 1 << 30
-"""Packages up to this size are read by the engine's own model."""
+MAX_WHOLE_BYTES: Final = 1 << 28
+"""Packages up to this size are read by the engine's own model. What compares a larger one with its
+original has the original's head in memory as well, which takes four times what it does there."""
 
 MAX_PIECE_BYTES: Final = 1 << 28
 

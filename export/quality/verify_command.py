@@ -58,6 +58,7 @@ def check_package(
     tokenizer = Tokenizer.load(folder / TOKENIZER_FILE)
     num_tokens = num_tokens or int(manifest.quality.get("tokens", NUM_TOKENS))
     text = read_text(QUALITY_TEXT, tokenizer, num_tokens=num_tokens, window=window)
+    holes = read_text(QUALITY_TEXT, tokenizer, num_tokens=NUM_TOKENS, window=window)
     with open_reader(folder, manifest, device=device) as reader:
         if against is None:
             measured = measure_alone(reader, text)
@@ -65,7 +66,7 @@ def check_package(
             original = open_original(against, ignored=ignored_config(manifest))
             measured = compare(reader, *original, text)
         fim = manifest.fim
-        fim_bits = None if fim is None else measure_fim(reader, fim, text).figures()
+        fim_bits = None if fim is None else measure_fim(reader, fim, holes).figures()
     if against is not None:
         check_agreement(manifest, measured, limit=limit)
     elif device == "cpu":  # which is what the manifest's figures were measured on

@@ -26,9 +26,12 @@ Float32 = npt.NDArray[np.float32]
 Float16 = npt.NDArray[np.float16]
 Bytes = npt.NDArray[np.uint8]
 
-_NUM_CANDIDATES: Final = 20
+NUM_CANDIDATES: Final = 20
 """Against the plain rule of the largest value, 20 lower the error of trained 4-bit blocks of 128
 by 6 %; 40, or candidates of both signs, by another 0.03 % (measured)."""
+
+FEW_CANDIDATES: Final = 8
+"""Leave 0.1 % more of the error and take half the time (measured on Qwen2.5-Coder-0.5B)."""
 
 _CLIPPING: Final = {4: 1.5, 8: 1.1}
 """How far beyond the largest integer a candidate scale may put a block's largest value, by bits.
@@ -85,7 +88,9 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 Weight = Float | Quantized
 
 
-def quantize(values: Float32, *, bits: int, block_size: int) -> Quantized:
+def quantize(
+    values: Float32, *, bits: int, block_size: int, num_candidates: int = NUM_CANDIDATES
+) -> Quantized:
     """Round to nearest, with the scale of each block searched for the least squared error.
 
     `values` is [..., rows, columns] with columns divisible by `block_size`.
@@ -95,7 +100,7 @@ def quantize(values: Float32, *, bits: int, block_size: int) -> Quantized:
     scales = np.empty(len(blocks), np.float32)
 
     def round_part(part: slice) -> None:
-        scales[part] = search_scales(blocks[part], bits=bits)
+        scales[part] = search_scales(blocks[part], bits=bits, num_candidates=num_candidates)
         rounded = _rounded(blocks[part], scales[part], bits, np.empty_like(blocks[part]))
         np.add(rounded, np.float32(2 ** (bits - 1)), out=quantized[part], casting="unsafe")
 
@@ -118,18 +123,14 @@ def dequantize(weight: Quantized) -> Float32:
 def rounding_error(values: Float32, weight: Quantized) -> tuple[float, float]:
     """Return the sum of squares of what rounding moved, and that of the values themselves."""
     rows = values.reshape(-1, values.shape[-1])
-    parts = slices(len(rows), values.shape[-1])
-    sums = np.empty((2, len(parts)), np.float64)
 
-    def add_up(part: slice) -> None:
+    def add_up(part: slice) -> list[np.float64]:
         difference = dequantize(_rows_of(weight, part)) - rows[part]
-        index = parts.index(part)
-        for kind, addends in enumerate((difference, rows[part])):
-            squares = np.multiply(addends, addends, out=difference)
-            sums[kind, index] = squares.sum(axis=1).sum(dtype=np.float64)
+        squares = (np.multiply(x, x, out=difference) for x in (difference, rows[part]))
+        return [square.sum(axis=1).sum(dtype=np.float64) for square in squares]
 
-    on_every_core(add_up, parts)
-    error, size = sums.sum(axis=1)
+    found = on_every_core(add_up, slices(len(rows), values.shape[-1]))
+    error, size = np.array(found).T.copy().sum(axis=1)
     return float(error), float(size)
 
 
@@ -228,7 +229,7 @@ def written_zero_points(weight: Quantized) -> Bytes:
     return pack(np.full(weight.scales.shape, 2 ** (weight.bits - 1), np.uint8), bits=weight.bits)
 
 
-def search_scales(blocks: Float32, *, bits: int) -> Float32:
+def search_scales(blocks: Float32, *, bits: int, num_candidates: int = NUM_CANDIDATES) -> Float32:
     """Return a scale for each of [num_blocks, block_size], which may be negative.
 
     The integers reach one step further below zero than above, so a block's largest value is put
@@ -243,7 +244,7 @@ def search_scales(blocks: Float32, *, bits: int) -> Float32:
     plain = extreme / np.float32(-(2 ** (bits - 1)))
     best_scale = plain
     best_gain = np.full(len(blocks), -np.inf, np.float32)
-    for divisor in candidate_divisors(bits):
+    for divisor in candidate_divisors(bits, num_candidates):
         scale, gain = _fitted(blocks, extreme / divisor, bits, scratch)
         is_better = gain > best_gain
         best_scale = np.where(is_better, scale, best_scale)
@@ -255,13 +256,13 @@ def search_scales(blocks: Float32, *, bits: int) -> Float32:
     return np.where(is_worse, plain, best_scale)
 
 
-def candidate_divisors(bits: int) -> Float32:
+def candidate_divisors(bits: int, num_candidates: int = NUM_CANDIDATES) -> Float32:
     """Return what a block's largest value is divided by, the plain rule's divisor first.
 
     So what was rounded by that rule before is kept exactly.
     """
     limit = 2 ** (bits - 1)
-    around = np.linspace(limit - 1, limit * _CLIPPING[bits], _NUM_CANDIDATES, dtype=np.float32)
+    around = np.linspace(limit - 1, limit * _CLIPPING[bits], num_candidates, dtype=np.float32)
     return -np.append(np.float32(limit), around)
 
 

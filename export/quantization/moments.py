@@ -18,7 +18,7 @@ from export.texts import Text
 class CalibrationMoments:
     """Moments of a spec's slots over one text, cut into windows that see nothing of each other.
 
-    `weights` are the slots in full precision.
+    `weights` are the slots in full precision. `only_squares` sums the diagonal alone.
     """
 
     def __init__(
@@ -28,18 +28,23 @@ class CalibrationMoments:
         text: Text,
         *,
         dtype: npt.DTypeLike,
+        only_squares: bool = False,
     ) -> None:
         self._spec = spec
         self._slots = Slots(weights, dtype, observe=self._observe)
         self._shapes = {name: slot.shape for name, slot in slots(spec).items()}
         self._text = text
+        self._only_squares = only_squares
         self._states: Array | None = None
         self._num_layers_read = 0
         self._moments: dict[str, Moments] = {}
         self._last: tuple[Array, int | None, str] | None = None
 
     def find(self, name: str) -> Moments | None:
-        """Return [columns, columns], or one for each expert; None for a slot outside the layers."""
+        """Return [columns, columns], or one for each expert; None for a slot outside the layers.
+
+        Only squares are [columns], or one row for each expert.
+        """
         layer = _layer_index(name)
         if layer is None:
             return None
@@ -65,13 +70,13 @@ class CalibrationMoments:
             self._moments[name] = self._moments[self._last[2]]
             return
         self._last = (x, expert, name)
-        size = x.shape[1]
+        moments = np.einsum("tc,tc->c", x, x) if self._only_squares else x.T @ x
         if name not in self._moments:
             shape = self._shapes[name][:1] if expert is not None else ()
-            self._moments[name] = np.zeros((*shape, size, size), x.dtype)
+            self._moments[name] = np.zeros((*shape, *moments.shape), x.dtype)
         target = self._moments[name]
         where = () if expert is None else expert
-        target[where] += x.T @ x
+        target[where] += moments
 
 
 def _layer_index(name: str) -> int | None:

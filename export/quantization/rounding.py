@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.quantization.blockwise import (
+    NUM_CANDIDATES,
     Bytes,
     Float32,
     Quantized,
@@ -45,17 +46,24 @@ _BETA: Final = 10.0
 _BETA_GROWTH: Final = 1.05
 _NUM_HALF_QUADRATIC_STEPS: Final = 20
 
+_ROWS_SHARE: Final = 4
+"""Rows are cut into fewer pieces here than where every temporary is as large as the piece."""
+
 _DAMPING: Final = 0.01
 """This share of the mean second moment is added to each, so that directions that were rarely seen
 do not decide."""
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """What a block's values may be: 2^bits steps around the middle or around a zero point."""
+    """What a block's values may be: 2^bits steps around the middle or around a zero point.
+
+    `num_candidates` is how many scales are tried for a block without one.
+    """
 
     bits: int
     block_size: int
     has_zero_points: bool = False
+    num_candidates: int = NUM_CANDIDATES
 
     @property
     def middle(self) -> int:
@@ -76,7 +84,12 @@ def nearest(values: Float32, grid: Grid) -> Quantized:
     """Round to nearest, with scale and zero point searched for the least squared error."""
     if grid.has_zero_points:
         return _round_blocks(values, grid, fit_nearest)
-    return quantize(values, bits=grid.bits, block_size=grid.block_size)
+    return quantize(
+        values,
+        bits=grid.bits,
+        block_size=grid.block_size,
+        num_candidates=grid.num_candidates,
+    )
 
 
 def half_quadratic(values: Float32, grid: Grid) -> Quantized:
@@ -95,20 +108,20 @@ def error_feedback(values: Float32, grid: Grid, moments: Moments) -> Quantized:
     with ThreadPoolExecutor(cpu_count()) as pool:
         parts = list(pool.map(_feed_back, matrices, each_moments, repeat(grid)))
     integers, scales, zeros = (np.stack(part) for part in zip(*parts, strict=True))
-    return _assembled(grid, values.shape, integers, (scales, zeros))
+    return assembled(grid, values.shape, integers, (scales, zeros))
 
 
 def fit_nearest(blocks: Float32, grid: Grid) -> Steps:
     """Return the steps of least squared error among candidates, for [num_blocks, block_size]."""
     if not grid.has_zero_points:
-        scales = search_scales(blocks, bits=grid.bits)
+        scales = search_scales(blocks, bits=grid.bits, num_candidates=grid.num_candidates)
         return scales, np.full_like(scales, grid.middle)
     low, high = np.minimum(blocks.min(axis=1), 0), np.maximum(blocks.max(axis=1), 0)
     best_scale, best_zero = np.zeros_like(low), np.zeros_like(low)
     best_gain = np.full(len(blocks), -np.inf, np.float32)
     for share in _SHRINKINGS:
         scale = ((high - low) * share / np.float32(grid.last)).astype(np.float32)
-        zero = np.clip(np.rint(-low * share * _inverse(scale)), 0, grid.last)
+        zero = np.clip(np.rint(-low * share * inverse_or_zero(scale)), 0, grid.last)
         for _ in range(_NUM_REFINEMENTS):
             scale, zero, gain = _refitted(blocks, (scale, zero), grid)
             is_better = gain > best_gain
@@ -149,10 +162,11 @@ def _round_blocks(values: Float32, grid: Grid, fit: Fit) -> Quantized:
         integers[part] = _integers(blocks[part], (scales[part], zeros[part]), grid)
 
     on_every_core(round_part, slices(len(blocks), grid.block_size))
-    return _assembled(grid, values.shape, integers, (scales, zeros))
+    return assembled(grid, values.shape, integers, (scales, zeros))
 
 
-def _assembled(grid: Grid, shape: tuple[int, ...], integers: Bytes, steps: Steps) -> Quantized:
+def assembled(grid: Grid, shape: tuple[int, ...], integers: Bytes, steps: Steps) -> Quantized:
+    """Return what integers and the steps of their blocks are, packed."""
     scales, zeros = (part.reshape(*shape[:-1], -1) for part in steps)
     packed_zeros = pack(zeros.astype(np.uint8), bits=grid.bits) if grid.has_zero_points else None
     return Quantized(
@@ -166,7 +180,7 @@ def _assembled(grid: Grid, shape: tuple[int, ...], integers: Bytes, steps: Steps
 
 def _integers(blocks: Float32, steps: Steps, grid: Grid) -> Float32:
     scale, zero = steps
-    nearest_step = np.rint(blocks * _inverse(scale)[:, None]) + zero[:, None]
+    nearest_step = np.rint(blocks * inverse_or_zero(scale)[:, None]) + zero[:, None]
     return np.clip(nearest_step, np.float32(0), np.float32(grid.last))
 
 
@@ -185,7 +199,7 @@ def _fitted_to(wanted: Float32, blocks: Float32, steps: Steps, grid: Grid) -> St
     scale, zero = steps
     integers = _integers(blocks, steps, grid)
     if grid.has_zero_points:
-        shift = (integers - wanted * _inverse(scale)[:, None]).mean(axis=1)
+        shift = (integers - wanted * inverse_or_zero(scale)[:, None]).mean(axis=1)
         zero = np.clip(np.rint(shift), 0, grid.last)
     distance = integers - zero[:, None]
     square = (distance * distance).sum(axis=1)
@@ -197,7 +211,7 @@ def _error(blocks: Float32, steps: Steps, grid: Grid) -> Float32:
     """Return errors in units of the scale, so that one threshold holds for every block."""
     scale, zero = steps
     distance = _integers(blocks, steps, grid) - zero[:, None]
-    return (blocks * _inverse(scale)[:, None] - distance).astype(np.float32, copy=False)
+    return (blocks * inverse_or_zero(scale)[:, None] - distance).astype(np.float32, copy=False)
 
 
 def _outliers(blocks: Float32, steps: Steps, grid: Grid, beta: float) -> Float32:
@@ -214,44 +228,73 @@ def _outlier_error(blocks: Float32, steps: Steps, grid: Grid) -> Float32:
     return np.power(size, _NORM).sum(axis=1)
 
 
-def _inverse(scale: Float32) -> Float32:
+def inverse_or_zero(scale: Float32) -> Float32:
+    """Return 1 / scale; 0 for blocks of nothing but zeros."""
     return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
 
 
 def _feed_back(values: Float32, moments: Moments, grid: Grid) -> tuple[Bytes, Float32, Float32]:
-    """Round one matrix; return integers, scales and zero points."""
-    factor = _inverse_factor(moments)
-    rest = values.astype(np.float64)
+    """Round one matrix, its rows apart from each other; return integers, scales and zero points."""
+    factor = _unit_factor(moments)
+    blocks = _blocks_of(factor, grid)
     integers = np.empty(values.shape, np.uint8)
     shape = (len(values), values.shape[1] // grid.block_size)
     scales, zeros = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for index, start in enumerate(range(0, values.shape[1], grid.block_size)):
-        part = slice(start, start + grid.block_size)
-        steps = fit_nearest(rest[:, part].astype(np.float32), grid)
-        scales[:, index], zeros[:, index] = steps
-        rounded, errors = _feed_back_block(rest[:, part], factor[part, part], steps, grid)
-        integers[:, part] = rounded
-        rest[:, part.stop :] -= errors @ factor[part, part.stop :]
+
+    def round_rows(rows: slice) -> None:
+        exact = values[rows].astype(np.float64)
+        errors = np.zeros_like(exact)
+        for index, block in enumerate(blocks):
+            wanted = exact[:, block.columns]
+            before = errors[:, : block.columns.start]
+            moved = before @ factor[: block.columns.start, block.columns]
+            steps = fit_nearest((wanted + moved @ block.inverse).astype(np.float32), grid)
+            scales[rows, index], zeros[rows, index] = steps
+            rounded, errors[:, block.columns] = _feed_back_block(wanted, moved, block, steps, grid)
+            integers[rows, block.columns] = rounded
+
+    on_every_core(round_rows, slices(len(values), values.shape[1] // _ROWS_SHARE))
     return integers, scales, zeros
 
 
-def _feed_back_block(block: Array, factor: Array, steps: Steps, grid: Grid) -> tuple[Array, Array]:
-    """Round the columns of a block in turn; return integers and what the columns behind it lack."""
+class _Block(msgspec.Struct, frozen=True):
+    """Columns that share a scale: their part of the factor, [size, size], and its inverse."""
+
+    columns: slice
+    factor: Array
+    inverse: Array
+
+
+def _blocks_of(factor: Array, grid: Grid) -> list[_Block]:
+    starts = range(0, len(factor), grid.block_size)
+    columns = [slice(start, start + grid.block_size) for start in starts]
+    return [_Block(part, factor[part, part], np.linalg.inv(factor[part, part])) for part in columns]
+
+
+def _feed_back_block(
+    wanted: Array, moved: Array, block: _Block, steps: Steps, grid: Grid
+) -> tuple[Array, Array]:
+    """Round the columns of a block in turn; return integers, and how far each was moved."""
     scale, zero = (part.astype(np.float64) for part in steps)
     inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-    rest = block.T.copy()  # a column is a row of memory
+    exact, rest = (part.T.copy() for part in (wanted, wanted + moved))  # a column is a row
     integers, errors = np.empty_like(rest), np.empty_like(rest)
     for column in range(len(rest)):
-        integers[column] = np.clip(np.rint(rest[column] * inverse) + zero, 0, grid.last)
-        error = rest[column] - (integers[column] - zero) * scale
-        errors[column] = error / factor[column, column]
-        rest[column + 1 :] -= np.outer(factor[column, column + 1 :], errors[column])
+        found = rest[column] + block.factor[:column, column] @ errors[:column]
+        integers[column] = np.clip(np.rint(found * inverse) + zero, 0, grid.last)
+        errors[column] = exact[column] - (integers[column] - zero) * scale
     return integers.T, errors.T
 
 
-def _inverse_factor(moments: Moments) -> Array:
-    """Return the upper triangular U with (moments + damping)^-1 = U'U."""
+def _unit_factor(moments: Moments) -> Array:
+    """Return the upper triangular U of ones on the diagonal with moments + damping = U D U'.
+
+    GPTQ is usually written with the inverse of the moments. That a column j is moved by its
+    predecessors' errors times U[:, j] is the same, and needs no inverse (QuIP, arXiv:2307.13304,
+    theorem 6): U comes from Cholesky's factor of the moments read backwards.
+    """
     size = np.mean(np.diagonal(moments), dtype=np.float64)
-    damping = _DAMPING * size if size > 0 else 1.0
-    damped = moments.astype(np.float64) + damping * np.eye(len(moments))
-    return np.linalg.cholesky(np.linalg.inv(damped)).T
+    damped = moments.astype(np.float64)
+    damped[np.diag_indices(len(damped))] += _DAMPING * size if size > 0 else 1.0
+    factor = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    return factor / np.diagonal(factor)

@@ -19,8 +19,15 @@ import msgspec
 import numpy as np
 
 from export.errors import UnsupportedError
-from export.quantization.blockwise import Float, Float16, Float32, Weight
+from export.quantization.blockwise import (
+    NUM_CANDIDATES,
+    Float,
+    Float16,
+    Float32,
+    Weight,
+)
 from export.quantization.rounding import Grid, Moments, error_feedback, half_quadratic, nearest
+from export.quantization.weighted import weighted
 from export.spec.slot import Slot, SlotRole
 from inference.package.manifest import ModelManifest, Precision
 
@@ -31,24 +38,32 @@ HALF: Final = 16
 """Bits of a role that is stored as float16."""
 
 BLOCK_SIZES: Final = (32, 64, 128)
-DEFAULT_BLOCK_SIZE: Final = 128
-
-LARGE_MODEL_BLOCK_SIZE: Final = 32
-"""What is not small is rounded to nearest in smaller blocks: of Qwen2.5-Coder-0.5B that keeps as
-many next tokens as GPTQ in blocks of 128 and takes a fifth of the time."""
-
 CUDA_DENSE_BLOCK_SIZE: Final = 32
 """The block size on CUDA of what is not an expert. The fast kernels of onnxruntime's own builds are
 made for it (docs/contrib_ops/cuda/matmul_nbits.md, section 6). Experts have kernels for each."""
 
+COARSE_HEAD: Final = "coarse_head"
+"""What a weight is called that is no tensor of the checkpoint: its head, or embedding where tied,
+once more in few bits."""
+
+COARSE_HEAD_BITS: Final = 4
+COARSE_HEAD_BLOCK_SIZE: Final = 128
+"""Whatever the blocks of others: smaller ones find the best tokens no better and are slower to read
+(docs/quantization.md)."""
+
+LOOKED_UP_BLOCK_SIZE: Final = 32
+"""Of embedding and head where a coarse one scores all tokens: single rows are read fast in any."""
+
+Head = Literal["whole", "refined"]
+
 Preset = Literal["f32", "f16", "int8", "int4", "int4-quality"]
-Rounding = Literal["nearest", "half-quadratic", "gptq"]
+Rounding = Literal["nearest", "half-quadratic", "weighted", "gptq"]
 
 ROUNDINGS: Final = get_args(Rounding)
-DEFAULT_ROUNDING: Final[Rounding] = "gptq"
-"""Least perplexity of the three (docs/quantization.md)."""
+CALIBRATED: Final[frozenset[Rounding]] = frozenset({"weighted", "gptq"})
+"""Those that read a text."""
 
-LARGE_MODEL_ROUNDING: Final[Rounding] = "nearest"
+HEADS: Final = get_args(Head)
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +71,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
 
     The roles that have no `bits` stay in float32. `dense_block_size` is that of matrices that are
     not experts, where it is another. Zero points are only for 4 bits: 256 steps lose
-    nothing by lying around the middle.
+    nothing by lying around the middle. `coarse_head` is the block size of a coarse head, where the
+    graph has one.
     """
 
     precision: Precision
@@ -66,25 +82,36 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     has_zero_points: bool = False
     raised: frozenset[str] = frozenset()
     dense_block_size: int | None = None
+    coarse_head: int | None = None
+    num_candidates: int = NUM_CANDIDATES
 
     @property
     def has_blocks(self) -> bool:
         return any(bits < HALF for bits in self.bits.values())
 
+    def bits_of(self, role: SlotRole) -> int:
+        return COARSE_HEAD_BITS if role == COARSE_HEAD else self.bits.get(role, FULL)
+
     def block_size_of(self, role: SlotRole) -> int:
+        if self.coarse_head is not None:
+            if role == COARSE_HEAD:
+                return self.coarse_head
+            if role in {"embedding", "head"}:
+                return LOOKED_UP_BLOCK_SIZE
         dense = self.dense_block_size
         return self.block_size if role == "expert" or dense is None else dense
 
     def grid(self, name: str, slot: Slot) -> Grid | None:
         """Return what a tensor is rounded to; None where it is not."""
-        bits = self.bits.get(slot.role, FULL)
+        bits = self.bits_of(slot.role)
         if bits >= HALF:
             return None
         bits = 8 if name in self.raised else bits
         return Grid(
             bits=bits,
             block_size=self.block_size_of(slot.role),
-            has_zero_points=self.has_zero_points and bits == 4,
+            has_zero_points=self.has_zero_points and bits == 4 and slot.role != COARSE_HEAD,
+            num_candidates=1 if slot.role == COARSE_HEAD else self.num_candidates,
         )
 
 
@@ -133,6 +160,21 @@ def find_scheme(
     )
 
 
+def scheme_slots(scheme: Scheme, needed: Mapping[str, Slot]) -> Mapping[str, Slot]:
+    """Return the slots of a graph's weights: those of its spec, and a coarse head's."""
+    if scheme.coarse_head is None:
+        return needed
+    shape = needed[source_slot(COARSE_HEAD, needed)].shape
+    return {**needed, COARSE_HEAD: Slot(shape=shape, role=COARSE_HEAD)}
+
+
+def source_slot(name: str, needed: Mapping[str, Slot]) -> str:
+    """Return the slot of a spec that a weight is made of."""
+    if name != COARSE_HEAD:
+        return name
+    return "head" if "head" in needed else "embedding"
+
+
 def scheme_of(manifest: ModelManifest) -> Scheme:
     """Return the scheme that a package was made with, as its manifest tells."""
     scheme = find_scheme(
@@ -141,23 +183,8 @@ def scheme_of(manifest: ModelManifest) -> Scheme:
         has_zero_points=bool(manifest.quality.get("zero_points")),
     )
     raised = frozenset(manifest.quality.get("raised_to_int8", []))
-    return msgspec.structs.replace(scheme, raised=raised)
-
-
-def block_size_for(wanted: int | None, stored: int | None, *, is_small: bool) -> int:
-    """Return the block size that is wanted, or that of what is stored, or a model's default."""
-    if wanted is not None:
-        return wanted
-    if stored in BLOCK_SIZES:
-        return stored
-    return DEFAULT_BLOCK_SIZE if is_small else LARGE_MODEL_BLOCK_SIZE
-
-
-def rounding_for(wanted: Rounding | None, *, is_small: bool) -> Rounding:
-    """Return the rounding that is wanted, or a model's default."""
-    if wanted is not None:
-        return wanted
-    return DEFAULT_ROUNDING if is_small else LARGE_MODEL_ROUNDING
+    coarse_head = manifest.quality.get("coarse_head")
+    return msgspec.structs.replace(scheme, raised=raised, coarse_head=coarse_head)
 
 
 def rounded_rows(slots: Mapping[str, Slot]) -> Mapping[str, int]:
@@ -198,7 +225,8 @@ def check_scheme(scheme: Scheme, slots: Mapping[str, Slot]) -> None:
 
 
 FindMoments = Callable[[str], Moments | None]
-"""Returns the second moments of what a tensor multiplies, where the calibration text has any."""
+"""Returns the second moments of what a tensor multiplies, where the calibration text has any: for
+GPTQ all of them, for weighted rounding those of each column with itself."""
 
 
 def no_moments(name: str) -> None:
@@ -215,16 +243,19 @@ def apply_scheme(
 ) -> Weight:
     """Round one tensor as the scheme says.
 
-    Where GPTQ has no moments, as for embedding and head, it rounds to nearest.
+    Where there are no moments, as for embedding and head, it rounds to nearest.
     """
     grid = scheme.grid(name, slot)
     if grid is None:
-        return Float(_halved(name, values) if scheme.bits.get(slot.role) == HALF else values)
+        return Float(_halved(name, values) if scheme.bits_of(slot.role) == HALF else values)
     match scheme.rounding:
         case "nearest":
             return nearest(values, grid)
         case "half-quadratic":
             return half_quadratic(values, grid)
+        case "weighted":
+            squares = find_moments(name)
+            return nearest(values, grid) if squares is None else weighted(values, grid, squares)
         case "gptq":
             moments = find_moments(name)
             return (

@@ -112,9 +112,14 @@ def run_layer(
     return _layer(spec.layers[index], slots.under(f"layers.{index}."), x, window or len(x))
 
 
+def normalize_last(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
+    """Return what the head is given after the last layer, [num_tokens, hidden_size]."""
+    return _norm(spec.norm, slots, "norm", x)
+
+
 def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
     """Return the logits after the last layer, [num_tokens, vocab_size]."""
-    normed = _norm(spec.norm, slots, "norm", x)
+    normed = normalize_last(spec, slots, x)
     logits = slots.product("embedding" if spec.tie_word_embeddings else "head", normed)
     if spec.head.bias:
         logits = logits + slots["head_bias"]

@@ -5,7 +5,15 @@ from typing import Literal
 import msgspec
 
 SlotRole = Literal[
-    "embedding", "head", "projection", "expert", "router", "norm", "bias", "convolution"
+    "embedding",
+    "head",
+    "coarse_head",
+    "projection",
+    "expert",
+    "router",
+    "norm",
+    "bias",
+    "convolution",
 ]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from export.catalogue.entries import Entry, Export, Hub, Wheel
+from export.catalogue.entries import Entry, Hub, Wheel
 
 
 def tiny_entry(hub: Hub, content: bytes, wheels: Sequence[Wheel] = ()) -> Entry:
@@ -18,7 +18,6 @@ def tiny_entry(hub: Hub, content: bytes, wheels: Sequence[Wheel] = ()) -> Entry:
         follows_instructions=False,
         tried=True,
         hub=hub,
-        export=Export("f32", "nearest"),
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         wheels=tuple(wheels),

@@ -16,7 +16,7 @@ from export.graph.builder import write_with_float_activations
 from export.graph.weights import dequantized, scheme_weights, slot_values
 from export.options import ExportOptions
 from export.pipeline import export_checkpoint
-from export.quantization.scheme import Preset, find_scheme
+from export.quantization.scheme import Head, Preset, scheme_of
 from export.spec.decoder import DecoderSpec, slots
 from inference.cancellation import CancelToken
 from inference.package.manifest import ModelManifest
@@ -59,16 +59,16 @@ def export_tiny(
     *,
     block_size: int = 32,
     zero_points: bool = False,
+    head: Head | None = None,
 ) -> Exported:
     checkpoint = write_tiny_checkpoint(folder / "checkpoint", model)
-    options = tiny_options(precision=precision, block_size=block_size, zero_points=zero_points)
+    options = tiny_options(
+        precision=precision, block_size=block_size, zero_points=zero_points, head=head
+    )
     package = folder / "package"
     manifest = export_checkpoint(str(checkpoint), package, options, progress=no_progress)
     spec, values = read_values(checkpoint)
-    scheme = find_scheme(precision, block_size, has_zero_points=zero_points)
-    raised = frozenset(manifest.quality.get("raised_to_int8", []))
-    scheme = msgspec.structs.replace(scheme, raised=raised)
-    weights = scheme_weights(scheme, slots(spec), values)
+    weights = scheme_weights(scheme_of(manifest), slots(spec), values)
     return Exported(package, manifest, spec, dequantized(weights))
 
 

@@ -16,5 +16,6 @@ class CommonParams:
     cpuparams_batch: Threads
 
 class Server:
+    listening_address: str
     def __init__(self, parameters: CommonParams) -> None: ...
     def handle_completions(self, body: dict[str, object]) -> dict[str, Any]: ...

@@ -12,7 +12,8 @@ The layouts are those of ggml-common.h (ggml-org/ggml); the library `gguf` widen
 is what these are held against in the tests.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +68,20 @@ def widened(rows: Bytes, kind: Kind) -> Float32:
 
     on_every_core(widen, slices(len(rows), columns))
     return found
+
+
+def block_size_in(kinds: Sequence[Kind], bits: int) -> int | None:
+    """Return the blocks in which most of so stored matrices can be taken over in so many bits."""
+    counts = Counter(
+        block_size
+        for kind in kinds
+        for known, known_bits, block_size in _TAKEN_OVER
+        if (known, known_bits) == (kind, bits)
+    )
+    for block_size, count in counts.most_common(1):
+        if 2 * count > len(kinds):
+            return block_size
+    return None
 
 
 def as_integers(rows: Bytes, kind: Kind, *, bits: int, block_size: int) -> Integers | None:

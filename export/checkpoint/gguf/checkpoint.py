@@ -15,6 +15,7 @@ from export.checkpoint.gguf.blocks import (
     Bytes,
     Float32,
     as_integers,
+    block_size_in,
     mapped_rows,
     widened,
 )
@@ -70,6 +71,11 @@ class GgufCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         if found is not None and not np.isfinite(found.scales).all():
             raise CheckpointError(f"{self.path}: {name} has scales that are not finite")
         return found
+
+    def stored_block_size(self, bits: int) -> int | None:
+        """Return the blocks in which most matrices can be taken over in so many bits, if any."""
+        kinds = [tensor.header.kind for tensor in self.tensors.values() if len(tensor.shape) > 1]
+        return block_size_in(kinds, bits)
 
     def _rows(self, tensor: GgufTensor) -> Bytes:
         rows = mapped_rows(self.path, tensor.header)

@@ -1,33 +1,39 @@
-"""Look tokens up in the embedding, which may score them in the end as well.
+"""Look tokens up in a table, [vocab_size, hidden_size], that may score them in the end as well.
 
 Tied weights lie in the data file once: lookup and head read the same bytes under two shapes.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from export.graph.builder import MICROSOFT, GraphBuilder, Value
 from export.graph.layers.linear import float_matmul, quantized_matmul
 from export.quantization.blockwise import Float, Quantized, Weight, pack
 
-TiedHead = Callable[[Value], Value]
+
+class Table(Protocol):
+    """A matrix of the graph whose rows are tokens'."""
+
+    def rows(self, token_ids: Value) -> Value:
+        """Return the rows of tokens, [*token_ids.shape, hidden_size]."""
+        ...
+
+    def product(self, x: Value) -> Value:
+        """Return x @ table.T, [..., vocab_size]."""
+        ...
 
 
-def embedding(graph: GraphBuilder, weight: Weight, token_ids: Value) -> tuple[Value, TiedHead]:
-    """Return rows, [batch, sequence, hidden_size], and a head that has the same weight."""
+def table(graph: GraphBuilder, weight: Weight) -> Table:
+    """Write a matrix to the data file."""
     match weight:
         case Float(values):
             stored = graph.narrowed(values)
-            table = graph.weight(stored)
-            rows = graph.op("Gather", table, token_ids, axis=0)
-
-            def tied_head(x: Value) -> Value:
-                return float_matmul(graph, graph.converted(table, stored.dtype), x)
-
-            return graph.converted(rows, stored.dtype), tied_head
+            return _FloatTable(graph, graph.weight(stored), stored.dtype)
         case Quantized():
-            return _quantized(graph, weight, token_ids)
+            data, scales = graph.weight(weight.data), graph.floats(weight.scales)
+            return _RoundedTable(graph, weight, data, scales)
 
 
 def wanted_rows(graph: GraphBuilder, x: Value, logit_rows: Value, hidden_size: int) -> Value:
@@ -36,32 +42,48 @@ def wanted_rows(graph: GraphBuilder, x: Value, logit_rows: Value, hidden_size: i
     return graph.op("Gather", flat, logit_rows, axis=0)
 
 
-def _quantized(graph: GraphBuilder, weight: Quantized, token_ids: Value) -> tuple[Value, TiedHead]:
-    table, scales = graph.weight(weight.data), graph.floats(weight.scales)
-    rows = graph.op(
-        "GatherBlockQuantized",
-        table,
-        token_ids,
-        scales,
-        *_middle(graph, weight),
-        domain=MICROSOFT,
-        bits=weight.bits,
-        block_size=weight.block_size,
-        gather_axis=0,
-        quantize_axis=1,
-    )
+class _FloatTable(msgspec.Struct, frozen=True):
+    graph: GraphBuilder
+    values: Value
+    dtype: np.dtype[np.generic]
 
-    def tied_head(x: Value) -> Value:
-        data = graph.reshaped_weight(table, weight.block_shape)
-        return quantized_matmul(graph, weight, data, scales, x)
+    def rows(self, token_ids: Value) -> Value:
+        found = self.graph.op("Gather", self.values, token_ids, axis=0)
+        return self.graph.converted(found, self.dtype)
 
-    return rows, tied_head
+    def product(self, x: Value) -> Value:
+        return float_matmul(self.graph, self.graph.converted(self.values, self.dtype), x)
 
 
-def _middle(graph: GraphBuilder, weight: Quantized) -> list[Value]:
-    """Return the zero points of all blocks where they have to be stated."""
-    assert weight.zero_points is None or not graph.target.states_the_middle
-    if not graph.target.states_the_middle:
-        return []
-    middle = np.full(weight.scales.shape, 2 ** (weight.bits - 1), np.uint8)
-    return [graph.weight(pack(middle, bits=weight.bits))]
+class _RoundedTable(msgspec.Struct, frozen=True):
+    graph: GraphBuilder
+    weight: Quantized
+    data: Value
+    scales: Value
+
+    def rows(self, token_ids: Value) -> Value:
+        return self.graph.op(
+            "GatherBlockQuantized",
+            self.data,
+            token_ids,
+            self.scales,
+            *self._middle(),
+            domain=MICROSOFT,
+            bits=self.weight.bits,
+            block_size=self.weight.block_size,
+            gather_axis=0,
+            quantize_axis=1,
+        )
+
+    def product(self, x: Value) -> Value:
+        data = self.graph.reshaped_weight(self.data, self.weight.block_shape)
+        return quantized_matmul(self.graph, self.weight, data, self.scales, x)
+
+    def _middle(self) -> list[Value]:
+        """Return the zero points of all blocks where they have to be stated."""
+        states_the_middle = self.graph.target.states_the_middle
+        assert self.weight.zero_points is None or not states_the_middle
+        if not states_the_middle:
+            return []
+        middle = np.full(self.weight.scales.shape, 2 ** (self.weight.bits - 1), np.uint8)
+        return [self.graph.weight(pack(middle, bits=self.weight.bits))]

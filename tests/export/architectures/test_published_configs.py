@@ -12,7 +12,7 @@ from export.architectures import FAMILIES, CheckpointArchitecture, read_architec
 from export.checkpoint.config import read_config
 from export.errors import UnsupportedError
 from export.quantization.scheme import (
-    DEFAULT_BLOCK_SIZE,
+    BLOCK_SIZES,
     check_scheme,
     find_scheme,
     fitting_block_size,
@@ -58,7 +58,7 @@ def read(name: str) -> CheckpointArchitecture:
 def check(name: str, *, block_size: int) -> None:
     """It is read, and blocks of that size divide its rows."""
     needed = slots(read(name).spec)
-    found = fitting_block_size(DEFAULT_BLOCK_SIZE, rounded_rows(needed).values())
+    found = fitting_block_size(BLOCK_SIZES[-1], rounded_rows(needed).values())
     assert found == block_size
     check_scheme(find_scheme("int4", found), needed)
 
@@ -69,7 +69,7 @@ def test_the_folder_is_whole() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_config_of_our_families_is_read_as_published(name: str) -> None:
-    check(name, block_size=SMALLER_BLOCKS.get(name, DEFAULT_BLOCK_SIZE))
+    check(name, block_size=SMALLER_BLOCKS.get(name, BLOCK_SIZES[-1]))
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -25,7 +25,8 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def compared(found: Array, original: Array, token_ids: list[int]) -> Comparison:
     comparison = Comparison()
-    comparison.add(token_ids, log_probabilities(found), log_probabilities(original))
+    before = [log_probabilities(rows)[:-1] for rows in (found, original)]
+    comparison.add(token_ids[1:], *before)
     return comparison
 
 

@@ -38,6 +38,21 @@ def test_a_projections_moments_are_those_of_its_rows(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, rows.T @ rows, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["1.attention.key", "0.moe.down"])
+def test_squares_alone_are_the_diagonal(name: str, tmp_path: Path) -> None:
+    spec, values = read_values(write_tiny_checkpoint(tmp_path))
+    whole, squares = (
+        CalibrationMoments(spec, values, TEXT, dtype=np.float64, only_squares=only).find(
+            f"layers.{name}"
+        )
+        for only in (False, True)
+    )
+    assert whole is not None
+    assert squares is not None
+    expected = np.diagonal(whole, axis1=-2, axis2=-1)
+    np.testing.assert_allclose(squares, expected, rtol=1e-12)
+
+
 def test_experts_have_moments_of_their_own(moments: CalibrationMoments) -> None:
     gate, down = (moments.find(f"layers.0.moe.{name}") for name in ("gate", "down"))
     assert gate is not None

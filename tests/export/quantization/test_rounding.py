@@ -14,6 +14,7 @@ from export.quantization.rounding import (
     half_quadratic,
     nearest,
 )
+from export.quantization.weighted import weighted
 
 Float32 = npt.NDArray[np.float32]
 
@@ -27,6 +28,7 @@ METHODS = {
     "nearest": nearest,
     "half_quadratic": half_quadratic,
     "error_feedback": lambda values, grid: error_feedback(values, grid, moments_of(values)),
+    "weighted": lambda values, grid: weighted(values, grid, np.diagonal(moments_of(values))),
 }
 every_method = pytest.mark.parametrize("method", METHODS)
 

@@ -110,3 +110,15 @@ def test_it_can_be_cancelled() -> None:
     completer = Completer(loaded(ScriptedModel(playing("b"))))
     with pytest.raises(RequestCancelledError):
         completer.score(CompletionRequest(document="a", prefix="a"), "b", token)
+
+
+def test_behind_a_filling_only_what_is_scored_is_read() -> None:
+    """As `inkling eval` does it: a prompt of thousands of tokens is not read twice."""
+    model = ScriptedModel(playing("xyz"))
+    completer, cancel = Completer(loaded(model)), CancelToken()
+    request = CompletionRequest(document="a", prefix="a" * 100, suffix="b" * 40)
+    completer.complete(request, cancel, lambda: False)
+    before = model.num_tokens_read
+    completer.score(request, "xyq", cancel)
+    assert before > 140
+    assert model.num_tokens_read - before <= len("xyq") + 1
