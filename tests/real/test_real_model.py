@@ -95,8 +95,13 @@ async def test_it_fills_the_middle_of_a_line() -> None:
 
 
 async def test_a_cursor_on_a_new_line_behind_a_block_is_answered() -> None:
-    text = "def area(width, height):\n    return width * height\n\n\nprint(area(2, 3))\n"
-    assert (await complete(text, "", "line")).text.strip()
+    """With code behind it too: at the end of a file a model may well say that it ends there."""
+    await check(
+        "def area(width, height):\n    width = float(width)\n",
+        writes="    height = float(height)",
+        suffix="    return width * height\n",
+        scope="line",
+    )
 
 
 def test_its_order_is_the_one_that_was_measured(manifest: ModelManifest) -> None:
