@@ -22,6 +22,7 @@ import click
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import track
 
 from benchmarks.quality import DOCUMENT, WINDOW, held_out_text
@@ -32,8 +33,9 @@ from export.graph.layers.embedding import table
 from export.graph.layers.head import NUM_SCORED_AGAIN, refined_head
 from export.options import ExportOptions
 from export.original import open_slots, read_original
+from export.quality.gate import states_of
 from export.quantization.blockwise import Quantized, dequantize, quantize
-from export.spec.oracle import Slots, embed, normalize_last, run_layer
+from export.spec.oracle import Slots, normalize_last
 from inference.package.manifest import MODEL_FILE, TOKENIZER_FILE
 from inference.runtime.onnx import OnnxGraph
 from inference.runtime.tokenizer import Tokenizer
@@ -103,11 +105,9 @@ def read(checkpoint: str, num_tokens: int) -> tuple[Array, Quantized]:
     values, spec = open_slots(original.source, original.architecture).values, original.spec
     tokenizer = Tokenizer.load(original.folder / TOKENIZER_FILE)
     text = held_out_text(tokenizer, original.identity.eos_token_ids[0], num_tokens, WINDOW)
-    slots = Slots(values, np.float32)
-    x = embed(spec, slots, text.token_ids)
-    for index in track(range(len(spec.layers)), description="reading"):
-        x = run_layer(spec, slots, index, x, window=text.window)
-    states = np.ascontiguousarray(normalize_last(spec, slots, x), np.float32)
+    with Console(stderr=True).status("reading"):
+        last = normalize_last(spec, Slots(values, np.float32), states_of(spec, values, text))
+    states = np.ascontiguousarray(last, np.float32)
     matrix = values["embedding" if spec.tie_word_embeddings else "head"]
     return states, quantize(matrix, bits=8, block_size=32)
 

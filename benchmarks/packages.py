@@ -36,7 +36,6 @@ from inference.package.manifest import TOKENIZER_FILE, read_manifest
 from inference.runtime.tokenizer import Tokenizer
 
 COMMAND: Final = "python -m benchmarks.packages CHECKPOINT PROBLEMS --write"
-FIGURES_FILE: Final = "figures.json"
 
 VARIANTS: Final[Mapping[str, ExportOptions]] = {
     "int8, 32": ExportOptions(precision="int8", block_size=32, rounding="nearest"),
@@ -50,6 +49,12 @@ VARIANTS: Final[Mapping[str, ExportOptions]] = {
     "int4, gptq, 64, zero points": ExportOptions(block_size=64, rounding="gptq", zero_points=True),
     "int4, gptq, 128, zero points": ExportOptions(
         block_size=128, rounding="gptq", zero_points=True
+    ),
+    "int4, weighted, 64, zero points": ExportOptions(
+        block_size=64, rounding="weighted", zero_points=True
+    ),
+    "int4, weighted, 128, zero points": ExportOptions(
+        block_size=128, rounding="weighted", zero_points=True
     ),
     "int4-quality, nearest, 64": ExportOptions(
         precision="int4-quality", block_size=64, rounding="nearest"
@@ -91,7 +96,7 @@ def main(  # noqa: PLR0913 - one parameter an option
         figures[name]["tokens/s"] = round(speed["prefill_tokens_per_s_at_512"]["median"])
     holes = sampled(problems, max_holes)
     for name, package in packages.items():  # one at a time: each takes a gigabyte
-        made = fill_in_turns([Kind(str(package))], holes, package / "answers.jsonl")
+        made = fill_in_turns([Kind(str(package))], holes, package.with_suffix(".jsonl"))
         for found in solved(made).values():
             figures[name]["pass@1"] = round(100 * (found["pass_at_1"] or 0), 1)
             figures[name]["exact"] = round(100 * (found["exact_match"] or 0), 1)

@@ -125,12 +125,11 @@ def slot_bytes(scheme: Scheme, slot: Slot) -> int:
     Both begin at a page boundary, which costs half a page on average.
     """
     num_values = prod(slot.shape)
-    bits = scheme.bits_of(slot.role)
-    if bits >= HALF:
+    bits, grid = scheme.bits_of(slot.role), scheme.grid("", slot)  # no slot is raised by its name
+    if grid is None:
         return num_values * bits // 8 + _PAGE_BYTES // 2
-    num_blocks = num_values // scheme.block_size_of(slot.role)
-    has_zero_points = scheme.has_zero_points and bits == 4 and slot.role != COARSE_HEAD
-    zero_points = num_blocks * bits // 8 + _PAGE_BYTES // 2 if has_zero_points else 0
+    num_blocks = num_values // grid.block_size
+    zero_points = num_blocks * bits // 8 + _PAGE_BYTES // 2 if grid.has_zero_points else 0
     return num_values * bits // 8 + num_blocks * _FLOAT_BYTES + zero_points + _PAGE_BYTES
 
 
