@@ -3,8 +3,8 @@
 What a product loses by a weight that is rounded grows with what the weight is multiplied by. So
 squared errors are weighed by the root mean square of each column's activations over a calibration
 text; llama.cpp's importance matrix (tools/imatrix) does much the same. Mean squares themselves
-leave a fifth more of the divergence in blocks of 64, and as much in blocks of 128 (Qwen2.5-Coder-0.5B
-with zero points, 2,880 tokens).
+leave a fifth more of the divergence in blocks of 64, and as much in blocks of 128 (measured on
+Qwen2.5-Coder-0.5B with zero points, 2,880 tokens).
 
 The text is read once and no matrix is inverted, so it costs little more than rounding to nearest.
 """
