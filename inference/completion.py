@@ -48,6 +48,10 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     of the document stand before `prefix` then. `language` is a key of languages.toml; an unknown
     one is treated as plain text. `deadline_ms` counts from the moment the engine receives the
     request; what is written by then is the answer.
+
+    `first_text_ms` is the time in which a first text was promised: no more is read for it than fits
+    in, and once it has passed, whole lines are answered as they stand. With it the answer depends
+    on what was read and answered before. Without it all is read, and the same is answered always.
     """
 
     document: Name
@@ -58,6 +62,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope = "auto"
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 64
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 10_000
+    first_text_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] | None = None
 
 
 def within_bounds(prefix: str, suffix: str) -> tuple[str, str, int]:
@@ -79,6 +84,11 @@ def checked(request: CompletionRequest) -> CompletionRequest:
         ) from error
 
 
+Origin = Literal["model", "cache", "joined"]
+"""Who knew a completion: the model wrote it for this request, an earlier one had it, or a request
+that was being answered took this one along."""
+
+
 class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
     """`reused` of the prompt's tokens were already in the cache; the others were read."""
 
@@ -94,6 +104,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
     tokens: TokenCounts = TokenCounts()
     timings: Timings = msgspec.field(default_factory=Timings)
+    origin: Origin = "model"
 
     @classmethod
     def nothing(cls, finish_reason: FinishReason) -> "Completion":

@@ -42,6 +42,13 @@ class Engine(Protocol):
         """
         ...
 
+    def warm(self, request: CompletionRequest) -> None:
+        """Read what a request for this hole would read, while nobody waits for anything else.
+
+        Nothing is answered, and nothing happens where the engine is not ready.
+        """
+        ...
+
     async def wait_ready(self) -> EngineStatus:
         """Return once the engine is ready, failed or closed."""
         ...

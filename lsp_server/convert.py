@@ -17,7 +17,7 @@ MAX_NAME_CHARACTERS: Final = 4_096
 
 
 def completion_request(
-    document: Document, offset: int, *, max_tokens: int, deadline_ms: int
+    document: Document, offset: int, *, max_tokens: int, first_text_ms: int, deadline_ms: int
 ) -> CompletionRequest:
     start = max(0, offset - MAX_TEXT_CHARACTERS)
     return CompletionRequest(
@@ -28,6 +28,7 @@ def completion_request(
         language=_encodable(document.language_id[:MAX_NAME_CHARACTERS]),
         max_tokens=max_tokens,
         deadline_ms=deadline_ms,
+        first_text_ms=first_text_ms,
     )
 
 

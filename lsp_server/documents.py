@@ -88,6 +88,10 @@ class Documents:
     encoding: PositionEncodingKind = PositionEncodingKind.Utf16
     _open: dict[str, Document] = field(default_factory=dict[str, Document])
 
+    @property
+    def uris(self) -> Sequence[str]:
+        return list(self._open)
+
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
 

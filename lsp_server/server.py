@@ -13,8 +13,10 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
+from lsp_server.convert import completion_request
 from lsp_server.documents import Documents
 from lsp_server.lifecycle import Lifecycle
+from lsp_server.policy.gate import Trigger, silence
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
 from lsp_server.settings import Settings
@@ -70,6 +72,20 @@ class InklingServer(LanguageServer):
             self._tell_model(self.engine.status())
         return completion
 
+    def read_ahead(self, uri: str) -> None:
+        """Have the model read a document that was opened, from where it begins."""
+        document, settings = self.documents.get(uri), self.settings
+        if document is None or silence(settings, document, Trigger.AUTOMATIC) is not None:
+            return
+        request = completion_request(
+            document,
+            0,
+            max_tokens=settings.max_tokens,
+            first_text_ms=settings.first_text_ms,
+            deadline_ms=settings.deadline_ms,
+        )
+        self.engine.warm(request)
+
     def start_engine(self) -> None:
         """Load the model in the background; should that fail, say so."""
         task = asyncio.ensure_future(self._watch_engine())
@@ -91,6 +107,8 @@ class InklingServer(LanguageServer):
             log.info("the engine is %s", status.state)
             self._show_failure(status)
             self._tell_model(status)
+            for uri in self.documents.uris:  # those that were opened while it was loading
+                self.read_ahead(uri)
 
     def _tell_model(self, status: EngineStatus) -> None:
         """Write which model answers into the client's log, now and when another one does."""

@@ -25,13 +25,15 @@ class Settings:
     """`enable`: answer at all. `automatic`: answer while the user types, not only when asked.
 
     `max_tokens` bounds an automatic completion; one that the user asked for may be twice as long.
-    `deadline_ms`: what is written by then is the answer. `max_document_bytes`: a larger file, as
-    UTF-8, gets no completions.
+    `first_text_ms`: an automatic completion reads no more than lets its first line be there by
+    then. `deadline_ms`: what is written by then is the answer. `max_document_bytes`: a larger file,
+    as UTF-8, gets no completions.
     """
 
     enable: bool = True
     automatic: bool = True
     max_tokens: int = 64
+    first_text_ms: int = 400
     deadline_ms: int = 3_000
     max_document_bytes: int = 5_000_000
 
@@ -66,6 +68,7 @@ NAMES: Final[Mapping[str, Switch | Count]] = {
     "enable": Switch("enable"),
     "automatic": Switch("automatic"),
     "maxTokens": Count("max_tokens", 1, 256),
+    "firstTextMs": Count("first_text_ms", 50, 60_000),
     "deadlineMs": Count("deadline_ms", 50, 60_000),
     "maxDocumentBytes": Count("max_document_bytes", 0, 64 << 20),
 }

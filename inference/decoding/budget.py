@@ -51,13 +51,6 @@ def budget_for(context_length: int, wanted: int) -> Budget:
     return Budget(max(1, min(MAX_PROMPT_TOKENS, context_length - max_new)), max_new)
 
 
-def prefix_tokens(prefix: str, encode: Encode, *, max_tokens: int, num_skipped: int) -> list[int]:
-    """Return the end of the prefix, before which `num_skipped` characters of the document stand."""
-    nearby = nearby_prefix(prefix, max_tokens, num_skipped)
-    is_beginning = num_skipped == 0 and len(nearby) == len(prefix)
-    return _keep_end(encode(nearby, is_beginning=is_beginning), max_tokens)
-
-
 def suffix_tokens(suffix: str, encode: Encode, *, max_tokens: int) -> Sequence[int]:
     """Return the beginning of the suffix; it stands still while one types in front of it."""
     return encode(suffix[: max_tokens * MAX_CHARACTERS_PER_TOKEN])[:max_tokens]
@@ -75,11 +68,9 @@ def nearby_prefix(prefix: str, max_tokens: int, num_skipped: int) -> str:
     return prefix[newline + 1 :] if newline >= 0 else prefix[edge:]
 
 
-def _keep_end(token_ids: Sequence[int], max_tokens: int) -> list[int]:
-    surplus = len(token_ids) - max_tokens
-    if surplus <= 0:
-        return list(token_ids)
-    return list(token_ids[_strides_over(surplus, max_tokens) :])
+def num_surplus(num_tokens: int, max_tokens: int) -> int:
+    """Return how many tokens of a prefix are left out from its beginning, in whole strides."""
+    return _strides_over(num_tokens - max_tokens, max_tokens) if num_tokens > max_tokens else 0
 
 
 def _strides_over(surplus: int, kept: int) -> int:

@@ -1,4 +1,4 @@
-"""Answer one request after another with one model: prompt, prefill, generate, stop.
+"""Answer one request after another with one model: prompt, prefill, generate, stop, clean.
 
 Lives in the engine thread. It knows nothing of queues, processes or event loops; whoever calls it
 says when to stop.
@@ -6,55 +6,54 @@ says when to stop.
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Final
 
 import msgspec
-import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
 from inference.decoding.budget import Budget, budget_for
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
-from inference.decoding.prompt import Hole, Prompt, open_prompt, whole_prompt
-from inference.decoding.scoring import SCORED_CHUNK, Score, score_tokens
-from inference.decoding.session import Session, SessionPool
-from inference.decoding.stopping import fills_line, repetition, stop_rule
+from inference.decoding.layout import Hole
+from inference.decoding.line_ends import with_line_feeds
+from inference.decoding.loaded import LoadedModel
+from inference.decoding.loops import num_without_loop, repetition
+from inference.decoding.pace import measure_pace
+from inference.decoding.postprocess import Surroundings, clean
+from inference.decoding.prompt import Prompt
+from inference.decoding.reader import Reader
+from inference.decoding.scoring import Score, score_tokens
+from inference.decoding.session import Session
+from inference.decoding.stopping import fills_line, stop_rule
 from inference.errors import InvalidRequestError, RequestCancelledError
-from inference.fim import FimTemplate
 from inference.languages import language_for
-from inference.runtime.language_model import LanguageModel, Logits
-from inference.runtime.tokenizer import Tokenizer
+from inference.runtime.language_model import Logits
 from inference.timing import Timings, now_ms, stopwatch
 
-MAX_SESSIONS: Final = 4
-"""Contexts kept warm: a person moves between a few files."""
+NUM_FIRST_STEPS = 2
+"""Tokens that are written before there is text to show: one is often spelled anew, see healing."""
 
-MAX_CACHE_BYTES: Final = 1 << 30
-"""For the caches of all sessions, and the logits of the most tokens that are asked for at once."""
-
-
-class LoadedModel(msgspec.Struct, frozen=True):
-    """All that answering needs of a package."""
-
-    name: str
-    model: LanguageModel
-    tokenizer: Tokenizer
-    fim: FimTemplate | None
-    end_token_ids: frozenset[int]
-    """A completion ends at each of these: end of text, and every control token."""
-    leading_token_ids: tuple[int, ...] = ()
-    """Every prompt begins with these."""
+Publish = Callable[[str, TokenCounts], None]
+"""Is given the text of a completion, not yet cleaned, and its tokens, when it has grown."""
 
 
 class Completer:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
-        self._pool = SessionPool(loaded.model, max_sessions=max_sessions(loaded.model))
+        self._reader = Reader(loaded, self._vocabulary.can_heal)
+
+    def warm_up(self) -> None:
+        """Have the model's first runs done, and know how fast it is."""
+        measure_pace(self._loaded.model, self._reader.pace)
 
     def complete(
-        self, request: CompletionRequest, cancel: CancelToken, is_expired: Callable[[], bool]
+        self,
+        request: CompletionRequest,
+        cancel: CancelToken,
+        *,
+        received_ms: float,
+        publish: Publish,
     ) -> Completion:
         """Return what the model writes into the hole; at the deadline, what it has written by then.
 
@@ -63,31 +62,41 @@ class Completer:
         timings, started = Timings(), now_ms()
         budget = self._budget(request)
         with stopwatch(timings, "prompt_ms"):
-            prompt = self._open_prompt(request, max_tokens=budget.max_prompt)
-        if not prompt.token_ids:
+            time_ms = self._reading_ms(request, started - received_ms)
+            reading = self._reader.open(request.document, _hole(request), budget, time_ms=time_ms)
+        if not reading.prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
-        session = self._pool.session_for(prompt.token_ids)
         with stopwatch(timings, "prefill_ms"):
-            logits, num_reused = session.prefill(prompt.token_ids, cancel)
+            logits, num_reused = self._reader.read(reading, cancel)
         request = msgspec.structs.replace(request, max_tokens=budget.max_new)
-        writer = _Writer(self._loaded, request, self._healing(request, prompt), timings, started)
+        around = Surroundings.of(request.prefix, request.suffix)
+        healing = self._healing(request, around, reading.prompt)
+        tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
+        writer = _Writer(
+            self._loaded, request, around, healing, timings, lambda text: publish(text, tokens)
+        )
         with stopwatch(timings, "decode_ms"):
             try:
-                reason = writer.write(session, logits, cancel)
+                reason = writer.write(reading.session, logits, cancel, started)
             except RequestCancelledError:
-                if not is_expired():
+                if now_ms() < received_ms + request.deadline_ms:
                     raise
                 reason = FinishReason.DEADLINE
         timings.total_ms = now_ms() - started
-        text = writer.text.rstrip()
+        text = clean(writer.text, around)
         return Completion(
             text=text,
             finish_reason=reason if text else FinishReason.EMPTY,
-            tokens=TokenCounts(
-                prompt=len(prompt.token_ids), reused=num_reused, generated=writer.num_generated
-            ),
+            tokens=msgspec.structs.replace(tokens, generated=writer.num_generated),
             timings=timings,
         )
+
+    def read_ahead(self, request: CompletionRequest, cancel: CancelToken) -> None:
+        """Read what a request for this hole would read if it had the time.
+
+        Raises RequestCancelledError; what was read by then is kept.
+        """
+        self._reader.read_ahead(request.document, _hole(request), self._budget(request), cancel)
 
     def score(self, request: CompletionRequest, middle: str, cancel: CancelToken) -> Score:
         """Return how likely the model holds `middle` to be in the hole, see scoring.py.
@@ -95,18 +104,19 @@ class Completer:
         Raises InvalidRequestError where there is nothing to read before `middle`, nothing in it or
         too much of it; RequestCancelledError.
         """
-        token_ids = self._loaded.tokenizer.encode(middle)
+        token_ids = self._loaded.tokenizer.encode(with_line_feeds(middle))
         budget, context_length = self._budget(request), self._loaded.model.context_length
         # The prompt of filling, unless what is scored is longer than what would be written.
         room = context_length - len(self._loaded.leading_token_ids) - len(token_ids)
-        prompt = self._whole_prompt(request, max_tokens=max(1, min(budget.max_prompt, room)))
+        max_tokens = max(1, min(budget.max_prompt, room))
+        reading = self._reader.open_whole(request.document, _hole(request), max_tokens=max_tokens)
+        prompt = reading.prompt.token_ids
         if not prompt or not token_ids or len(prompt) + len(token_ids) > context_length:
             raise InvalidRequestError(
                 f"{len(token_ids)} tokens behind a prompt of {len(prompt)} cannot be scored; both "
                 f"need one, and the context holds {context_length}"
             )
-        session = self._pool.session_for(prompt)
-        bits, is_first_likeliest = score_tokens(session, prompt, token_ids, cancel)
+        bits, is_first_likeliest = score_tokens(reading.session, prompt, token_ids, cancel)
         return Score(
             bits=bits,
             num_tokens=len(token_ids),
@@ -114,38 +124,21 @@ class Completer:
             is_first_likeliest=is_first_likeliest,
         )
 
-    def _whole_prompt(self, request: CompletionRequest, *, max_tokens: int) -> list[int]:
-        encode = self._loaded.tokenizer.encode
-        prompt = whole_prompt(_hole(request), self._loaded.fim, encode, max_tokens=max_tokens)
-        return [*self._loaded.leading_token_ids, *prompt]
+    def _reading_ms(self, request: CompletionRequest, waited_ms: float) -> float | None:
+        if request.first_text_ms is None:
+            return None
+        writing_ms = NUM_FIRST_STEPS * self._reader.pace.step_ms
+        return request.first_text_ms - waited_ms - writing_ms
 
-    def _open_prompt(self, request: CompletionRequest, *, max_tokens: int) -> Prompt:
-        prompt = open_prompt(
-            _hole(request),
-            self._loaded.fim,
-            self._loaded.tokenizer.encode,
-            max_tokens=max_tokens,
-            can_heal=self._vocabulary.can_heal,
-        )
-        token_ids = [*self._loaded.leading_token_ids, *prompt.token_ids]
-        return Prompt(token_ids, prompt.held_back)
-
-    def _healing(self, request: CompletionRequest, prompt: Prompt) -> Healing:
+    def _healing(self, request: CompletionRequest, around: Surroundings, prompt: Prompt) -> Healing:
         held_back = prompt.held_back
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
-        is_empty = fills_line(request.scope, request.prefix, request.suffix)
+        is_empty = fills_line(request.scope, around.before, around.behind)
         return Healing(self._vocabulary, wanted, fills_line=is_empty)
 
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)
         return budget_for(self._loaded.model.context_length - num_leading, request.max_tokens)
-
-
-def max_sessions(model: LanguageModel) -> int:
-    """Return how many sessions fit into MAX_CACHE_BYTES; one in any case."""
-    num_logit_bytes = SCORED_CHUNK * model.vocab_size * np.float32().nbytes
-    num_affordable = (MAX_CACHE_BYTES - num_logit_bytes) // max(1, model.num_cache_bytes)
-    return max(1, min(MAX_SESSIONS, num_affordable))
 
 
 def _hole(request: CompletionRequest) -> Hole:
@@ -159,9 +152,10 @@ class _Writer:
         self,
         loaded: LoadedModel,
         request: CompletionRequest,
+        around: Surroundings,
         healing: Healing,
         timings: Timings,
-        started: float,
+        publish: Callable[[str], None],
     ) -> None:
         self.text = ""
         self.num_generated = 0
@@ -170,33 +164,49 @@ class _Writer:
         self._healing = healing
         self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
         self._max_tokens = request.max_tokens + bool(healing.wanted)
+        self._around = around
         self._stop, self._stop_reason = stop_rule(
-            request.scope, language_for(request.language), request.prefix, request.suffix
+            request.scope, language_for(request.language), around.before, around.behind
         )
         self._timings = timings
-        self._started = started
+        self._publish = publish
 
-    def write(self, session: Session, logits: Logits, cancel: CancelToken) -> FinishReason:
+    def write(
+        self, session: Session, logits: Logits, cancel: CancelToken, started: float
+    ) -> FinishReason:
+        """Write until there is a reason to stop; `started` is when the work on it began."""
         begun, logits = self._healing.begin(session, logits, cancel)
         following = generate(session, logits, self._healing.choose, self._end_token_ids, cancel)
         for token_id in chain(begun, following):
             self.num_generated += 1
             self._add(self._decode(token_id))
             if self.text and not self._timings.first_token_ms:
-                self._timings.first_token_ms = now_ms() - self._started
+                self._timings.first_token_ms = now_ms() - started
             num_kept = self._stop(self.text)
             if num_kept is not None:
                 self.text = self.text[:num_kept]
                 return self._stop_reason
-            num_kept = repetition(self.text)
+            num_kept = self._num_before_loop()
             if num_kept is not None:
                 self.text = self.text[:num_kept]
                 return FinishReason.REPETITION
             if self.num_generated == self._max_tokens:
                 return FinishReason.LENGTH
+            self._publish(self.text)
         is_full = session.cache_length == session.capacity
         return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN
 
     def _add(self, text: str) -> None:
         self.text += text[self._num_held_back :]
         self._num_held_back = max(0, self._num_held_back - len(text))
+
+    def _num_before_loop(self) -> int | None:
+        """Return how much to keep of a text that says again what was said, see loops.py."""
+        num_kept = repetition(self.text)
+        if num_kept is None and self.text.endswith("\n"):
+            first, *others = self.text[:-1].split("\n")
+            lines = [self._around.cursor_line + first, *others]
+            num_lines = num_without_loop(self._around.above, lines)
+            if num_lines < len(lines):
+                return len("\n".join([first, *others][:num_lines]))
+        return num_kept

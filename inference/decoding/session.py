@@ -6,6 +6,7 @@ Invariant 10: cache.length == len(token_ids), also after an exception or a cance
 Invariant 12: what was reused never changes the output.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -40,12 +41,12 @@ class Session:
 
     def num_common(self, token_ids: Sequence[int]) -> int:
         """Count the leading tokens that the cache already holds."""
-        num_common = 0
-        for held, wanted in zip(self._token_ids, token_ids, strict=False):
-            if held != wanted:
-                break
-            num_common += 1
-        return num_common
+        held, wanted = self._token_ids, list(token_ids)
+        longest = min(len(held), len(wanted))
+        if held[:longest] == wanted[:longest]:
+            return longest
+        # Slices are compared faster than their items are one by one.
+        return bisect_left(range(1, longest + 1), True, key=lambda n: held[:n] != wanted[:n])
 
     def prefill(self, token_ids: Sequence[int], cancel: CancelToken) -> tuple[Logits, int]:
         """Make the cache hold exactly `token_ids`; return its last logits and how many were reused.
@@ -65,12 +66,15 @@ class Session:
         assert logits is not None
         return logits, num_reused
 
-    def hold(self, token_ids: Sequence[int], cancel: CancelToken) -> None:
+    def hold(
+        self, token_ids: Sequence[int], cancel: CancelToken, *, chunk: int = PREFILL_CHUNK
+    ) -> None:
         """Make the cache hold exactly `token_ids`; logits that are known need no second reading.
 
         Raises RequestCancelledError; what was read by then stays in the cache.
         """
-        for start, end in _runs(self._rewind(self.num_common(token_ids)), {len(token_ids)}):
+        first = self._rewind(self.num_common(token_ids))
+        for start, end in _runs(first, {len(token_ids)}, chunk):
             self.append(token_ids[start:end], cancel)
 
     def append(
@@ -88,45 +92,14 @@ class Session:
         return reached
 
 
-def _runs(first: int, stops: Iterable[int]) -> Iterator[tuple[int, int]]:
+def _runs(
+    first: int, stops: Iterable[int], chunk: int = PREFILL_CHUNK
+) -> Iterator[tuple[int, int]]:
     """Cut what is read from `first` on at each stop behind it, and into chunks between them.
 
     Caches that go back only to where a run ended can then go back to the stops.
     """
     for stop in sorted(stops):
-        for start in range(first, stop, PREFILL_CHUNK):
-            yield start, min(start + PREFILL_CHUNK, stop)
+        for start in range(first, stop, chunk):
+            yield start, min(start + chunk, stop)
         first = max(first, stop)
-
-
-class SessionPool:
-    """A few sessions; the one that already holds most of a prompt serves it."""
-
-    def __init__(self, model: LanguageModel, *, max_sessions: int) -> None:
-        self._model = model
-        self._max_sessions = max_sessions
-        self._sessions: list[Session] = []  # most recently used last
-
-    def session_for(self, token_ids: Sequence[int]) -> Session:
-        """Return the best session to prefill with `token_ids`.
-
-        That is the one which holds the longest common prefix of at least half the prompt or of
-        half of what the session holds; else a new one; else the one unused for longest.
-        """
-        session = self._best_match(token_ids) or self._fresh()
-        if session in self._sessions:
-            self._sessions.remove(session)
-        self._sessions.append(session)
-        return session
-
-    def _best_match(self, token_ids: Sequence[int]) -> Session | None:
-        best = max(self._sessions, key=lambda session: session.num_common(token_ids), default=None)
-        if best is None:
-            return None
-        enough = min(len(token_ids), max(1, len(best.token_ids))) // 2
-        return best if best.num_common(token_ids) > enough else None
-
-    def _fresh(self) -> Session:
-        if len(self._sessions) < self._max_sessions:
-            return Session(self._model)
-        return self._sessions[0]

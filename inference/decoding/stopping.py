@@ -29,13 +29,6 @@ from inference.languages import Language
 
 CLOSING: Final = (")", "]", "}")
 
-MIN_REPEATS: Final = 3
-MIN_REPEATED: Final = 3
-"""Characters: shorter runs are numbers, ornaments and indentation."""
-
-MAX_REPEATED: Final = 256
-"""Characters: looking for longer ones would cost more with every token that is written."""
-
 Stop = Callable[[str], int | None]
 """From the text written so far to how much of it to keep, or None to go on.
 
@@ -155,30 +148,6 @@ class BlockEnd:
         if self._is_after_blank:
             return True
         return not self._starts_blank and not line.lstrip().startswith(CLOSING)
-
-
-def repetition(text: str) -> int | None:
-    """Stop when the end says the same thing MIN_REPEATS times over; keep the lines before it.
-
-    A line that repeats itself inside is not kept, lines that are repeated are kept once. A model
-    that has nothing to say falls into such loops and does not leave them by itself.
-    """
-    window = text[-MIN_REPEATS * MAX_REPEATED :]
-    if len(window) < MIN_REPEATS * MIN_REPEATED:
-        return None
-    tail = window[-MIN_REPEATED:]
-    # What is said again ends in the same characters, so only the places where they stand are tried.
-    place = len(window) - MIN_REPEATED
-    while (place := window.rfind(tail, 0, max(0, place + MIN_REPEATED - 1))) >= 0:
-        length = len(window) - MIN_REPEATED - place
-        if length * MIN_REPEATS > len(window):
-            return None
-        unit = window[-length:]
-        is_again = length >= MIN_REPEATED and window.endswith(unit * MIN_REPEATS)
-        if is_again and any(map(str.isalnum, unit)):
-            end = len(text) - length * (MIN_REPEATS - 1)
-            return end if text[end] == "\n" else max(0, text.rfind("\n", 0, end))
-    return None
 
 
 def indentation(line: str) -> int:

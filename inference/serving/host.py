@@ -36,6 +36,7 @@ from inference.serving.wire import (
     Shutdown,
     Status,
     ToHost,
+    Warm,
     encode,
     read_to_host,
 )
@@ -143,6 +144,8 @@ class Host:
                 task = asyncio.get_running_loop().create_task(work)
                 self._tasks[request_id] = task
                 task.add_done_callback(lambda _: self._tasks.pop(request_id, None))
+            case Warm(request):
+                self._warm(request)
             case Cancel(request_id):
                 if request_id in self._tasks:
                     self._tasks[request_id].cancel()
@@ -151,6 +154,14 @@ class Host:
                 self._send(Pong(self._engine.stalled_ms()))
             case Shutdown():
                 self.finished.set()
+
+    def _warm(self, request: CompletionRequest) -> None:
+        try:
+            self._engine.warm(request)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            log_without_text(error)
 
     async def _announce(self) -> None:
         try:

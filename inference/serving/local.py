@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
-from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, checked
-from inference.decoding.completer import Completer, LoadedModel
+from inference.decoding.completer import Completer
+from inference.decoding.loaded import LoadedModel
 from inference.decoding.scoring import Score
 from inference.engine import EngineState, EngineStatus
 from inference.errors import (
@@ -32,6 +33,7 @@ from inference.package.manifest import (
 from inference.package.store import find_model
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.tokenizer import Tokenizer
+from inference.serving.answering import Answering
 from inference.serving.logs import log_without_text
 from inference.serving.scheduler import Scheduler
 from inference.timing import now_ms
@@ -43,10 +45,11 @@ class LocalEngine:
     def __init__(self, load: Callable[[], LoadedModel], *, model_bytes: int = 0) -> None:
         self._load = load
         self._completer: Completer | None = None
+        self._answering: Answering | None = None
         self._status = EngineStatus(state=EngineState.LOADING, model_bytes=model_bytes)
         self._prepared: Future[None] = Future()
         self._prepared.set_running_or_notify_cancel()  # so that a cancelled wait leaves it alone
-        self._scheduler: Scheduler[Completion | Score] = Scheduler("engine", prepare=self._prepare)
+        self._scheduler: Scheduler[Any] = Scheduler("engine", prepare=self._prepare)
 
     @classmethod
     def open(
@@ -60,38 +63,24 @@ class LocalEngine:
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer, see inference.engine.Engine."""
-        request = checked(request)
-        completer = self._completer
-        if completer is None or self._status.state is not EngineState.READY:
+        request, received_ms = checked(request), now_ms()
+        answering = self._answering
+        if answering is None or self._status.state is not EngineState.READY:
             return Completion.nothing(FinishReason.UNAVAILABLE)
-        received = now_ms()
-
-        def is_expired() -> bool:
-            return now_ms() >= received + request.deadline_ms
-
-        def answer(cancel: CancelToken) -> Completion:
-            queue_ms = now_ms() - received
-            completion = completer.complete(request, cancel, is_expired)
-            completion.timings.queue_ms = queue_ms
-            return completion
-
-        job = self._scheduler.submit(request.document, answer)
-        loop = asyncio.get_running_loop()
-        deadline = loop.call_later(request.deadline_ms / 1000, self._scheduler.cancel, job)
         try:
-            completion = await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
-            self._scheduler.cancel(job)
-            raise
+            return await answering.answer(request, received_ms)
         except RequestCancelledError:
-            return Completion.nothing(self._reason_cancelled(is_expired=is_expired()))
+            is_expired = now_ms() >= received_ms + request.deadline_ms
+            return Completion.nothing(self._reason_cancelled(is_expired=is_expired))
         except Exception as error:
             log_without_text(error)
             return Completion.nothing(FinishReason.FAILED)
-        finally:
-            deadline.cancel()
-        assert isinstance(completion, Completion)
-        return completion
+
+    def warm(self, request: CompletionRequest) -> None:
+        """Read ahead, see inference.engine.Engine."""
+        answering, request = self._answering, checked(request)
+        if answering is not None and self._status.state is EngineState.READY:
+            answering.read_ahead(request)
 
     async def score(self, request: CompletionRequest, middle: str) -> Score:
         """Return how likely the model holds `middle` to be in the hole, see Completer.score.
@@ -132,7 +121,7 @@ class LocalEngine:
         """Stop, and return once the thread has ended; a load in progress is waited for."""
         self._status = EngineStatus(state=EngineState.CLOSED, model=self._status.model)
         await asyncio.to_thread(self._scheduler.close)
-        self._completer = None
+        self._completer = self._answering = None
 
     def _prepare(self) -> None:
         status = EngineStatus(state=EngineState.FAILED, message="loading the model was broken off")
@@ -151,7 +140,10 @@ class LocalEngine:
 
     def _loaded_status(self) -> EngineStatus:
         loaded = self._load()
-        self._completer = Completer(loaded)
+        completer = Completer(loaded)
+        completer.warm_up()
+        self._completer = completer
+        self._answering = Answering(completer, self._scheduler)
         return EngineStatus(state=EngineState.READY, model=loaded.name)
 
     def _reason_cancelled(self, *, is_expired: bool) -> FinishReason:

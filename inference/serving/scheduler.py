@@ -10,6 +10,13 @@ It knows documents by name and jobs as functions. It knows nothing of models or 
 A newer job for a document cancels the older one, waiting or running. Jobs of different documents
 take their turns in order. Every future is resolved exactly once, also when the scheduler closes.
 
+    submit_idle ──► runs when nothing waits, the latest first ──► done
+                       │ ▲
+                       └─┘ broken off by whatever is submitted; what resumes is queued again
+
+An idle job takes the place of the one with its name that waits. Whoever asks never waits for idle
+work longer than it takes to stop. `demote` makes idle work of a job, `promote` the opposite.
+
 Invariant 9: whatever a job touches is touched by this thread only.
 """
 
@@ -29,9 +36,19 @@ T = TypeVar("T")
 class Job(Generic[T]):
     """One function to run, the future of its result and the token that stops it."""
 
-    def __init__(self, document: str, work: Callable[[CancelToken], T]) -> None:
+    def __init__(
+        self,
+        document: str,
+        work: Callable[[CancelToken], T],
+        *,
+        idle_name: str | None = None,
+        resumes: bool = False,
+    ) -> None:
         self.document = document
         self.work = work
+        self.idle_name = idle_name
+        self.resumes = resumes
+        self.is_idle = idle_name is not None
         self.token = CancelToken()
         self.future: Future[T] = Future()
         # From here on Future.cancel() does nothing, so that the future is resolved by us alone.
@@ -46,6 +63,9 @@ class Job(Generic[T]):
         else:
             self.future.set_result(result)
 
+    def again(self) -> "Job[T]":
+        return Job(self.document, self.work, idle_name=self.idle_name, resumes=self.resumes)
+
 
 class Scheduler(Generic[T]):
     """`prepare` runs first in the thread; jobs that are submitted meanwhile wait for it."""
@@ -54,39 +74,78 @@ class Scheduler(Generic[T]):
         self._prepare = prepare
         self._condition = threading.Condition()
         self._waiting: deque[Job[T]] = deque()
+        self._idle: dict[str, Job[T]] = {}  # by name, the latest last
         self._running: Job[T] | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, document: str, work: Callable[[CancelToken], T]) -> Job[T]:
-        """Queue `work`, cancelling what waits or runs for the same document.
+        """Queue `work`, cancelling what waits or runs for the same document, and idle work.
 
         A cancelled job's future raises RequestCancelledError. Raises EngineUnavailableError when
         closed.
         """
         job = Job(document, work)
         with self._condition:
-            if self._is_closed:
-                raise EngineUnavailableError("the engine is closed")
+            self._check_open()
             superseded = [other for other in self._waiting if other.document == document]
             for other in superseded:
                 self._waiting.remove(other)
-            if self._running is not None and self._running.document == document:
-                self._running.token.set()
+            running = self._running
+            if running is not None and running.document == document and not running.is_idle:
+                running.token.set()
             self._waiting.append(job)
+            self._break_off_idle_work()
             self._condition.notify()
         for other in superseded:
             _resolve_cancelled(other)
         return job
 
+    def submit_idle(
+        self, name: str, document: str, work: Callable[[CancelToken], T], *, resumes: bool
+    ) -> Job[T]:
+        """Run `work` once nothing waits, in the place of what is called the same.
+
+        Raises EngineUnavailableError when closed.
+        """
+        job = Job(document, work, idle_name=name, resumes=resumes)
+        with self._condition:
+            self._check_open()
+            replaced = self._idle.pop(name, None)
+            self._idle[name] = job
+            running = self._running
+            if running is not None and running.idle_name == name:
+                running.resumes = False
+                running.token.set()
+            self._condition.notify()
+        if replaced is not None:
+            _resolve_cancelled(replaced)
+        return job
+
+    def demote(self, job: Job[T]) -> None:
+        """Let a job go on until anything else is submitted."""
+        with self._condition:
+            job.is_idle = True
+            if self._waiting:
+                self._break_off_idle_work()
+
+    def promote(self, job: Job[T]) -> None:
+        """Let a job that runs go on as if it had been submitted."""
+        with self._condition:
+            job.is_idle = False
+
     def cancel(self, job: Job[T]) -> None:
         """Stop a job, waiting or running; nothing happens to one that is done."""
-        job.token.set()
         with self._condition:
-            if job not in self._waiting:
+            job.resumes = False
+            job.token.set()
+            if job in self._waiting:
+                self._waiting.remove(job)
+            elif self._idle.get(job.idle_name or "") is job:
+                del self._idle[job.idle_name or ""]
+            else:
                 return
-            self._waiting.remove(job)
         _resolve_cancelled(job)
 
     def stalled_ms(self) -> float:
@@ -98,14 +157,28 @@ class Scheduler(Generic[T]):
         """Cancel everything, and return once the thread has ended."""
         with self._condition:
             self._is_closed = True
-            waiting = list(self._waiting)
+            waiting = [*self._waiting, *self._idle.values()]
             self._waiting.clear()
+            self._idle.clear()
             if self._running is not None:
+                self._running.resumes = False
                 self._running.token.set()
             self._condition.notify()
         for job in waiting:
             _resolve_cancelled(job)
         self._thread.join()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise EngineUnavailableError("the engine is closed")
+
+    def _break_off_idle_work(self) -> None:
+        running = self._running
+        if running is None or not running.is_idle or running.token.is_set:
+            return
+        running.token.set()
+        if running.resumes and running.idle_name is not None:
+            self._idle.setdefault(running.idle_name, running.again())
 
     def _work(self) -> None:
         self._prepare()
@@ -116,12 +189,16 @@ class Scheduler(Generic[T]):
 
     def _next(self) -> Job[T] | None:
         with self._condition:
-            self._condition.wait_for(lambda: self._waiting or self._is_closed)
+            self._condition.wait_for(lambda: self._waiting or self._idle or self._is_closed)
             if self._is_closed:
                 return None
-            self._running = self._waiting.popleft()
+            self._running = self._waiting.popleft() if self._waiting else self._latest_idle()
             self._running.token.asked_ms = now_ms()  # it was not stalled while it waited
             return self._running
+
+    def _latest_idle(self) -> Job[T]:
+        _, job = self._idle.popitem()
+        return job
 
 
 def _resolve_cancelled(job: Job[T]) -> None:

@@ -35,6 +35,7 @@ from inference.serving.wire import (
     Pong,
     Shutdown,
     Status,
+    Warm,
 )
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,12 @@ class SupervisedEngine:
         finally:
             if self._pending.pop(request_id, None):  # unanswered, so the caller was cancelled
                 child.send(Cancel(request_id))
+
+    def warm(self, request: CompletionRequest) -> None:
+        """See inference.engine.Engine."""
+        child, request = self._child, checked(request)
+        if child is not None and self._status.state is EngineState.READY and child.is_listening:
+            child.send(Warm(request))
 
     async def wait_ready(self) -> EngineStatus:
         self.start()

@@ -27,6 +27,12 @@ class Complete(msgspec.Struct, frozen=True, tag="complete", forbid_unknown_field
     request: CompletionRequest
 
 
+class Warm(msgspec.Struct, frozen=True, tag="warm", forbid_unknown_fields=True):
+    """Read what this request would read, once nobody waits; nothing is answered."""
+
+    request: CompletionRequest
+
+
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
     """Nobody waits for this answer any more; none is sent."""
 
@@ -65,7 +71,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
     stalled_ms: float
 
 
-ToHost = Complete | Cancel | Ping | Shutdown
+ToHost = Complete | Warm | Cancel | Ping | Shutdown
 FromHost = Status | Answer | Failed | Pong
 
 

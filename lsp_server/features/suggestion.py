@@ -9,7 +9,7 @@ from inference import Completion
 from lsp_server.convert import completion_request
 from lsp_server.documents import Document
 from lsp_server.policy.gate import Trigger, silence
-from lsp_server.policy.length import max_tokens
+from lsp_server.policy.length import first_text_ms, max_tokens
 from lsp_server.server import InklingServer
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,14 @@ async def suggest(
         document,
         offset,
         max_tokens=max_tokens(ls.settings, trigger),
+        first_text_ms=first_text_ms(ls.settings, trigger),
         deadline_ms=ls.settings.deadline_ms,
     )
     completion = await ls.complete(request)
     log.debug(
-        "%s after %.1f ms: %d tokens read, %d reused, %d written",
+        "%s of the %s after %.1f ms: %d tokens read, %d reused, %d written",
         completion.finish_reason,
+        completion.origin,
         completion.timings.total_ms,
         completion.tokens.prompt,
         completion.tokens.reused,

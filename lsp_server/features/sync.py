@@ -9,6 +9,7 @@ from lsp_server.server import Feature, InklingServer
 
 def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:
     ls.documents.open(params.text_document)
+    ls.read_ahead(params.text_document.uri)
 
 
 def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> None:

@@ -1,4 +1,4 @@
-"""Decide how much to write, depending on who asks; the rest of a line or a block, the engine."""
+"""Decide how much to write and how soon, depending on who asks; where it ends, the engine."""
 
 from typing import Final
 
@@ -11,3 +11,8 @@ INVOKED_FACTOR: Final = 2
 
 def max_tokens(settings: Settings, trigger: Trigger) -> int:
     return settings.max_tokens * (INVOKED_FACTOR if trigger is Trigger.INVOKED else 1)
+
+
+def first_text_ms(settings: Settings, trigger: Trigger) -> int:
+    """Return the time in which lines are to be shown; who asks waits for all of them."""
+    return settings.deadline_ms if trigger is Trigger.INVOKED else settings.first_text_ms

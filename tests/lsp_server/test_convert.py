@@ -79,7 +79,7 @@ def test_no_text_is_no_ghost_text() -> None:
 
 def test_a_request_holds_what_the_engine_needs() -> None:
     document, offset = cursor_in("a = <|>\nb")
-    request = completion_request(document, offset, max_tokens=9, deadline_ms=70)
+    request = completion_request(document, offset, max_tokens=9, first_text_ms=40, deadline_ms=70)
     assert (request.prefix, request.suffix, request.num_skipped) == ("a = ", "\nb", 0)
     assert (request.document, request.language) == (document.uri, "python")
     assert (request.scope, request.max_tokens, request.deadline_ms) == ("auto", 9, 70)
@@ -87,14 +87,14 @@ def test_a_request_holds_what_the_engine_needs() -> None:
 
 def test_a_request_holds_no_lone_surrogate() -> None:
     document = document_of("a\ud800b", uri="file:///\udc00")
-    request = completion_request(document, 3, max_tokens=1, deadline_ms=1)
+    request = completion_request(document, 3, max_tokens=1, first_text_ms=40, deadline_ms=1)
     assert (request.prefix, request.document) == ("a\ufffdb", "file:///\ufffd")
 
 
 @given(LONG_LINES, st.data())
 def test_a_request_holds_as_much_as_it_may(lengths: list[int], data: st.DataObject) -> None:
     document, offset = _long_document(lengths, data)
-    request = completion_request(document, offset, max_tokens=1, deadline_ms=1)
+    request = completion_request(document, offset, max_tokens=1, first_text_ms=40, deadline_ms=1)
     whole = within_bounds(document.lines.text[:offset], document.lines.text[offset:])
     assert (request.prefix, request.suffix, request.num_skipped) == whole
 

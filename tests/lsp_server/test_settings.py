@@ -60,7 +60,7 @@ def test_a_long_value_is_shortened() -> None:
 
 
 def test_an_unknown_setting_is_a_problem() -> None:
-    known = "enable, automatic, maxTokens, deadlineMs, maxDocumentBytes"
+    known = "enable, automatic, maxTokens, firstTextMs, deadlineMs, maxDocumentBytes"
     check({"colour": 1}, f"inkling.colour is unknown; there are {known}")
 
 

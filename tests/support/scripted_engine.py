@@ -31,6 +31,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 class Log(msgspec.Struct):
     requests: list[CompletionRequest] = []
+    warmed: list[CompletionRequest] = []
     num_running: int = 0
     num_answered: int = 0
     num_cancelled: int = 0
@@ -73,6 +74,9 @@ class ScriptedEngine:
                 raise ValueError(f"cannot cope with {request.prefix!r}")
             case _:
                 return Completion(text=script.text, finish_reason=script.finish_reason)
+
+    def warm(self, request: CompletionRequest) -> None:
+        self.log.warmed.append(request)
 
     async def wait_ready(self) -> EngineStatus:
         return self._status

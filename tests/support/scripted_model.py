@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference.cancellation import CancelToken
-from inference.decoding.completer import LoadedModel
+from inference.decoding.loaded import LoadedModel
 from inference.fim import FimTemplate
 from inference.runtime.language_model import KvCache, Logits
 from inference.runtime.tokenizer import Tokenizer
@@ -75,6 +75,7 @@ class ScriptedModel:
         self._on_cancel = on_cancel
         self.num_forwards = 0
         self.num_tokens_read = 0
+        self.ends_read: set[tuple[int, ...]] = set()  # the last five tokens behind each run
 
     @property
     def vocab_size(self) -> int:
@@ -105,6 +106,7 @@ class ScriptedModel:
         cancel.raise_if_set()
         cache.length = end
         self.num_tokens_read += len(token_ids)
+        self.ends_read.add(tuple(cache.tokens(end)[-5:]))
         logits = np.zeros((num_logits, self.vocab_size), np.float32)
         for row in range(num_logits):
             logits[row, self._next_token(cache.tokens(end - num_logits + 1 + row))] = 1

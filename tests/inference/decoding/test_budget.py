@@ -11,7 +11,7 @@ from inference.decoding.budget import (
     Budget,
     budget_for,
     nearby_prefix,
-    prefix_tokens,
+    num_surplus,
     suffix_tokens,
 )
 
@@ -69,22 +69,12 @@ def test_what_is_near_is_an_end_of_the_prefix_and_a_beginning_of_the_suffix(
     assert suffix_tokens(text, encode, max_tokens=max_tokens) == encode(text)[:max_tokens]
 
 
-@pytest.mark.parametrize(
-    ("prefix", "num_skipped", "is_beginning"),
-    [("ab", 0, True), ("", 0, True), ("ab", 1, False), ("ab\n" * 99, 0, False)],
-)
-def test_only_what_the_document_begins_with_is_its_beginning(
-    prefix: str, num_skipped: int, is_beginning: bool
-) -> None:
-    seen: list[bool] = []
-
-    def noting(text: str, *, is_beginning: bool = False) -> list[int]:
-        seen.append(is_beginning)
-        return encode(text)
-
-    prefix_tokens(prefix, noting, max_tokens=10, num_skipped=num_skipped)
-    suffix_tokens(prefix, noting, max_tokens=10)
-    assert seen == [is_beginning, False]
+@given(st.integers(0, 500), st.integers(1, 100))
+def test_a_surplus_is_left_out_in_strides(num_tokens: int, max_tokens: int) -> None:
+    left_out = num_surplus(num_tokens, max_tokens)
+    assert num_tokens - left_out <= max_tokens
+    assert num_surplus(num_tokens, num_tokens + 1) == 0
+    assert left_out % max(1, max_tokens // 4) == 0
 
 
 @given(st.integers(0, 200), st.integers(0, 2_000))

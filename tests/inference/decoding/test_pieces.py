@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from inference.cancellation import CancelToken
 from inference.completion import CompletionRequest, Scope
-from inference.decoding.completer import Completer, LoadedModel
+from inference.decoding.completer import Completer
+from inference.decoding.loaded import LoadedModel
 from inference.fim import FimTemplate
 from inference.runtime.tokenizer import Tokenizer
+from tests.support.answers import answered
 from tests.support.piece_tokenizers import BLANK, KINDS, added, content
 from tests.support.scripted_model import ScriptedModel
 
@@ -57,7 +58,7 @@ def check(
         end_token_ids=tokenizer.control_token_ids,
     )
     request = CompletionRequest(document="a", prefix=prefix, suffix=suffix, scope=scope)
-    completion = Completer(loaded).complete(request, CancelToken(), lambda: False)
+    completion = answered(Completer(loaded), request)
     assert completion.text == (writes if shows is None else shows)
     return model.prompt[model.prompt.index(size + 1) + 1 : -1]
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.decoding.prompt import Hole, open_prompt, whole_prompt
+from inference.decoding.layout import Hole, fresh_layout
+from inference.decoding.prompt import open_prompt, whole_prompt
 from inference.fim import FimOrder, FimTemplate
 
 P, S, M = 1000, 1001, 1002
@@ -20,6 +21,11 @@ def encode(text: str, *, is_beginning: bool = False) -> list[int]:
     return [ord(character) for character in text]
 
 
+def whole(hole: Hole, fim: FimTemplate | None, *, max_tokens: int) -> list[int]:
+    layout = fresh_layout(hole, fim, encode, max_tokens=max_tokens)
+    return whole_prompt(hole, layout, fim, encode)
+
+
 def check(
     prefix: str, suffix: str, *, fim: FimOrder | None, gives: list[int | str], max_tokens: int = 99
 ) -> None:
@@ -29,7 +35,7 @@ def check(
         for token_id in (encode(part) if isinstance(part, str) else [part])
     ]
     hole = Hole(prefix=prefix, suffix=suffix)
-    found = whole_prompt(hole, template(fim) if fim else None, encode, max_tokens=max_tokens)
+    found = whole(hole, template(fim) if fim else None, max_tokens=max_tokens)
     assert found == expected
 
 
@@ -63,18 +69,19 @@ def test_a_prompt_never_exceeds_its_budget(
     order: FimOrder, prefix: str, suffix: str, max_tokens: int
 ) -> None:
     hole = Hole(prefix=prefix, suffix=suffix)
-    found = whole_prompt(hole, template(order), encode, max_tokens=max_tokens)
+    found = whole(hole, template(order), max_tokens=max_tokens)
     assert 3 <= len(found) <= max_tokens
     assert sorted(found)[-3:] == [P, S, M] or max(map(ord, prefix + suffix), default=0) >= P
 
 
 def check_open(prefix: str, *, fim: FimOrder | None, shows: str, holds: str | None) -> None:
     """Every token but a digit can be healed."""
+    hole, shown = Hole(prefix=prefix, suffix=""), template(fim) if fim else None
     found = open_prompt(
-        Hole(prefix=prefix, suffix=""),
-        template(fim) if fim else None,
+        hole,
+        fresh_layout(hole, shown, encode, max_tokens=99),
+        shown,
         encode,
-        max_tokens=99,
         can_heal=lambda token_id: not chr(token_id).isdigit(),
     )
     layout = {P, S, M}
@@ -109,6 +116,6 @@ def test_typing_moves_the_beginning_of_a_long_prompt_seldom(num_sent: int) -> No
         Hole(prefix=text[:end][-num_sent:], suffix="", num_skipped=max(0, end - num_sent))
         for end in range(3500, 4500)
     ]
-    prompts = [whole_prompt(hole, template("spm"), encode, max_tokens=400) for hole in holes]
+    prompts = [whole(hole, template("spm"), max_tokens=400) for hole in holes]
     kept = sum(new[: len(old)] == old for old, new in itertools.pairwise(prompts))
     assert kept >= 985  # of 999 keystrokes; each of the others reads the prompt afresh

@@ -13,6 +13,7 @@ from inference.decoding.completer import Completer
 from inference.decoding.scoring import SCORED_CHUNK, Score, score_tokens
 from inference.decoding.session import Session
 from inference.errors import InvalidRequestError, RequestCancelledError
+from tests.support.answers import answered
 from tests.support.byte_tokenizer import VOCAB_SIZE
 from tests.support.scripted_model import ScriptedModel, loaded, noise, playing
 
@@ -81,9 +82,9 @@ def _next(seed: int, token_ids: Sequence[int]) -> int:
 def test_scoring_changes_no_answer() -> None:
     completer = Completer(loaded(ScriptedModel(playing("yz"))))
     request = CompletionRequest(document="a", prefix="abc", suffix="d")
-    before = completer.complete(request, CancelToken(), lambda: False).text
+    before = answered(completer, request).text
     completer.score(request, "something else", CancelToken())
-    assert completer.complete(request, CancelToken(), lambda: False).text == before == "yz"
+    assert answered(completer, request).text == before == "yz"
 
 
 def test_the_prompt_makes_room_for_a_long_middle() -> None:
@@ -117,7 +118,7 @@ def test_behind_a_filling_only_what_is_scored_is_read() -> None:
     model = ScriptedModel(playing("xyz"))
     completer, cancel = Completer(loaded(model)), CancelToken()
     request = CompletionRequest(document="a", prefix="a" * 100, suffix="b" * 40)
-    completer.complete(request, cancel, lambda: False)
+    answered(completer, request, cancel)
     before = model.num_tokens_read
     completer.score(request, "xyq", cancel)
     assert before > 140

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.cancellation import CancelToken
-from inference.decoding.session import NUM_LIKELY_CHANGED, PREFILL_CHUNK, Session, SessionPool
+from inference.decoding.session import NUM_LIKELY_CHANGED, PREFILL_CHUNK, Session
 from inference.errors import RequestCancelledError
 from inference.runtime.language_model import Logits
 from tests.support.scripted_model import ScriptedModel, noise
@@ -132,28 +132,3 @@ def test_after_any_history_the_answer_is_that_of_a_fresh_session(
     cold, _ = Session(ScriptedModel(noise(3))).prefill(last, CancelToken())
     assert (warm == cold).all()
     assert list(session.token_ids) == last
-
-
-def check_pool(*prompts: str, reads: int, max_sessions: int = 2) -> None:
-    """Serve the prompts in turn; all together read so many tokens."""
-    model = ScriptedModel(noise(1))
-    pool = SessionPool(model, max_sessions=max_sessions)
-    for text in prompts:
-        pool.session_for(prompt(text)).prefill(prompt(text), CancelToken())
-    assert model.num_tokens_read == reads
-
-
-def test_two_files_keep_a_session_each() -> None:
-    check_pool("aaaa", "bbbb", "aaaaa", "bbbbb", reads=4 + 4 + 1 + 1)
-
-
-def test_a_third_file_takes_the_session_unused_for_longest() -> None:
-    check_pool("aaaa", "bbbb", "cccc", "bbbbb", reads=4 + 4 + 4 + 1)
-
-
-def test_a_common_first_line_does_not_evict_the_other_file() -> None:
-    check_pool("ab" + "x" * 8, "ab" + "y" * 8, "ab" + "x" * 9, reads=10 + 10 + 1)
-
-
-def test_one_session_serves_everything() -> None:
-    check_pool("aaaa", "bbbb", "bbbbb", reads=4 + 4 + 1, max_sessions=1)

@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.completion import Scope
-from inference.decoding.stopping import (
-    MIN_REPEATED,
-    MIN_REPEATS,
-    fills_line,
-    repetition,
-    stop_rule,
-)
+from inference.decoding.loops import repetition
+from inference.decoding.stopping import fills_line, stop_rule
 from inference.languages import language_for
 
 
@@ -190,49 +185,3 @@ def test_a_token_costs_the_same_wherever_it_stands(scope: Scope, language: str) 
         return num_operations(lambda: (stop(text[: length + 4]), repetition(text[: length + 4])))
 
     assert cost_at(50_000) <= cost_at(1_024) + 4
-
-
-def check_repetition(writes: str, *, keeps: str | None) -> None:
-    num_kept = repetition(writes)
-    assert (None if num_kept is None else writes[:num_kept]) == keeps
-
-
-def test_a_line_that_repeats_itself_is_not_kept() -> None:
-    check_repetition("f(1, 1, 1, ", keeps="")
-
-
-def test_the_lines_before_it_are_kept() -> None:
-    check_repetition("a = 1\nb = [1, 1, 1, ", keeps="a = 1")
-
-
-def test_a_line_said_three_times_is_kept_once() -> None:
-    check_repetition("a\n    return x\n    return x\n    return x", keeps="a\n    return x")
-
-
-def test_twice_is_no_repetition() -> None:
-    check_repetition("return x\nreturn x\n", keeps=None)
-
-
-def test_ornaments_and_blanks_may_be_long() -> None:
-    check_repetition("# ---------\n            ", keeps=None)
-
-
-def test_digits_of_a_number_may_be_equal() -> None:
-    check_repetition("x = 0000000", keeps=None)
-
-
-@given(st.text(alphabet="ab1 \n", max_size=60))
-def test_every_repetition_is_found(text: str) -> None:
-    """As by the plain rule, which tries each length in turn."""
-    lengths = range(MIN_REPEATED, len(text) // MIN_REPEATS + 1)
-    units = (text[-length:] for length in lengths)
-    is_one = any(
-        text.endswith(unit * MIN_REPEATS) and any(map(str.isalnum, unit)) for unit in units
-    )
-    assert (repetition(text) is not None) == is_one
-
-
-@given(st.text(alphabet="ab \n", max_size=30))
-def test_what_is_kept_of_a_repetition_is_whole_lines(text: str) -> None:
-    num_kept = repetition(text)
-    assert num_kept is None or num_kept == 0 or text[num_kept] == "\n"

@@ -15,7 +15,7 @@ import pytest
 
 from export.graph.builder import write_with_float_activations
 from inference.cancellation import CancelToken
-from inference.decoding.completer import LoadedModel
+from inference.decoding.loaded import LoadedModel
 from inference.decoding.session import Session
 from inference.errors import InvalidModelError, RequestCancelledError
 from inference.package.manifest import MODEL_FILE, read_manifest

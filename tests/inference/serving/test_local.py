@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from inference.completion import Completion, CompletionRequest, FinishReason
-from inference.decoding.completer import LoadedModel
+from inference.decoding.loaded import LoadedModel
+from inference.decoding.pace import MEASURED_RUNS
 from inference.engine import EngineState
 from inference.errors import InvalidModelError, InvalidRequestError
 from inference.package.manifest import TOKENIZER_FILE, file_entry, read_manifest, write_manifest
@@ -30,7 +31,7 @@ class Stage:
         self.go_on = threading.Event()
 
     def on_forward(self, run: int) -> None:
-        if run == 3:
+        if run == len(MEASURED_RUNS) + 3:
             self.arrived.set()
             assert self.go_on.wait(TIMEOUT)
 
@@ -156,7 +157,7 @@ async def test_a_bug_costs_one_answer_and_shows_no_text(caplog: pytest.LogCaptur
     document = "private"
 
     def fail_once(run: int) -> None:
-        if run == 1:
+        if run == len(MEASURED_RUNS) + 1:
             raise RuntimeError(document)
 
     engine = await opened(lambda: loaded(ScriptedModel(playing("1"), on_forward=fail_once)))

@@ -166,3 +166,89 @@ def test_jobs_wait_for_the_preparation() -> None:
     check(job, gives="a")
     assert order == ["prepared", "ran"]
     scheduler.close()
+
+
+def test_idle_work_runs_when_nothing_waits(scheduler: Scheduler[str]) -> None:
+    check(scheduler.submit_idle("read", "a", lambda _: "idle", resumes=False), gives="idle")
+
+
+def test_the_latest_idle_work_runs_first(scheduler: Scheduler[str]) -> None:
+    gate, order = Gate(), list[str]()
+    running = scheduler.submit("a", gate.work)
+    assert gate.is_running.wait(TIMEOUT)
+    jobs = [
+        scheduler.submit_idle(
+            name, name, lambda _, name=name: order.append(name) or name, resumes=False
+        )
+        for name in "bc"
+    ]
+    gate.is_open.set()
+    check(running, gives="gate")
+    for job, name in zip(jobs, "bc", strict=True):
+        check(job, gives=name)
+    assert order == ["c", "b"]
+
+
+def test_idle_work_takes_the_place_of_what_is_called_the_same(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    scheduler.submit("a", gate.work)
+    assert gate.is_running.wait(TIMEOUT)
+    older, newer = (
+        scheduler.submit_idle("read", "b", lambda _, text=text: text, resumes=True)
+        for text in ("old", "new")
+    )
+    gate.is_open.set()
+    check(older, gives=RequestCancelledError)
+    check(newer, gives="new")
+
+
+def test_whatever_is_asked_breaks_idle_work_off(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    idle = scheduler.submit_idle("write", "a", gate.work, resumes=False)
+    assert gate.is_running.wait(TIMEOUT)
+    check(scheduler.submit("b", lambda _: "asked"), gives="asked")
+    check(idle, gives=RequestCancelledError)
+
+
+def test_what_resumes_is_run_again(scheduler: Scheduler[str]) -> None:
+    gate, starts = Gate(), threading.Semaphore(0)
+
+    def work(cancel: CancelToken) -> str:
+        starts.release()
+        return gate.work(cancel)
+
+    scheduler.submit_idle("read", "a", work, resumes=True)
+    assert starts.acquire(timeout=TIMEOUT)
+    check(scheduler.submit("b", lambda _: "asked"), gives="asked")
+    assert starts.acquire(timeout=TIMEOUT)
+
+
+def test_a_job_that_was_answered_gives_way(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    job = scheduler.submit("a", gate.work)
+    assert gate.is_running.wait(TIMEOUT)
+    scheduler.demote(job)
+    check(scheduler.submit("b", lambda _: "asked"), gives="asked")
+    check(job, gives=RequestCancelledError)
+
+
+def test_a_job_that_is_wanted_again_goes_on(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    job = scheduler.submit_idle("write", "a", gate.work, resumes=False)
+    assert gate.is_running.wait(TIMEOUT)
+    scheduler.promote(job)
+    other = scheduler.submit("b", lambda _: "asked")
+    gate.is_open.set()
+    check(job, gives="gate")
+    check(other, gives="asked")
+
+
+def test_closing_ends_idle_work_too() -> None:
+    scheduler: Scheduler[str] = Scheduler("test", prepare=lambda: None)
+    gate = Gate()
+    running = scheduler.submit_idle("one", "a", gate.work, resumes=True)
+    assert gate.is_running.wait(TIMEOUT)
+    waiting = scheduler.submit_idle("two", "a", gate.work, resumes=True)
+    scheduler.close()
+    check(running, gives=RequestCancelledError)
+    check(waiting, gives=RequestCancelledError)

@@ -1,0 +1,20 @@
+"""A package as it is at work: the model, its tokenizer, and what its manifest says of both."""
+
+import msgspec
+
+from inference.fim import FimTemplate
+from inference.runtime.language_model import LanguageModel
+from inference.runtime.tokenizer import Tokenizer
+
+
+class LoadedModel(msgspec.Struct, frozen=True):
+    """All that answering needs of a package."""
+
+    name: str
+    model: LanguageModel
+    tokenizer: Tokenizer
+    fim: FimTemplate | None
+    end_token_ids: frozenset[int]
+    """A completion ends at each of these: end of text, and every control token."""
+    leading_token_ids: tuple[int, ...] = ()
+    """Every prompt begins with these."""

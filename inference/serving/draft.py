@@ -1,0 +1,113 @@
+"""A completion while it is being written, and the requests that wait for it.
+
+The engine thread makes its text grow; whoever waits does so in the event loop. A later request that
+what is written already agrees with waits here too instead of starting anew. Who was promised a
+first text gets the lines that stand when that time has passed; the rest is written all the same.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+
+from inference.completion import (
+    MAX_TEXT_CHARACTERS,
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    TokenCounts,
+)
+from inference.decoding.postprocess import Surroundings, clean
+from inference.serving.completion_cache import remainder, typed_since
+from inference.serving.scheduler import Job
+from inference.timing import now_ms
+
+
+class Draft:
+    """One job's completion; `submit` queues the job that writes it and publishes as it grows."""
+
+    def __init__(
+        self,
+        request: CompletionRequest,
+        submit: Callable[["Draft"], Job[Completion]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.request = request
+        self.num_waiting = 0
+        self.is_asked_for = True
+        self._loop = loop
+        self._grown = asyncio.Event()
+        self._text = ""
+        self._tokens = TokenCounts()
+        self.job = submit(self)
+        self.done = asyncio.wrap_future(self.job.future)
+        self.done.add_done_callback(_look_at)
+
+    def publish(self, text: str, tokens: TokenCounts) -> None:
+        """Take the text so far; called in the engine thread."""
+        has_new_line = text.count("\n") > self._text.count("\n")
+        self._text, self._tokens = text, tokens
+        if has_new_line:
+            with contextlib.suppress(RuntimeError):  # the loop has ended; so has all waiting
+                self._loop.call_soon_threadsafe(self._grown.set)
+
+    def agrees_with(self, request: CompletionRequest) -> bool:
+        """Say whether what is written already begins with what was typed since."""
+        typed = typed_since(self.request, request)
+        return typed is not None and len(typed) < len(self._text) and self._text.startswith(typed)
+
+    async def answer(self, request: CompletionRequest, received_ms: float) -> Completion | None:
+        """Return the completion, or its first lines once they were promised; None if not for it.
+
+        Raises what the job raises.
+        """
+        self.num_waiting += 1
+        try:
+            if request.first_text_ms is not None:
+                promised_s = (received_ms + request.first_text_ms - now_ms()) / 1000
+                await asyncio.wait({self.done}, timeout=max(0.0, promised_s))
+                while not self.done.done():
+                    if (lines := self._lines_for(request)) is not None:
+                        return lines
+                    await self._until_it_grows()
+            return self._whole_for(request, await asyncio.shield(self.done))
+        finally:
+            self.num_waiting -= 1
+
+    async def _until_it_grows(self) -> None:
+        self._grown.clear()
+        grown = asyncio.ensure_future(self._grown.wait())
+        await asyncio.wait({self.done, grown}, return_when=asyncio.FIRST_COMPLETED)
+        grown.cancel()
+
+    def _lines_for(self, request: CompletionRequest) -> Completion | None:
+        """Return the whole lines that stand, if any is left to be shown."""
+        text, _, _ = self._text.rpartition("\n")
+        if not text.strip():
+            return None
+        shown = clean(text, Surroundings.of(self.request.prefix, self.request.suffix))
+        lines = Completion(text=shown, finish_reason=FinishReason.LINE, tokens=self._tokens)
+        return self._whole_for(request, lines) if shown else None
+
+    def _whole_for(self, request: CompletionRequest, completion: Completion) -> Completion | None:
+        if request is self.request:
+            return completion
+        typed = typed_since(self.request, request)
+        found = None if typed is None else remainder(completion, typed, request)
+        return None if found is None else msgspec.structs.replace(found, origin="joined")
+
+
+def with_typed(request: CompletionRequest, text: str) -> CompletionRequest:
+    """Return the request that follows where a completion is accepted."""
+    prefix = request.prefix + text
+    num_cut = max(0, len(prefix) - MAX_TEXT_CHARACTERS)
+    return msgspec.structs.replace(
+        request, prefix=prefix[num_cut:], num_skipped=request.num_skipped + num_cut
+    )
+
+
+def _look_at(future: asyncio.Future[Completion]) -> None:
+    """Take a failure as seen: who waits sees it, and nobody may be waiting."""
+    if not future.cancelled():
+        future.exception()

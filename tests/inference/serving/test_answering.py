@@ -1,0 +1,179 @@
+"""Keystrokes of somebody who types, and how little of a model they cost."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from msgspec.structs import replace
+
+from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.decoding.pace import MEASURED_RUNS
+from inference.serving.local import LocalEngine
+from tests.support.scripted_model import NextToken, ScriptedModel, loaded, playing
+
+TIMEOUT_S = 10.0
+TYPING = CompletionRequest(document="a", language="python", prefix="x = ", first_text_ms=400)
+
+
+class Stage:
+    """A model that waits in the runs that are named, until it is let go or cancelled."""
+
+    def __init__(self, next_token: NextToken) -> None:
+        self.arrived, self.go_on = threading.Event(), threading.Event()
+        self._waits_in: set[int] = set()
+        self.model = ScriptedModel(
+            next_token, on_forward=self._on_forward, on_cancel=self.go_on.set
+        )
+
+    def wait_in_run(self, *numbers: int) -> None:
+        """Count from the first run behind those that measured the pace."""
+        self._waits_in = {len(MEASURED_RUNS) + number for number in numbers}
+
+    async def wait_arrived(self) -> None:
+        assert await asyncio.to_thread(self.arrived.wait, TIMEOUT_S)
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once something is so, which some run brings about."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TIMEOUT_S
+        while not condition():
+            assert loop.time() < until
+            await asyncio.sleep(0.002)
+
+    def _on_forward(self, run: int) -> None:
+        if run in self._waits_in:
+            self.arrived.set()
+            assert self.go_on.wait(TIMEOUT_S)
+            self.go_on.clear()
+
+
+Open = Callable[[str], "asyncio.Future[tuple[LocalEngine, Stage]]"]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    engines: list[LocalEngine] = []
+
+    async def open_engine(writes: str) -> tuple[LocalEngine, Stage]:
+        stage = Stage(playing(writes))
+        engine = LocalEngine(lambda: loaded(stage.model))
+        engines.append(engine)
+        await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+        return engine, stage
+
+    yield lambda writes: asyncio.ensure_future(open_engine(writes))
+    for engine in engines:
+        await engine.close()
+
+
+async def ask(engine: LocalEngine, request: CompletionRequest) -> Completion:
+    return await asyncio.wait_for(engine.complete(request), TIMEOUT_S)
+
+
+def typed(text: str, **changes: object) -> CompletionRequest:
+    return replace(TYPING, prefix=TYPING.prefix + text, **changes)
+
+
+async def test_what_is_typed_of_an_answer_costs_no_model(opened: Open) -> None:
+    engine, _ = await opened("foo(a)")
+    assert (await ask(engine, TYPING)).text == "foo(a)"
+    found = await ask(engine, typed("fo"))
+    assert (found.text, found.origin, found.tokens.prompt) == ("o(a)", "cache", 0)
+
+
+async def test_what_agrees_with_what_is_being_written_waits_for_it(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    stage.wait_in_run(4)
+    first = asyncio.ensure_future(ask(engine, TYPING))
+    await stage.wait_arrived()
+    second = asyncio.ensure_future(ask(engine, typed("f")))
+    await asyncio.sleep(0)
+    stage.go_on.set()
+    assert (await first).text == "foo(a)"
+    found = await second
+    assert (found.text, found.origin) == ("oo(a)", "joined")
+
+
+async def test_what_disagrees_starts_anew(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    stage.wait_in_run(4)
+    first = asyncio.ensure_future(ask(engine, TYPING))
+    await stage.wait_arrived()
+    second = await ask(engine, typed("g"))
+    assert (await first).finish_reason is FinishReason.SUPERSEDED
+    assert (second.text, second.origin) == ("foo(a)", "model")
+
+
+async def test_an_editor_may_cancel_before_it_asks_again(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    stage.wait_in_run(4)
+    first = asyncio.ensure_future(engine.complete(TYPING))
+    await stage.wait_arrived()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.ensure_future(ask(engine, typed("f")))
+    await asyncio.sleep(0)
+    stage.go_on.set()
+    assert (await second).origin == "joined"
+
+
+async def test_what_nobody_waits_for_is_stopped(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    stage.wait_in_run(4)
+    first = asyncio.ensure_future(engine.complete(TYPING))
+    await stage.wait_arrived()
+    first.cancel()
+    await asyncio.wait_for(asyncio.to_thread(stage.go_on.wait, TIMEOUT_S), TIMEOUT_S)
+
+
+async def test_the_first_line_is_answered_and_the_others_are_known_later(opened: Open) -> None:
+    engine, stage = await opened("a = 1\n    b = 2")
+    stage.wait_in_run(13)
+    body = replace(TYPING, prefix="def f():\n    ", first_text_ms=1)
+    first = asyncio.ensure_future(ask(engine, body))
+    await stage.wait_arrived()
+    found = await first
+    assert (found.text, found.finish_reason) == ("a = 1", FinishReason.LINE)
+    accepted = replace(body, prefix=f"{body.prefix}a = 1\n    ", first_text_ms=400)
+    rest = asyncio.ensure_future(ask(engine, accepted))
+    await asyncio.sleep(0)
+    stage.go_on.set()
+    assert ((await rest).text, (await rest).origin) == ("b = 2", "joined")
+
+
+async def test_without_a_promise_every_request_asks_the_model(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    request = replace(TYPING, first_text_ms=None)
+    for _ in range(2):
+        before = stage.model.num_forwards
+        assert (await ask(engine, request)).origin == "model"
+        assert stage.model.num_forwards > before
+
+
+async def test_warming_reads_what_is_asked_for_later(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    before = stage.model.num_forwards
+    engine.warm(TYPING)
+    await stage.wait_for(lambda: stage.model.num_forwards > before)
+    found = await ask(engine, replace(TYPING, first_text_ms=None))
+    assert found.tokens.prompt - found.tokens.reused == 1
+
+
+@pytest.mark.parametrize(
+    ("writes", "accepted", "following"),
+    [("foo(a)\n  .b", "foo(a)", "\n  .b"), ("foo(a)\ny = 1", "foo(a)\n", "y = 1")],
+    ids=["behind it", "on the line below"],
+)
+async def test_what_comes_next_is_written_before_it_is_asked(
+    opened: Open, writes: str, accepted: str, following: str
+) -> None:
+    """A model that is asked line by line, so that the answer is the first one."""
+    engine, stage = await opened(writes)
+    first = replace(TYPING, max_tokens=len("foo(a)"))
+    assert (await ask(engine, first)).text == "foo(a)"
+    last = tuple((TYPING.prefix + writes).encode())[-6:-1]
+    await stage.wait_for(lambda: last in stage.model.ends_read)
+    found = await ask(engine, replace(first, prefix=TYPING.prefix + accepted))
+    assert (found.text, found.origin != "model") == (following, True)
