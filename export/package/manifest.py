@@ -36,7 +36,7 @@ from inference.package.manifest import (
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "7"
+EXPORTER_VERSION: Final = "8"
 """Raised whenever the same checkpoint would give other bytes."""
 
 IGNORED_CONFIG: Final = "ignored_config"

@@ -8,7 +8,7 @@ from export.graph.weights import dequantized
 from export.pipeline.plan import ExportPlan
 from export.pipeline.write import Written
 from export.quality.gate import check_agreement, compare, manifest_figures
-from export.quality.holes import better_order, measure_fim
+from export.quality.holes import better_template, measure_fim
 from export.quality.reader import Reader, open_reader
 from export.quality.self_check import verify_package
 from inference.fim import FimTemplate
@@ -46,6 +46,5 @@ def _with_measured_order(
     text = plan.texts.for_holes()
     measured = measure_fim(reader, fim, text)
     if plan.options.fim_order is None:
-        order = better_order(reader, fim, text, measured)
-        fim = msgspec.structs.replace(fim, order=order)
+        fim = better_template(reader, fim, text, measured)
     return fim, measured.figures()

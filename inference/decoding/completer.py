@@ -6,6 +6,7 @@ says when to stop.
 
 from collections.abc import Callable
 from itertools import chain
+from typing import Final
 
 import msgspec
 
@@ -30,8 +31,8 @@ from inference.languages import language_for
 from inference.runtime.language_model import Logits
 from inference.timing import Timings, now_ms, stopwatch
 
-NUM_FIRST_STEPS = 2
-"""Tokens that are written before there is text to show: one is often spelled anew, see healing."""
+NUM_FIRST_STEPS: Final = 8
+"""Tokens that are written before there is a line to show."""
 
 Publish = Callable[[str, TokenCounts], None]
 """Is given the text of a completion, not yet cleaned, and its tokens, when it has grown."""
@@ -142,7 +143,13 @@ class Completer:
 
 
 def _hole(request: CompletionRequest) -> Hole:
-    return Hole(prefix=request.prefix, suffix=request.suffix, num_skipped=request.num_skipped)
+    """Return the hole with line feeds alone, as far as offsets in the document allow it."""
+    is_whole = request.num_skipped == 0
+    return Hole(
+        prefix=with_line_feeds(request.prefix) if is_whole else request.prefix,
+        suffix=with_line_feeds(request.suffix),
+        num_skipped=request.num_skipped,
+    )
 
 
 class _Writer:

@@ -16,7 +16,7 @@ A request reads on in a layout that is held as long as it can, and a fresh one i
 waits (reader.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
@@ -107,12 +107,6 @@ def fresh_layout(hole: Hole, fim: FimTemplate | None, encode: Encode, *, max_tok
     num_tokens = sum(map(len, whole.parts(hole, encode)))
     num_dropped = num_surplus(num_tokens, max_prefix)
     return msgspec.structs.replace(whole, num_dropped=num_dropped)
-
-
-def smaller_windows(max_tokens: int) -> Iterator[int]:
-    """Yield ever smaller windows to read where there is no time for all."""
-    while (max_tokens := max_tokens // 2) >= SMALLEST_WINDOW:
-        yield max_tokens
 
 
 def anchor_before(hole: Hole, num_tail_tokens: int, start: int) -> int:

@@ -3,7 +3,7 @@
 A request that is in no hurry gets its window whole, whatever was read before. One that promises
 its first text within a time gets the layout that shows most among those that can be read in it:
 the whole window where most of it is held, a layout that is held, the head of one with a short
-suffix behind it, or a smaller window. What it did not get is read while nobody waits.
+suffix behind it, or the window that fits in cold. What it did not get is read while nobody waits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ import msgspec
 from inference.cancellation import CancelToken
 from inference.decoding.budget import SUFFIX_SHARE, Budget, suffix_tokens
 from inference.decoding.layout import (
+    SMALLEST_WINDOW,
     Hole,
     Layout,
     anchor_before,
     fresh_layout,
     further_down,
-    smaller_windows,
 )
 from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.loaded import LoadedModel
@@ -81,7 +81,7 @@ class Reader:
         num_affordable = None if time_ms is None else self.pace.num_affordable(time_ms)
         chosen = self._candidate(document, hole, fresh)
         if num_affordable is not None and chosen.num_unread > num_affordable:
-            others = self._other_candidates(document, hole, budget)
+            others = self._other_candidates(document, hole, budget, num_affordable)
             chosen = _showing_most([chosen, *others], num_affordable)
         session = self._pool.session_for(document, chosen.layout, chosen.prompt.token_ids)
         return Reading(chosen.prompt, session)
@@ -122,8 +122,10 @@ class Reader:
         num_unread = self._pool.num_unread(document, layout, prompt.token_ids)
         return _Candidate(layout, prompt, num_unread)
 
-    def _other_candidates(self, document: str, hole: Hole, budget: Budget) -> Iterator[_Candidate]:
-        """Yield what may be read instead of the whole window; the last is the smallest."""
+    def _other_candidates(
+        self, document: str, hole: Hole, budget: Budget, num_affordable: int
+    ) -> Iterator[_Candidate]:
+        """Yield what may be read instead of the whole window; the last is what fits in cold."""
         context_length = self._loaded.model.context_length
         longest = min(context_length - budget.max_new, round(GROWTH * budget.max_prompt))
         for held in self._pool.layouts(document):
@@ -131,9 +133,9 @@ class Reader:
                 candidate = self._candidate(document, hole, layout)
                 if len(candidate.prompt.token_ids) <= longest:
                     yield candidate
-        for max_tokens in smaller_windows(budget.max_prompt):
-            layout = fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens)
-            yield self._candidate(document, hole, layout)
+        smallest = max(SMALLEST_WINDOW, num_affordable)
+        layout = fresh_layout(hole, self._fim, self._encode, max_tokens=smallest)
+        yield self._candidate(document, hole, layout)
 
     def _going_on(self, hole: Hole, held: Layout) -> Iterator[Layout]:
         """Yield the layout that is held, and its head with a short suffix behind it."""

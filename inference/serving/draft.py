@@ -8,6 +8,7 @@ first text gets the lines that stand when that time has passed; the rest is writ
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,9 @@ from inference.decoding.postprocess import Surroundings, clean
 from inference.serving.completion_cache import remainder, typed_since
 from inference.serving.scheduler import Job
 from inference.timing import now_ms
+
+SHARE_FOR_ALL: Final = 0.25
+"""Of the time in which a first text was promised: so long it is worth waiting for all of it."""
 
 
 class Draft:
@@ -58,15 +62,15 @@ class Draft:
         return typed is not None and len(typed) < len(self._text) and self._text.startswith(typed)
 
     async def answer(self, request: CompletionRequest, received_ms: float) -> Completion | None:
-        """Return the completion, or its first lines once they were promised; None if not for it.
+        """Return the completion, or its first lines where it takes longer; None if not for it.
 
         Raises what the job raises.
         """
         self.num_waiting += 1
         try:
             if request.first_text_ms is not None:
-                promised_s = (received_ms + request.first_text_ms - now_ms()) / 1000
-                await asyncio.wait({self.done}, timeout=max(0.0, promised_s))
+                until_ms = received_ms + SHARE_FOR_ALL * request.first_text_ms
+                await asyncio.wait({self.done}, timeout=max(0.0, until_ms - now_ms()) / 1000)
                 while not self.done.done():
                     if (lines := self._lines_for(request)) is not None:
                         return lines

@@ -10,7 +10,6 @@ from inference.decoding.layout import (
     anchor_before,
     fresh_layout,
     is_like,
-    smaller_windows,
 )
 from inference.decoding.prompt import whole_prompt
 from inference.fim import FimTemplate
@@ -125,8 +124,3 @@ def test_a_suffix_is_frozen_while_it_begins_like_it(suffix: str, *, expected: bo
 def test_no_suffix_is_like_no_suffix_alone() -> None:
     assert is_like([], "", encode)
     assert not is_like([], "a", encode)
-
-
-def test_windows_become_smaller_and_not_tiny() -> None:
-    assert list(smaller_windows(2048)) == [1024, 512, 256, 128, 64]
-    assert list(smaller_windows(100)) == []
