@@ -55,6 +55,8 @@ LINES_BEHIND: Final = 64
 PEER_TOKENS: Final = 128
 PEER_WRITING_MS: Final = 500
 FEW_TOKENS: Final = 16
+NUM_UNREAD: Final = 30
+"""Files of each language, of which the first are typed into."""
 INKLING: Final = "inkling"
 PEER: Final = "llama-server"
 
@@ -70,12 +72,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Felt(msgspec.Struct, frozen=True, kw_only=True):
-    """One key, as its typist felt it. `num_characters` is the file's length."""
+    """One key, as its typist felt it."""
 
     answer: Answer
     is_right: bool
     is_jump: bool
-    num_characters: int
 
 
 class Typed(msgspec.Struct, frozen=True):
@@ -98,6 +99,7 @@ class Completing(Protocol):
 @click.option("--rounds", default=1, show_default=True, help="Each types at other places.")
 @click.option("--peer/--no-peer", default=True, show_default=True)
 @click.option("--peer-cache/--no-peer-cache", default=True, show_default=True)
+@click.option("--in-front", default=0, show_default=True, help="Characters of other files.")
 @click.option("--max-keys", type=int, help="Of each file; all of its places if not given.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the times into this file.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Write keys down, or go on.")
@@ -109,11 +111,13 @@ def main(  # noqa: PLR0913 - one parameter an option
     rounds: int,
     peer: bool,
     peer_cache: bool,
+    in_front: int,
     max_keys: int | None,
     plot: Path | None,
     keep: Path | None,
 ) -> None:
-    sources = unread_files(-(-num_files // 4))[:num_files]
+    every = unread_files(NUM_UNREAD)
+    sources = [_longer(source, every, in_front) for source in every[:num_files]]
     opened: dict[str, tuple[str, bool]] = {INKLING: (model, False)}
     if peer:
         opened[PEER] = (str(gguf), peer_cache)
@@ -137,6 +141,16 @@ def main(  # noqa: PLR0913 - one parameter an option
     )
 
 
+def _longer(source: Source, others: Sequence[Source], num_characters: int) -> Source:
+    """Put other files of its language in front of a file, so many characters of them."""
+    front = "\n".join(
+        other.text
+        for other in others
+        if other.language == source.language and other.path != source.path
+    )
+    return msgspec.structs.replace(source, text=front[:num_characters] + source.text)
+
+
 def figures_of(keys: Sequence[Felt]) -> dict[str, float]:
     times = sorted(key.answer.ms for key in keys)
     jumps = sorted(key.answer.ms for key in keys if key.is_jump)
@@ -157,15 +171,7 @@ def figures_of(keys: Sequence[Felt]) -> dict[str, float]:
         "shown": _share(keys, [bool(key.answer.text.strip()) for key in keys]),
         "read_a_key": round(sum(key.answer.num_read for key in keys) / len(keys), 1),
         "written_a_key": round(sum(key.answer.num_written for key in keys) / len(keys), 1),
-        **_by_length(keys),
     }
-
-
-def _by_length(keys: Sequence[Felt]) -> dict[str, float]:
-    """Return the times in files of up to 1,000 tokens and of 8,000 and more, at 4 characters."""
-    short = sorted(key.answer.ms for key in keys if key.num_characters <= 4_000)
-    long = sorted(key.answer.ms for key in keys if key.num_characters >= 32_000)
-    return {"p50_in_short_files": _rank(short, 50), "p50_in_long_files": _rank(long, 50)}
 
 
 def _rank(ordered: Sequence[float], percent: int) -> float:
@@ -255,7 +261,6 @@ async def _typed(source: Source, seed: int, max_keys: int | None) -> list[Felt]:
                 answer=answer,
                 is_right=typist.see(answer.text),
                 is_jump=key.pause_ms == JUMP_MS,
-                num_characters=len(source.text),
             )
         )
     return felt

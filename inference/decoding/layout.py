@@ -10,7 +10,9 @@ where it is while one types:
 - `anchor` is a line's start, in strides too. The tail stands behind the middle token, the head and
   the suffix before it (fim.py), so that typing adds to the prompt's end. In SPM order all is tail.
 - the suffix is frozen: that which was read goes on being shown as long as the text behind the
-  cursor still begins like it.
+  cursor still begins like it. Brackets and marks that close the cursor's line are not shown at all:
+  an editor puts them there and takes them away while one types, and what a model writes of them
+  is not shown either (postprocess.py).
 
 A request reads on in a layout that is held as long as it can, and a fresh one is read when nobody
 waits (reader.py).
@@ -34,6 +36,9 @@ from inference.fim import FimTemplate
 CHARACTERS_PER_TOKEN: Final = 4
 """Code averages 3 to 4."""
 
+CLOSING: Final = ")]}>\"'`:;, \t"
+"""Marks of which the rest of a line may consist that an editor closed."""
+
 NUM_COMPARED: Final = 50
 MAX_DIFFERING: Final = 4
 """Of the suffix's first 50 tokens under 10 % may differ, and the first may not."""
@@ -52,6 +57,12 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cursor(self) -> int:
         return self.num_skipped + len(self.prefix)
+
+    @property
+    def lasting_suffix(self) -> str:
+        """The suffix without what only closes the cursor's line."""
+        rest, line_end, below = self.suffix.partition("\n")
+        return line_end + below if line_end and not rest.strip(CLOSING) else self.suffix
 
     def before_cursor(self, start: int, end: int | None = None) -> str:
         """Return the prefix between two offsets of the document, to its end if one is given."""
@@ -89,7 +100,7 @@ class Layout(msgspec.Struct, frozen=True):
         edge = self.start if self.anchor is None else self.anchor
         if not hole.num_skipped <= self.start <= edge <= hole.cursor:
             return False
-        return is_like(self.suffix_ids, hole.suffix, encode)
+        return is_like(self.suffix_ids, hole.lasting_suffix, encode)
 
 
 def fresh_layout(hole: Hole, fim: FimTemplate | None, encode: Encode, *, max_tokens: int) -> Layout:
@@ -97,7 +108,8 @@ def fresh_layout(hole: Hole, fim: FimTemplate | None, encode: Encode, *, max_tok
     suffix_ids: Sequence[int] = ()
     if fim is not None:
         max_tokens = max(0, max_tokens - fim.num_special_tokens)
-        suffix_ids = suffix_tokens(hole.suffix, encode, max_tokens=max_tokens // SUFFIX_SHARE)
+        shown = hole.lasting_suffix
+        suffix_ids = suffix_tokens(shown, encode, max_tokens=max_tokens // SUFFIX_SHARE)
     max_prefix = max_tokens - len(suffix_ids)
     nearby = nearby_prefix(hole.prefix, max_prefix, hole.num_skipped)
     start = hole.cursor - len(nearby)

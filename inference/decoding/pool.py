@@ -22,6 +22,9 @@ MAX_SESSIONS: Final = 6
 MAX_CACHE_BYTES: Final = 1 << 30
 """For the caches of all sessions, and the logits of the most tokens that are asked for at once."""
 
+SHARE_OF_OWN: Final = 4
+"""One in so many of the tokens that a document drops of itself is thought to be needed again."""
+
 
 @dataclass
 class Held:
@@ -67,6 +70,8 @@ class SessionPool:
         for held in self._held:
             num_saved = held.session.num_common(token_ids)
             num_dropped = len(held.session.token_ids) - num_saved
+            if held.document == document:
+                num_dropped //= SHARE_OF_OWN
             if num_saved > max(most, num_dropped):
                 best, most = held, num_saved
         return best

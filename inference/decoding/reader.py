@@ -1,7 +1,7 @@
 """Decide what of a hole is read, and have it read: as much as there is time for.
 
 A request that is in no hurry gets its window whole, whatever was read before. One that promises
-its first text within a time gets the layout that shows most among those that can be read in it:
+its first text within a time gets the best layout among those that can be read in it:
 the whole window where most of it is held, a layout that is held, the head of one with a short
 suffix behind it, or the window that fits in cold. What it did not get is read while nobody waits.
 """
@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from inference.cancellation import CancelToken
-from inference.decoding.budget import SUFFIX_SHARE, Budget, suffix_tokens
+from inference.decoding.budget import Budget, suffix_tokens
 from inference.decoding.layout import (
     SMALLEST_WINDOW,
     Hole,
@@ -56,6 +56,10 @@ class _Candidate(msgspec.Struct, frozen=True):
     prompt: Prompt
     num_unread: int
 
+    @property
+    def num_shown(self) -> int:
+        return len(self.prompt.token_ids)
+
 
 class Reader:
     """All sessions of a model. Lives in the engine thread (invariant 9)."""
@@ -82,7 +86,7 @@ class Reader:
         chosen = self._candidate(document, hole, fresh)
         if num_affordable is not None and chosen.num_unread > num_affordable:
             others = self._other_candidates(document, hole, budget, num_affordable)
-            chosen = _showing_most([chosen, *others], num_affordable)
+            chosen = _best([chosen, *others], num_affordable)
         session = self._pool.session_for(document, chosen.layout, chosen.prompt.token_ids)
         return Reading(chosen.prompt, session)
 
@@ -103,10 +107,20 @@ class Reader:
         if hole.cursor == 0:
             if self._fim is None or not self._fim.num_tail_tokens:
                 return
-            hole = further_down(hole, budget.max_prompt - budget.max_prompt // SUFFIX_SHARE)
+            hole = self._where_all_before_fits(hole, budget)
         reading = self.open(document, hole, budget)
         if reading.prompt.token_ids:
             reading.session.hold(reading.prompt.token_ids, cancel, chunk=IDLE_CHUNK)
+
+    def _where_all_before_fits(self, start: Hole, budget: Budget) -> Hole:
+        """Return a hole further down, before which the window shows all that there is."""
+        num_tokens = budget.max_prompt
+        while True:
+            hole = further_down(start, num_tokens)
+            layout = fresh_layout(hole, self._fim, self._encode, max_tokens=budget.max_prompt)
+            if layout.start + layout.num_dropped == 0 or num_tokens < SMALLEST_WINDOW:
+                return hole
+            num_tokens //= 2
 
     def open_whole(self, document: str, hole: Hole, *, max_tokens: int) -> Reading:
         """Choose the prompt of so many tokens from which nothing is held back."""
@@ -131,9 +145,9 @@ class Reader:
         for held in self._pool.layouts(document):
             for layout in self._going_on(hole, held):
                 candidate = self._candidate(document, hole, layout)
-                if len(candidate.prompt.token_ids) <= longest:
+                if candidate.num_shown <= longest:
                     yield candidate
-        smallest = max(SMALLEST_WINDOW, num_affordable)
+        smallest = min(budget.max_prompt, max(SMALLEST_WINDOW, num_affordable))
         layout = fresh_layout(hole, self._fim, self._encode, max_tokens=smallest)
         yield self._candidate(document, hole, layout)
 
@@ -144,13 +158,16 @@ class Reader:
         is_there = hole.num_skipped <= held.start < hole.cursor
         if self._fim is not None and held.anchor is not None and is_there:
             anchor = anchor_before(hole, self._fim.num_tail_tokens, held.start)
-            suffix_ids = suffix_tokens(hole.suffix, self._encode, max_tokens=SHORT_SUFFIX)
+            suffix_ids = suffix_tokens(hole.lasting_suffix, self._encode, max_tokens=SHORT_SUFFIX)
             yield Layout(held.start, held.num_dropped, min(anchor, held.anchor), tuple(suffix_ids))
 
 
-def _showing_most(candidates: Sequence[_Candidate], num_affordable: int) -> _Candidate:
-    """Return what shows most of what can be read in time, else what is read soonest."""
+def _best(candidates: Sequence[_Candidate], num_affordable: int) -> _Candidate:
+    """Return what shows most that is held, of what can be read in time; else what is read soonest.
+
+    Of what is all to be read, that is the largest.
+    """
     in_time = [one for one in candidates if one.num_unread <= num_affordable]
     if not in_time:
         return min(candidates, key=lambda one: one.num_unread)
-    return max(in_time, key=lambda one: len(one.prompt.token_ids))
+    return max(in_time, key=lambda one: (one.num_shown - one.num_unread, one.num_shown))

@@ -46,9 +46,11 @@ def test_the_size_is_that_of_the_package(precision: Precision, tied: bool, tmp_p
         manifest.parameters.active,
     )
     assert told.architecture == manifest.architecture
-    # In which order a hole is shown is measured when the weights are there.
+    # In which order a hole is shown, and with what tail, is measured when the weights are there.
     assert told.fim is not None
-    assert manifest.fim == msgspec.structs.replace(told.fim, order=manifest.fim.order)
+    assert manifest.fim == msgspec.structs.replace(
+        told.fim, order=manifest.fim.order, num_tail_tokens=manifest.fim.num_tail_tokens
+    )
     assert told.eos_token_ids == manifest.eos_token_ids
 
 

@@ -71,7 +71,7 @@ class ScriptedModel:
         self._next_token = next_token
         self._context_length = context_length
         self._stride = stride
-        self._on_forward = on_forward
+        self.on_forward = on_forward
         self._on_cancel = on_cancel
         self.num_forwards = 0
         self.num_tokens_read = 0
@@ -102,7 +102,7 @@ class ScriptedModel:
         end = cache.length + len(token_ids)
         cache.buffer[cache.length : end] = token_ids
         with cancel.calling(self._on_cancel):
-            self._on_forward(self.num_forwards)
+            self.on_forward(self.num_forwards)
         cancel.raise_if_set()
         cache.length = end
         self.num_tokens_read += len(token_ids)

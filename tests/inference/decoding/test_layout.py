@@ -124,3 +124,19 @@ def test_a_suffix_is_frozen_while_it_begins_like_it(suffix: str, *, expected: bo
 def test_no_suffix_is_like_no_suffix_alone() -> None:
     assert is_like([], "", encode)
     assert not is_like([], "a", encode)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "shown"),
+    [
+        (")\nx", "\nx"),
+        ("):\nx", "\nx"),
+        ("\nx", "\nx"),
+        ("a)\nx", "a)\nx"),
+        (")", ")"),
+        ('"])\nx', "\nx"),
+    ],
+)
+def test_what_an_editor_closed_is_not_shown(suffix: str, shown: str) -> None:
+    """So that typing a bracket, or over one, leaves what was read as it is."""
+    assert Hole(prefix="f(", suffix=suffix).lasting_suffix == shown
