@@ -1,7 +1,7 @@
 """How long reading takes on this machine, measured while it runs.
 
 A run of n tokens takes the time of one, which reads all weights, and something for each more:
-14.8 ms for one, 57 for 16, 174 for 64, 333 for 128 (Qwen2.5-Coder-0.5B, int4, two cores). So two
+14.8 ms for one, 57 for 16, 174 for 64, 333 for 128 (0.5B parameters in int4, two cores). So two
 runs of different length say what all others take. What is measured later counts more.
 """
 

@@ -42,6 +42,7 @@ class Answering:
         self._scheduler = scheduler
         self._cache = CompletionCache()
         self._drafts: dict[str, Draft] = {}
+        self._latest: dict[str, CompletionRequest] = {}  # of those that wait, by document
 
     async def answer(self, request: CompletionRequest, received_ms: float) -> Completion:
         """Answer; `received_ms` is when the request came, see now_ms.
@@ -49,13 +50,18 @@ class Answering:
         Raises RequestCancelledError where a newer request took its place or its time is over, and
         what the model raises.
         """
-        if request.first_text_ms is not None:
-            known = self._cache.find(request) or await self._joined(request, received_ms)
-            if known is not None:
-                return known
-        completion = await self._wait(self._begin(request, received_ms), request, received_ms)
-        assert completion is not None  # the draft is this request's own
-        return completion
+        self._latest[request.document] = request
+        try:
+            if request.first_text_ms is not None:
+                known = self._cache.find(request) or await self._joined(request, received_ms)
+                if known is not None:
+                    return known
+            completion = await self._wait(self._begin(request, received_ms), request, received_ms)
+            assert completion is not None  # the draft is this request's own
+            return completion
+        finally:
+            if self._latest.get(request.document) is request:
+                del self._latest[request.document]
 
     def read_ahead(self, request: CompletionRequest) -> None:
         """Read all of a request's window while nobody waits."""
@@ -73,7 +79,14 @@ class Answering:
         if draft is None or not draft.agrees_with(request):
             return None
         self._scheduler.promote(draft.job)
-        return await self._wait(draft, request, received_ms)
+        try:
+            return await self._wait(draft, request, received_ms)
+        except RequestCancelledError:
+            # It may have been broken off a moment before this request came, for another document.
+            is_expired = now_ms() >= received_ms + request.deadline_ms
+            if is_expired or self._latest.get(request.document) is not request:
+                raise
+            return None
 
     async def _wait(
         self, draft: Draft, request: CompletionRequest, received_ms: float

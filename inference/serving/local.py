@@ -64,22 +64,24 @@ class LocalEngine:
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer, see inference.engine.Engine."""
         request, received_ms = checked(request), now_ms()
-        answering = self._answering
-        if answering is None or self._status.state is not EngineState.READY:
+        answering = self._ready()
+        if answering is None:
             return Completion.nothing(FinishReason.UNAVAILABLE)
         try:
             return await answering.answer(request, received_ms)
         except RequestCancelledError:
             is_expired = now_ms() >= received_ms + request.deadline_ms
             return Completion.nothing(self._reason_cancelled(is_expired=is_expired))
+        except EngineUnavailableError:  # it was closed meanwhile
+            return Completion.nothing(FinishReason.UNAVAILABLE)
         except Exception as error:
             log_without_text(error)
             return Completion.nothing(FinishReason.FAILED)
 
     def warm(self, request: CompletionRequest) -> None:
         """Read ahead, see inference.engine.Engine."""
-        answering, request = self._answering, checked(request)
-        if answering is not None and self._status.state is EngineState.READY:
+        answering, request = self._ready(), checked(request)
+        if answering is not None:
             answering.read_ahead(request)
 
     async def score(self, request: CompletionRequest, middle: str) -> Score:
@@ -123,6 +125,14 @@ class LocalEngine:
         await asyncio.to_thread(self._scheduler.close)
         self._completer = self._answering = None
 
+    def _ready(self) -> Answering | None:
+        """Return what answers, None where nothing does; made here, in the event loop's thread."""
+        if self._completer is None or self._status.state is not EngineState.READY:
+            return None
+        if self._answering is None:
+            self._answering = Answering(self._completer, self._scheduler)
+        return self._answering
+
     def _prepare(self) -> None:
         status = EngineStatus(state=EngineState.FAILED, message="loading the model was broken off")
         try:
@@ -143,7 +153,6 @@ class LocalEngine:
         completer = Completer(loaded)
         completer.warm_up()
         self._completer = completer
-        self._answering = Answering(completer, self._scheduler)
         return EngineStatus(state=EngineState.READY, model=loaded.name)
 
     def _reason_cancelled(self, *, is_expired: bool) -> FinishReason:

@@ -91,7 +91,7 @@ def test_the_manifest_says_what_the_package_is(tmp_path: Path) -> None:
         False,
     )
     assert 0 < quality["agreement"] < 1 < quality["perplexity"]
-    assert quality["fim_bits_per_token"].keys() == {"psm", "spm", "left_to_right"}
+    assert quality["fim_bits_per_token"].keys() == {"psm", "spm", "tail", "left_to_right"}
 
 
 def test_the_options_are_kept(tmp_path: Path) -> None:
