@@ -2,7 +2,8 @@
 
 The engine thread makes its text grow; whoever waits does so in the event loop. A later request that
 what is written already agrees with waits here too instead of starting anew. Who was promised a
-first text gets the lines that stand when that time has passed; the rest is written all the same.
+first text waits a little for all of it, then gets the lines that stand; the rest is written all the
+same.
 """
 
 import asyncio

@@ -16,6 +16,7 @@ from evaluation.humaneval import read_problems
 from export.catalogue.install import add_model
 from export.errors import CheckpointError
 from export.package.manifest import EXPORTER_VERSION
+from export.quality.holes import NUM_TAIL_TOKENS
 from inference.completion import Completion, CompletionRequest, Scope
 from inference.engine import EngineState
 from inference.package.manifest import ModelManifest, read_manifest, verify_files
@@ -105,9 +106,11 @@ async def test_a_cursor_on_a_new_line_behind_a_block_is_answered() -> None:
 
 
 def test_its_order_is_the_one_that_was_measured(manifest: ModelManifest) -> None:
+    """The prefix's end behind the middle token is what it needs, and all of it gives no more."""
     bits = manifest.quality["fim_bits_per_token"]
     assert manifest.fim is not None
-    assert (manifest.fim.order, bits["spm"] < bits["psm"]) == ("spm", True)
+    assert (manifest.fim.order, manifest.fim.num_tail_tokens) == ("psm", NUM_TAIL_TOKENS)
+    assert max(bits["spm"], bits["tail"]) < bits["psm"]
 
 
 def test_it_keeps_most_of_the_next_tokens(manifest: ModelManifest) -> None:
