@@ -27,6 +27,8 @@ SETTLED: Final = 0.2
 """Of the completions: sessions and buffers are full by then."""
 
 MAX_TOKENS: Final = 16
+FIRST_TEXT_MS: Final = 100
+"""Places are far apart, and all that fits into this time is read at each."""
 MIB: Final = 1 << 20
 
 
@@ -73,7 +75,7 @@ async def _measured(model: str | None, completions: int) -> list[float]:
                     suffix=suffix,
                     num_skipped=num_skipped,
                     max_tokens=MAX_TOKENS,
-                    first_text_ms=400,
+                    first_text_ms=FIRST_TEXT_MS,
                 )
             )
             if number % EVERY == 0:
