@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import click
+from msgspec.structs import replace
 from rich.progress import Progress
 
 from benchmarks.report import print_json, print_report
-from benchmarks.unread import LANGUAGES, unread_files
+from benchmarks.unread import LANGUAGES, request_in, unread_files
 from evaluation.sources import Source
-from inference import CompletionRequest, EngineState
-from inference.completion import within_bounds
+from inference import EngineState
 from inference.decoding import completer
 from inference.decoding.postprocess import Surroundings
 from inference.serving.local import LocalEngine
@@ -34,6 +34,7 @@ HOLES_EACH: Final = 2
 NUM_ACCEPTED: Final = 8
 TOO_OFTEN: Final = 5
 MAX_TOKENS: Final = 32
+DEADLINE_MS: Final = 600_000
 COUNTED: Final[tuple[str, ...]] = (
     *("closer_holes", "closers", "files", "loops"),
     *("answers", "crlf", "crlf_differs", "tab_answers", "tabs"),
@@ -129,17 +130,8 @@ async def _count_tabs(
 
 
 async def _answer(engine: LocalEngine, source: Source, before: str, after: str) -> str:
-    prefix, suffix, num_skipped = within_bounds(before, after)
-    request = CompletionRequest(
-        document=source.path,
-        language=source.language,
-        prefix=prefix,
-        suffix=suffix,
-        num_skipped=num_skipped,
-        max_tokens=MAX_TOKENS,
-        deadline_ms=600_000,
-    )
-    return (await engine.complete(request)).text
+    request = request_in(source, before, after, max_tokens=MAX_TOKENS)
+    return (await engine.complete(replace(request, deadline_ms=DEADLINE_MS))).text
 
 
 def _line_starts(text: str, chooser: random.Random) -> int:

@@ -13,13 +13,13 @@ from typing import Final
 
 import click
 import psutil
+from msgspec.structs import replace
 from rich.progress import Progress
 
 from benchmarks.plots import draw_curves
 from benchmarks.report import print_json
-from benchmarks.unread import unread_files
-from inference import CompletionRequest, EngineOptions, EngineState, open_engine
-from inference.completion import within_bounds
+from benchmarks.unread import request_in, unread_files
+from inference import EngineOptions, EngineState, open_engine
 
 NUM_DOCUMENTS: Final = 8
 EVERY: Final = 100
@@ -66,18 +66,9 @@ async def _measured(model: str | None, completions: int) -> list[float]:
         for number in progress.track(range(1, completions + 1), description="completing"):
             source = chooser.choice(sources)
             place = chooser.randrange(len(source.text))
-            prefix, suffix, num_skipped = within_bounds(source.text[:place], source.text[place:])
-            await engine.complete(
-                CompletionRequest(
-                    document=source.path,
-                    language=source.language,
-                    prefix=prefix,
-                    suffix=suffix,
-                    num_skipped=num_skipped,
-                    max_tokens=MAX_TOKENS,
-                    first_text_ms=FIRST_TEXT_MS,
-                )
-            )
+            before, after = source.text[:place], source.text[place:]
+            request = request_in(source, before, after, max_tokens=MAX_TOKENS)
+            await engine.complete(replace(request, first_text_ms=FIRST_TEXT_MS))
             if number % EVERY == 0:
                 samples.append(round(process.memory_info().rss / MIB, 2))
     await engine.close()

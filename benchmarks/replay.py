@@ -36,17 +36,15 @@ from benchmarks.peers import open_server
 from benchmarks.plots import draw_curves, shares_below
 from benchmarks.report import print_json, print_report
 from benchmarks.typist import JUMP_MS, Keystroke, Typist
-from benchmarks.unread import unread_files
+from benchmarks.unread import request_in, unread_files
 from evaluation.sources import Source
 from inference import (
-    CompletionRequest,
     Engine,
     EngineOptions,
     EngineState,
     FinishReason,
     open_engine,
 )
-from inference.completion import within_bounds
 from inference.runtime.processor import num_physical_cores
 from lsp_server.settings import Settings
 
@@ -279,15 +277,9 @@ class InklingTypedInto:
         self._engine = engine
 
     async def answer(self, key: Keystroke, source: Source) -> Answer:
-        prefix, suffix, num_skipped = within_bounds(key.before, key.after)
         settings = Settings()
-        request = CompletionRequest(
-            document=source.path,
-            language=source.language,
-            prefix=prefix,
-            suffix=suffix,
-            num_skipped=num_skipped,
-            max_tokens=settings.max_tokens,
+        request = msgspec.structs.replace(
+            request_in(source, key.before, key.after, max_tokens=settings.max_tokens),
             deadline_ms=settings.deadline_ms,
             first_text_ms=settings.first_text_ms,
         )

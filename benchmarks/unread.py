@@ -10,7 +10,7 @@ import re
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ import msgspec
 from platformdirs import user_cache_path
 
 from evaluation.sources import Source
+from inference.completion import CompletionRequest, within_bounds
 from inference.languages import language_id_of
 from training.corpus.fetch import fetch
 from training.corpus.sources import Corpus
@@ -83,5 +84,14 @@ def _is_written(content: bytes) -> bool:
     return MIN_LINES <= len(lines) <= MAX_LINES and max(map(len, lines)) <= MAX_COLUMNS
 
 
-def languages_of(sources: Sequence[Source]) -> dict[str, int]:
-    return {language: sum(one.language == language for one in sources) for language in LANGUAGES}
+def request_in(source: Source, before: str, after: str, *, max_tokens: int) -> CompletionRequest:
+    """Return a request for the place between two texts, which a file has become."""
+    prefix, suffix, num_skipped = within_bounds(before, after)
+    return CompletionRequest(
+        document=source.path,
+        language=source.language,
+        prefix=prefix,
+        suffix=suffix,
+        num_skipped=num_skipped,
+        max_tokens=max_tokens,
+    )

@@ -50,8 +50,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     request; what is written by then is the answer.
 
     `first_text_ms` is the time in which a first text was promised: no more is read for it than fits
-    in, and once it has passed, whole lines are answered as they stand. With it the answer depends
-    on what was read and answered before. Without it all is read, and the same is answered always.
+    in, and what is not all there after a part of it is answered line by line, as lines stand. With
+    it the answer depends on what was read and answered before. Without it all is read, and the same
+    is answered always.
     """
 
     document: Name

@@ -181,10 +181,10 @@ def _at_closers(text: str, around: Surroundings) -> Iterator[int]:
     What stands before the cursor on its line may have opened more than the rest closes; so many
     are the text's to close.
     """
-    closed_behind = [mark for _, mark in _unmatched(around.rest)]
-    num_open = len(_open_brackets(around.cursor_line))
-    num_own = max(0, num_open - len(closed_behind))
-    for place, mark in _unmatched(text):
+    closed_behind = [mark for _, mark in _brackets(around.rest)[0]]
+    left_open = _brackets(around.cursor_line)[1]
+    num_own = max(0, len(left_open) - len(closed_behind))
+    for place, mark in _brackets(text)[0]:
         if mark not in closed_behind:
             continue
         if num_own == 0:
@@ -213,13 +213,14 @@ def _at_rest(text: str, rest: str) -> Iterator[int]:
         again = text[place:].strip()
         is_all = len(rest) > 1 and again.startswith(rest)
         is_rest = bool(again) and (is_all or rest.startswith(again))
-        if is_rest and not _open_brackets(text[:place]):
+        if is_rest and not _brackets(text[:place])[1]:
             yield place
             return
 
 
-def _unmatched(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the closing brackets that nothing in the text opened, and where they stand."""
+def _brackets(text: str) -> tuple[list[tuple[int, str]], list[str]]:
+    """Return the closing brackets that nothing opened, with their places, and those left open."""
+    unopened: list[tuple[int, str]] = []
     opened: list[str] = []
     for place, mark in enumerate(text):
         if mark in PAIRS.values():
@@ -228,18 +229,8 @@ def _unmatched(text: str) -> Iterator[tuple[int, str]]:
             if opened and opened[-1] == PAIRS[mark]:
                 opened.pop()
             else:
-                yield place, mark
-
-
-def _open_brackets(text: str) -> list[str]:
-    """Return the brackets that nothing in the text closed."""
-    opened: list[str] = []
-    for mark in text:
-        if mark in PAIRS.values():
-            opened.append(mark)
-        elif mark in PAIRS and opened and opened[-1] == PAIRS[mark]:
-            opened.pop()
-    return opened
+                unopened.append((place, mark))
+    return unopened, opened
 
 
 def _step(lines: Sequence[str]) -> int:
