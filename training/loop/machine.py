@@ -1,12 +1,11 @@
 """Move a run to a machine that nothing reaches, and back, a parcel at a time.
 
-    python -m training.loop.machine parcel 0                    here: data/parcel, with shard 0
+    python -m training.loop.machine parcel 0                    here: data/parcel-0, with shard 0
     python -m training.loop.machine receive PARCEL HOME         there: add a parcel to HOME
-    python -m training.loop.machine give RUN OUT --part 1       there: copy a part of a run's result
-    python -m training.loop.machine take PART RUN               here: add that part to the run's
+    python -m training.loop.machine take FOLDER RUN             here: a run from what came back
 
-Such a machine takes one parcel a call and gives back a few files of limited size. A part holds at
-most MAX_FILES files and MAX_PART_BYTES; the small files of a run travel in one archive.
+Such a machine takes one parcel a call and gives back a few files of limited size; what gives them
+is `train --give`. The small files of a run travel in one archive.
 """
 
 import argparse
@@ -21,22 +20,28 @@ from training.corpus.sources import DATA_FOLDER
 from training.corpus.tokenizer import TOKENIZER_FOLDER
 from training.errors import TrainingError, tell
 
-PARCEL_FOLDER: Final = DATA_FOLDER / "parcel"
 WHEELS_FOLDER: Final = DATA_FOLDER / "wheels"
-MAX_PARCEL_BYTES: Final = 60_000_000
+MAX_PARCEL_BYTES: Final = 64_500_000
+"""Beside the code, 1.6 MB, in 64 MiB."""
+
 MAX_FILES: Final = 8
 MAX_FILE_BYTES: Final = 16 << 20
-MAX_PART_BYTES: Final = 63 << 20
+MAX_BYTES: Final = 63 << 20
+
+CHECKPOINT: Final = "checkpoint"
+COMPACT: Final = "compact"
+_WEIGHTS: Final = "*.safetensors"
 _SMALL_FILES: Final = "run.tar"
 
 
-def parcel(number: int, folder: Path = PARCEL_FOLDER, *, shards: Path = SHARDS_FOLDER) -> int:
-    """Make the parcel of a shard; the first one brings everything else. Return its bytes.
+def parcel(number: int) -> int:
+    """Make `parcel-NUMBER` of a shard; the first one brings everything else. Return its bytes.
 
     Raises TrainingError where it is too large to be carried.
     """
+    folder = DATA_FOLDER / f"parcel-{number}"
     shutil.rmtree(folder, ignore_errors=True)
-    packed = sorted((shards / "train").glob("*.xz"))
+    packed = sorted((SHARDS_FOLDER / "train").glob("*.xz"))
     if number >= len(packed):
         raise TrainingError(
             f"there is no shard {number}; python -m training.corpus.pack made {len(packed)}"
@@ -44,7 +49,6 @@ def parcel(number: int, folder: Path = PARCEL_FOLDER, *, shards: Path = SHARDS_F
     (folder / "train").mkdir(parents=True)
     shutil.copy(packed[number], folder / "train")
     if number == 0:
-        shutil.copytree(shards / "validation", folder / "validation")
         shutil.copytree(TOKENIZER_FOLDER, folder / "tokenizer")
         shutil.copytree(WHEELS_FOLDER, folder / "wheels")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -56,45 +60,48 @@ def parcel(number: int, folder: Path = PARCEL_FOLDER, *, shards: Path = SHARDS_F
 
 
 def receive(folder: Path, home: Path) -> None:
-    """Add a parcel to what is in `home`: train/, validation/, tokenizer/ and wheels/."""
+    """Add a parcel to what is in `home`: train/, tokenizer/ and wheels/."""
     shutil.copytree(folder, home, dirs_exist_ok=True)
 
 
-def parts(run: Path) -> list[list[Path]]:
-    """Share out a run's files: the small ones' archive first, then the weights in order."""
-    weights = sorted((run / "checkpoint").glob("*.safetensors"))
-    shared: list[list[Path]] = [[_archive(run)]]
-    room = MAX_PART_BYTES - shared[0][0].stat().st_size
-    for path in weights:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise TrainingError(f"{path.name} has {size} bytes; train with --shard-megabytes 15")
-        if size > room or len(shared[-1]) == MAX_FILES:
-            shared.append([])
-            room = MAX_PART_BYTES
-        shared[-1].append(path)
-        room -= size
-    return shared
+def give(run: Path, output: Path) -> Sequence[Path]:
+    """Put what there is of a run where it leaves the machine, in place of what lies there.
 
-
-def give(run: Path, output: Path, part: int) -> Sequence[str]:
-    """Copy a part, counted from 1, of a finished run; return the files' names."""
-    shared = parts(run)
-    if not 1 <= part <= len(shared):
-        raise TrainingError(f"the run has {len(shared)} parts; there is no part {part}")
-    for path in shared[part - 1]:
-        shutil.copy(path, output)
-    return [path.name for path in shared[part - 1]]
+    That is its checkpoint or, as long as there is none, the compact weights to go on from; what is
+    small is in one archive. Returns the files. Raises TrainingError where they are too many or too
+    large.
+    """
+    weights = [*(run / CHECKPOINT).glob(_WEIGHTS)] or [*(run / COMPACT).glob(_WEIGHTS)]
+    files = [_archive(run), *sorted(weights)]
+    sizes = [path.stat().st_size for path in files]
+    if len(files) > MAX_FILES or max(sizes) > MAX_FILE_BYTES or sum(sizes) > MAX_BYTES:
+        raise TrainingError(
+            f"{len(files)} files of {sum(sizes)} bytes, the largest of {max(sizes)}, cannot leave: "
+            f"{MAX_FILES} of {MAX_BYTES} may, none over {MAX_FILE_BYTES}; train a smaller shape"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in files}
+    for path in output.glob(_WEIGHTS):
+        if path.name not in names:
+            path.unlink()
+    for path in files:
+        unfinished = output / f"{path.name}.unfinished"
+        shutil.copy(path, unfinished)
+        unfinished.replace(output / path.name)
+    return files
 
 
 def take(folder: Path, run: Path) -> None:
-    """Put a part's files where they were in the run's folder."""
-    (run / "checkpoint").mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("*.safetensors"):
-        shutil.copy(path, run / "checkpoint")
-    if (folder / _SMALL_FILES).exists():
-        with tarfile.open(folder / _SMALL_FILES) as file:
-            file.extractall(run, filter="data")
+    """Put what was given where it was in the run's folder. Raises TrainingError for no run."""
+    archive = folder / _SMALL_FILES
+    if not archive.exists():
+        raise TrainingError(f"there is no {_SMALL_FILES} in {folder}; name the folder of a run")
+    with tarfile.open(archive) as file:
+        file.extractall(run, filter="data")
+    for path in folder.glob(_WEIGHTS):
+        place = run / (CHECKPOINT if path.name.startswith("packed") else COMPACT)
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
 
 
 def _archive(run: Path) -> Path:
@@ -112,13 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     match options.verb:
         case "parcel":
-            print(f"{parcel(options.number) / 1e6:.1f} MB in {PARCEL_FOLDER.name}/")
+            print(f"{parcel(options.number) / 1e6:.1f} MB in parcel-{options.number}/")
         case "receive":
             receive(options.parcel, options.home)
-        case "give":
-            print(*give(options.run, options.output, options.part))
         case _:
-            take(options.part, options.run)
+            take(options.folder, options.run)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,12 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("receive")
     verb.add_argument("parcel", type=Path)
     verb.add_argument("home", type=Path)
-    verb = verbs.add_parser("give")
-    verb.add_argument("run", type=Path)
-    verb.add_argument("output", type=Path)
-    verb.add_argument("--part", type=int, required=True)
     verb = verbs.add_parser("take")
-    verb.add_argument("part", type=Path)
+    verb.add_argument("folder", type=Path)
     verb.add_argument("run", type=Path)
     return parser
 

@@ -29,6 +29,7 @@ class Reporter:
         self._configuration = configuration
         self._file = file
         self._last = progress
+        self._device = device
         self._peak = matrix_rate(device, torch.bfloat16)
         print(f"{device}: {self._peak / 1e12:.3f} TFLOP/s in a bf16 matrix product", flush=True)
 
@@ -43,6 +44,7 @@ class Reporter:
         print(
             f"step {line['step']} loss {line['loss']:.4f} rate {line['rate_scale']:.3f} "
             f"{line['tokens_per_second']:,} tokens/s {line['peak_share']:.1%} of peak "
+            f"{line.get('memory_gib', '-')} GiB "
             f"{progress.seconds:.0f} s",
             flush=True,
         )
@@ -57,7 +59,10 @@ class Reporter:
         seconds = max(progress.seconds - self._last.seconds, 1e-9)
         rate = (progress.num_tokens - self._last.num_tokens) / seconds
         share = rate * flops_per_token(self._configuration.shape, length) / self._peak
-        return {"tokens_per_second": round(rate), "peak_share": round(share, 4)}
+        speed = {"tokens_per_second": round(rate), "peak_share": round(share, 4)}
+        if self._device.type == "cuda":
+            speed["memory_gib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**30, 1)
+        return speed
 
 
 def log_line(progress: Progress, measured: Mapping[str, Tensor]) -> dict[str, Any]:

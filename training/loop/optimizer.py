@@ -8,7 +8,7 @@ Knows parameters and gradients: no model, no data, no time.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -49,9 +49,15 @@ class Optimizer:
         for name, parameter in parameters.items():
             if is_matrix(name, parameter):
                 self._shapes[parameter.shape[-2:]].append(name)
-        self._orthogonal = orthogonal
-        if any(parameter.is_cuda for parameter in parameters.values()):
-            self._orthogonal = torch.compile(orthogonal, dynamic=False)
+        self._orthogonal: Callable[[Tensor], Tensor] = orthogonal
+
+    @torch.no_grad()
+    def warm_up(self, *, is_compiled: bool) -> None:
+        """Orthogonalize as many matrices of each shape as a step will, compiled if wanted."""
+        self._orthogonal = torch.compile(orthogonal, dynamic=False) if is_compiled else orthogonal
+        for shape, names in self._shapes.items():
+            number = sum(self._parameters[name].numel() for name in names) // shape.numel()
+            self._orthogonal(self._parameters[names[0]].new_ones(number, *shape))
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

@@ -3,15 +3,17 @@
 Knows neither files nor time nor where windows come from.
 """
 
+import gc
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.corpus.batches import Windows
+from training.errors import TrainingError
 from training.loop.optimizer import Optimizer
 from training.model.configuration import Configuration
 from training.model.decoder import Decoder, Losses, initialize
@@ -22,22 +24,32 @@ _SEARCH_SCALES_EVERY: Final = {"cuda": 8, "cpu": 16}
 """Steps. A search tries 21 scales for every block, and takes as long as a step does."""
 
 
-class Trainer:
-    """On a GPU layers are compiled and experts grouped, unless `plain` says to do without both."""
+class Way(NamedTuple):
+    """How a step is computed; all ways give the same but for rounding."""
 
-    def __init__(
-        self, configuration: Configuration, device: torch.device, *, plain: bool = False
-    ) -> None:
+    is_compiled: bool
+    is_grouped: bool
+
+    def __str__(self) -> str:
+        layers = "compiled layers" if self.is_compiled else "layers as they are"
+        return f"{layers}, {'grouped' if self.is_grouped else 'looped'} experts"
+
+
+WAYS: Final = (Way(True, True), Way(False, True), Way(False, False))
+"""From the fastest on a GPU to the one that runs everywhere."""
+
+
+class Trainer:
+    """Computes a step the plain way until `warm_up` has found a faster one."""
+
+    def __init__(self, configuration: Configuration, device: torch.device) -> None:
         # bf16 is faster than f32 on both: 1.4 to 2.7 times on two cores of an EPYC (measured)
-        dtype = torch.bfloat16
-        grouping = LOOPED if plain else grouping_for(device, dtype)
+        self.decoder = Decoder(configuration.shape, torch.bfloat16, LOOPED)
         self.configuration = configuration
         self.device = device
-        self.decoder = Decoder(configuration.shape, dtype, grouping)
+        self.micro_batch_tokens = configuration.schedule.micro_batch_tokens
         initialize(self.decoder, configuration.seed)
         self.decoder.to(device)
-        if device.type == "cuda" and not plain:
-            self.decoder.compile_parts()
         self.parameters = dict(self.decoder.named_parameters())
         schedule = configuration.schedule
         self.optimizer = Optimizer(
@@ -84,10 +96,47 @@ class Trainer:
         self._rounding.load_state(state)
 
     def warm_up(self, windows: Windows) -> None:
-        """Compile whatever a step needs, without taking one."""
-        self._backward(windows)
-        for parameter in self.parameters.values():
-            parameter.grad = None
+        """Settle for the first of WAYS that takes a step; nothing that is trained changes.
+
+        Where memory runs out the micro-batches are halved first. Raises TrainingError where no way
+        works.
+        """
+        reasons: list[str] = []
+        for way in WAYS:
+            size = self.configuration.schedule.micro_batch_tokens
+            while size >= windows.shape[1] - 1:
+                reason = self._try(way, size, windows)
+                if reason is None:
+                    print(f"{self.device}: {way}, {size} tokens at once", flush=True)
+                    return
+                print(f"{way}, {size} tokens at once: {reason}", flush=True)
+                reasons.append(reason)
+                if not reason.startswith(_NO_MEMORY):
+                    break
+                size //= 2
+        raise TrainingError(f"no way of computing a step works here: {'; '.join(reasons)}")
+
+    def _try(self, way: Way, size: int, windows: Windows) -> str | None:
+        """Take whatever a step needs, without updating; return why that did not work."""
+        self.micro_batch_tokens = size
+        try:
+            grouping = grouping_for(self.device, self.decoder.dtype) if way.is_grouped else LOOPED
+            self.decoder.run_as(grouping, is_compiled=way.is_compiled)
+            with Rounding(search_every=1, device=self.device).rounded_weights(self.parameters):
+                self._backward(windows)
+            self.optimizer.warm_up(is_compiled=way.is_compiled)
+        except torch.OutOfMemoryError as error:
+            return f"{_NO_MEMORY}: {_first_line(error)}"
+        # whatever a compiler or a kernel raises: the next way does without it
+        except Exception as error:
+            return f"{type(error).__name__}: {_first_line(error)}"
+        finally:
+            for parameter in self.parameters.values():
+                parameter.grad = None
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return None
 
     def _backward(self, windows: Windows) -> list[Losses]:
         """Add up the gradients of all windows, [num_windows, length + 1]."""
@@ -95,7 +144,7 @@ class Trainer:
         token_ids = torch.from_numpy(windows.astype(np.int64))
         if self.device.type == "cuda":
             token_ids = token_ids.pin_memory().to(self.device, non_blocking=True)
-        num_windows = max(1, schedule.micro_batch_tokens // (windows.shape[1] - 1))
+        num_windows = max(1, self.micro_batch_tokens // (windows.shape[1] - 1))
         micro_batches = token_ids.split(num_windows)
         parts: list[Losses] = []
         for micro_batch in micro_batches:
@@ -118,3 +167,10 @@ class Trainer:
             for name in Losses._fields
         }
         return {**means, "gradient_norm": norm}
+
+
+_NO_MEMORY: Final = "memory ran out"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")[:300]

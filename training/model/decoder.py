@@ -5,7 +5,8 @@ computed in float32. Names of parameters are the checkpoint's, but for the exper
 stacked. Knows no optimizer and no data.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,21 +45,29 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Parameter(torch.empty(shape.vocab_size, shape.hidden_size))
         self.layers = nn.ModuleList(Layer(shape, grouping) for _ in range(shape.num_hidden_layers))
         self.norm = nn.Parameter(torch.ones(shape.hidden_size))
-        self._prediction_loss = prediction_loss
+        self.run_as(grouping, is_compiled=False)
 
-    def compile_parts(self) -> None:
-        """Compile a layer, once for all of them, and the loss; the whole model takes minutes."""
+    def run_as(self, grouping: Grouping, *, is_compiled: bool) -> None:
+        """Choose how experts are multiplied, and whether layers and the loss are compiled.
+
+        A layer is compiled, once for all of them, not the whole model, which takes minutes.
+        """
         for layer in self.layers:
-            layer.compile(dynamic=False)
-        self._prediction_loss = torch.compile(prediction_loss, dynamic=False)
+            cast("Layer", layer).grouping = grouping
+        self._run_layers: list[Callable[..., tuple[Tensor, ...]]] = [
+            torch.compile(layer, dynamic=False) if is_compiled else layer for layer in self.layers
+        ]
+        self._prediction_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = (
+            torch.compile(prediction_loss, dynamic=False) if is_compiled else prediction_loss
+        )
 
     def hidden_states(self, token_ids: Tensor) -> tuple[Tensor, list[Routing]]:
         """Return [batch, length, hidden] behind the last norm, and what the routers did."""
         rotation = rotary(self.shape, token_ids.shape[1], token_ids.device)
         x = functional.embedding(token_ids, self.embed_tokens.to(self.dtype))
         routings: list[Routing] = []
-        for layer in self.layers:
-            x, *routing = layer(x, *rotation)
+        for run_layer in self._run_layers:
+            x, *routing = run_layer(x, *rotation)
             routings.append(Routing(*routing))
         return rms_norm(x, self.norm, self.shape.rms_norm_eps), routings
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from export.quantization.blockwise import NUM_REFINEMENTS, candidate_divisors
 from export.quantization.scheme import BITS
 from export.spec.slot import SlotRole
-
-BLOCK_SIZE: Final = 128
+from training.model.packed import BLOCK_SIZE
 
 _CPU: Final = torch.device("cpu")
 
@@ -90,9 +89,23 @@ class Rounding:
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
     """Return what the exported package computes with in place of a weight [..., columns]."""
-    blocks = weight.float().reshape(-1, BLOCK_SIZE)
+    integers, scale = _integers_and_scales(weight, bits)
+    return (integers * scale[:, None]).reshape(weight.shape)
+
+
+def packed(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return the integers and the scales of what `rounded` gives, laid out as packed.py says."""
+    integers, scale = _integers_and_scales(matrix, bits)
+    unsigned = (integers + 2 ** (bits - 1)).to(torch.uint8).reshape(matrix.shape)
+    if bits == 4:
+        unsigned = unsigned[..., 0::2] | (unsigned[..., 1::2] << 4)
+    return unsigned, scale.reshape(*matrix.shape[:-1], -1)
+
+
+def _integers_and_scales(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    blocks = weight.detach().float().reshape(-1, BLOCK_SIZE)
     scale = search_scales(blocks, bits)
-    return (_to_integers(blocks, scale, bits) * scale[:, None]).reshape(weight.shape)
+    return _to_integers(blocks, scale, bits), scale
 
 
 def search_scales(blocks: Tensor, bits: int) -> Tensor:

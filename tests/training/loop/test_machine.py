@@ -1,61 +1,75 @@
-"""What is given in parts comes back whole."""
+"""What is given comes back whole, and replaces what was given before."""
 
 from pathlib import Path
 
 import pytest
 
 from training.errors import TrainingError
-from training.loop.machine import MAX_FILES, MAX_PART_BYTES, give, parts, receive, take
+from training.loop.machine import CHECKPOINT, COMPACT, MAX_FILES, give, receive, take
 
 
-def finished_run(folder: Path, num_weights: int, size: int) -> Path:
+def write(path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def run_with_state(folder: Path, *, num_files: int = 4, size: int = 14_500_000) -> Path:
     run = folder / "there"
-    (run / "checkpoint").mkdir(parents=True)
+    for number in range(num_files):
+        write(run / COMPACT / f"model-{number:05d}-of-{num_files:05d}.safetensors", size)
+    (run / COMPACT / "progress.json").write_text("{}")
     (run / "metrics.jsonl").write_text('{"step": 1}\n')
     (run / "state.safetensors").write_bytes(b"stays")
-    (run / "checkpoint" / "config.json").write_text("{}")
-    for number in range(num_weights):
-        path = run / "checkpoint" / f"model-{number:05d}-of-{num_weights:05d}.safetensors"
-        with path.open("wb") as file:
-            file.truncate(size)
     return run
 
 
-def check(folder: Path, *, num_weights: int, size: int, num_parts: int) -> None:
-    """Carry a run over in parts and compare the folders."""
-    run, back = finished_run(folder, num_weights, size), folder / "here"
-    assert len(parts(run)) == num_parts
-    for part in range(1, num_parts + 1):
-        output = folder / f"out-{part}"
-        output.mkdir()
-        assert len(give(run, output, part)) <= MAX_FILES
-        assert sum(path.stat().st_size for path in output.iterdir()) <= MAX_PART_BYTES
-        take(output, back)
-    names = {path.relative_to(run) for path in run.rglob("*") if path.is_file()}
-    left = {Path("state.safetensors"), Path("run.tar")}
-    assert {path.relative_to(back) for path in back.rglob("*") if path.is_file()} == names - left
+def finish(run: Path) -> None:
+    for path in (run / COMPACT).iterdir():
+        path.unlink()
+    for number in range(3):
+        write(run / CHECKPOINT / f"packed-{number:05d}-of-00003.safetensors", 12_000_000)
+    (run / CHECKPOINT / "config.json").write_text("{}")
 
 
-def test_a_small_run_is_one_part(tmp_path: Path) -> None:
-    check(tmp_path, num_weights=1, size=1000, num_parts=1)
+def files_of(folder: Path) -> dict[str, int]:
+    """Return the sizes of all files by their paths."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.stat().st_size for path in paths}
 
 
-def test_weights_of_116_megabytes_are_two_parts(tmp_path: Path) -> None:
-    check(tmp_path, num_weights=8, size=14_500_000, num_parts=2)
+def check(run: Path, output: Path, back: Path) -> None:
+    """Give a run, take it, and compare the folders."""
+    give(run, output)
+    assert len(list(output.iterdir())) <= MAX_FILES
+    take(output, back)
+    expected = files_of(run)
+    del expected["state.safetensors"], expected["run.tar"]
+    assert files_of(back) == expected
 
 
-def test_many_small_weights_are_shared_out_by_number(tmp_path: Path) -> None:
-    check(tmp_path, num_weights=16, size=10, num_parts=3)
+def test_a_state_to_go_on_from(tmp_path: Path) -> None:
+    check(run_with_state(tmp_path), tmp_path / "out", tmp_path / "here")
 
 
-def test_a_file_too_large_to_leave_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="--shard-megabytes 15"):
-        parts(finished_run(tmp_path, 1, 17 << 20))
+def test_the_result_takes_the_place_of_the_state(tmp_path: Path) -> None:
+    run = run_with_state(tmp_path)
+    give(run, tmp_path / "out")
+    finish(run)
+    check(run, tmp_path / "out", tmp_path / "here")
 
 
-def test_a_part_there_is_none_of_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="there is no part 2"):
-        give(finished_run(tmp_path, 1, 10), tmp_path, 2)
+@pytest.mark.parametrize(
+    ("num_files", "size"), [(1, 17 << 20), (8, 100), (5, 14_500_000)], ids=["one", "number", "all"]
+)
+def test_more_than_may_leave_is_refused(tmp_path: Path, num_files: int, size: int) -> None:
+    with pytest.raises(TrainingError, match="cannot leave"):
+        give(run_with_state(tmp_path, num_files=num_files, size=size), tmp_path / "out")
+
+
+def test_a_folder_that_holds_no_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"there is no run\.tar"):
+        take(tmp_path, tmp_path / "here")
 
 
 def test_parcels_add_up(tmp_path: Path) -> None:

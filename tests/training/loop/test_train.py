@@ -11,11 +11,13 @@ torch = pytest.importorskip("torch")
 from tests.support.byte_tokenizer import byte_tokenizer  # noqa: E402
 from training.corpus.documents import Document, write_documents  # noqa: E402
 from training.errors import TrainingError  # noqa: E402
+from training.loop import machine  # noqa: E402
 from training.loop.train import main  # noqa: E402
-from training.model.checkpoint import load_checkpoint, read_shards  # noqa: E402
+from training.model.checkpoint import load_checkpoint  # noqa: E402
+from training.model.packed import unpacked  # noqa: E402
 from training.model.quantization import bits_of, rounded  # noqa: E402
 
-BFLOAT16_ERROR = 2**-8
+ROUNDING_ERROR = 1e-6
 """Relative. Weights that are not rounded yet are 10 % away from those with 4 bits."""
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
@@ -61,8 +63,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(folder: Path, run: str, *options: str) -> Sequence[dict[str, float]]:
-    """Train 20 steps under a name; return its metrics."""
+def check(
+    folder: Path, run: str, *options: str, budget: Sequence[str] = ("--steps", "20")
+) -> Sequence[dict[str, float]]:
+    """Train 20 steps, or another budget, under a name; return the metrics."""
     main(
         [
             str(folder / "tiny.toml"),
@@ -70,8 +74,7 @@ def check(folder: Path, run: str, *options: str) -> Sequence[dict[str, float]]:
             run,
             "--runs",
             str(folder / "runs"),
-            "--steps",
-            "20",
+            *budget,
             "--shards",
             str(folder / "shards"),
             "--tokenizer",
@@ -86,7 +89,8 @@ def check(folder: Path, run: str, *options: str) -> Sequence[dict[str, float]]:
 
 
 def weights(folder: Path, run: str) -> dict[str, torch.Tensor]:
-    return read_shards(folder / "runs" / run / "checkpoint")
+    tensors = unpacked(folder / "runs" / run / "checkpoint")
+    return {name: torch.from_numpy(array) for name, array in tensors}
 
 
 def test_the_loss_falls_through_all_phases(folder: Path) -> None:
@@ -104,7 +108,7 @@ def test_the_checkpoint_holds_the_rounded_weights(folder: Path) -> None:
         if bits := bits_of(name.removesuffix(".weight")):
             values = tensor.float()
             error = (rounded(values, bits) - values).norm() / values.norm()
-            assert error < BFLOAT16_ERROR, name
+            assert error < ROUNDING_ERROR, name
 
 
 def test_the_same_seed_gives_the_same_model(folder: Path) -> None:
@@ -124,12 +128,38 @@ def test_a_run_goes_on_where_it_stopped(folder: Path) -> None:
     assert all(torch.equal(tensor, broken[name]) for name, tensor in unbroken.items())
 
 
-def test_eight_bit_weights_are_a_start(folder: Path) -> None:
-    compact = folder / "compact"
-    check(folder, "left", "--compact", str(compact), "--pause-after", "0.0001")
-    assert (compact / "progress.json").exists()
-    metrics = check(folder, "carried", "--compact", str(compact))
-    assert metrics[0]["step"] > 1
+def test_what_was_given_of_a_broken_run_is_a_start(folder: Path) -> None:
+    check(folder, "left", "--give", str(folder / "out"), "--pause-after", "0.0001")
+    machine.take(folder / "out", folder / "runs" / "carried")
+    metrics = check(folder, "carried")
+    assert metrics[-1]["step"] == 20
+    assert metrics[0]["step"] == 1
+    assert [line["step"] for line in metrics] == sorted({line["step"] for line in metrics})
+
+
+def test_what_was_given_of_a_finished_run_is_its_checkpoint(folder: Path) -> None:
+    check(folder, "done", "--give", str(folder / "out"))
+    machine.take(folder / "out", folder / "runs" / "taken")
+    done, taken = weights(folder, "done"), weights(folder, "taken")
+    assert all(torch.equal(tensor, taken[name]) for name, tensor in done.items())
+    assert not (folder / "runs" / "taken" / machine.COMPACT).exists()
+
+
+def test_a_run_is_done_in_the_time_it_has(folder: Path) -> None:
+    metrics = check(folder, "timed", budget=("--finish-after", "0.3"))
+    assert metrics[-1]["seconds"] <= 3 + 1
+    assert (folder / "runs" / "timed" / "checkpoint").exists()
+
+
+def test_no_time_to_train_is_said(folder: Path) -> None:
+    with pytest.raises(TrainingError, match=r"--finish-after 0\.1 leaves no time to train"):
+        check(folder, "timed", budget=("--finish-after", "0.1"))
+
+
+def test_a_run_upon_a_checkpoint(folder: Path) -> None:
+    before = check(folder, "first")
+    metrics = check(folder, "second", "--after", str(folder / "runs" / "first" / "checkpoint"))
+    assert metrics[0]["loss"] < before[0]["loss"] - 0.5
 
 
 def test_a_run_upon_a_run_begins_with_its_weights_and_counts_anew(folder: Path) -> None:

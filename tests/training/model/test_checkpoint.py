@@ -15,10 +15,13 @@ from training.model.checkpoint import (  # noqa: E402
     load_state,
     save_checkpoint,
     save_compact,
+    save_packed,
     save_state,
 )
 from training.model.configuration import Shape  # noqa: E402
 from training.model.decoder import Decoder, initialize  # noqa: E402
+from training.model.packed import unpack  # noqa: E402
+from training.model.quantization import Rounding  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -48,6 +51,27 @@ def test_a_checkpoint_keeps_what_bfloat16_keeps(tmp_path: Path, shard_bytes: int
     assert max(file.stat().st_size for file in files) <= shard_bytes
     assert (len(files) > 1) == (shard_bytes < 1_000_000)
     check(tmp_path, tolerance=2**-8, read=load_checkpoint(tmp_path))
+
+
+def test_a_packed_checkpoint_holds_every_bit_of_the_rounded_weights(tmp_path: Path) -> None:
+    save_packed(decoder(), tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "unpacked")
+    model = decoder()
+    with Rounding(search_every=1).rounded_weights(dict(model.named_parameters())):
+        for folder in ("packed", "unpacked"):
+            read = load_checkpoint(tmp_path / folder)
+            for name, parameter in model.named_parameters():
+                assert torch.equal(read.get_parameter(name), parameter), name
+
+
+def test_a_packed_checkpoint_is_an_eighth_of_float32(tmp_path: Path) -> None:
+    save_packed(decoder(), tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "unpacked")
+    sizes = [
+        sum(path.stat().st_size for path in (tmp_path / folder).glob("*.safetensors"))
+        for folder in ("packed", "unpacked")
+    ]
+    assert sizes[0] < sizes[1] / 6
 
 
 def test_a_tensor_larger_than_a_file_is_refused(tmp_path: Path) -> None:
