@@ -1,6 +1,6 @@
 """Pack the cleaned corpus into few small files that can be carried to another machine.
 
-    python -m training.corpus.pack [--shards 3]       writes data/shards/{train,validation}/
+    python -m training.corpus.pack [--shards 2]       writes data/shards/{train,validation}/
 
 A shard is xz-compressed JSON lines of documents, package by package, so that what is alike stands
 close together. Text is carried and not token ids: it packs smaller (README.md has the figures),
@@ -74,7 +74,7 @@ def _characters(documents: Sequence[Document]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="training.corpus.pack", description=__doc__)
-    parser.add_argument("--shards", type=int, default=3)
+    parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--documents", type=Path, default=DOCUMENTS_FOLDER)
     parser.add_argument("--output", type=Path, default=SHARDS_FOLDER)
     parser.add_argument("--processes", type=int, default=2)

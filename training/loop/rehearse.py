@@ -30,7 +30,7 @@ ROOT: Final = Path(__file__).parents[2]
 TRAVELS: Final = ("training/", "inference/", "export/")
 _STAYS: Final = ("training/checkpoints/", "inference/default_model/", "training/runs/")
 _NUM_SHARDS: Final = 2
-_CALLS: Final = ("smoke", "train")
+_CALLS: Final = ("begin", "finish")
 _TABLE: Final = "[[package]]"
 
 
@@ -65,7 +65,7 @@ def rehearse(folder: Path, *, minutes: float, there_python: Path, inkling: str) 
         steps.python(here, "training.loop.machine", "parcel", str(number))
         _call(steps, there, number, call, minutes=minutes, python=there_python)
     run = here / "training" / "runs" / "nano"
-    steps.python(here, "training.loop.machine", "take", str(folder / "out-train"), str(run))
+    steps.python(here, "training.loop.machine", "take", str(folder / "out-finish"), str(run))
     standard = folder / "checkpoint"
     steps.python(here, "training.model.packed", str(run / "checkpoint"), str(standard))
     # two minutes of training write nothing that could be held to the gate
@@ -89,7 +89,7 @@ def _call(
         "INKLING_TRAINING_HOME": str(there.parent / "home"),
         "PATH": f"{python.parent}:{os.environ['PATH']}",
     }
-    command = ["bash", "training/lease.sh", call, "nano", str(minutes)]
+    command = ["bash", "training/lease.sh", call, "nano", str(minutes), str(minutes / 2)]
     steps.run(there, command, name=f"lease.sh {call}", variables=variables)
 
 

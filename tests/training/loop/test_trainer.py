@@ -7,10 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch._dynamo.utils import counters  # noqa: E402
+
 from training.errors import TrainingError  # noqa: E402
 from training.loop.trainer import Trainer  # noqa: E402
 from training.model.configuration import Configuration, Schedule, Shape  # noqa: E402
 from training.model.decoder import Decoder, Losses  # noqa: E402
+from training.model.experts import GROUPED  # noqa: E402
 
 pytestmark = [
     pytest.mark.parity,
@@ -46,7 +49,8 @@ class _LimitedDecoder(Decoder):
     def run_as(self, grouping: Any, *, is_compiled: bool) -> None:
         if is_compiled and not self.compiles:
             raise RuntimeError("the compiler is not at home\nTraceback of many lines")
-        super().run_as(grouping, is_compiled=is_compiled)
+        # as on a GPU; torch computes the grouped product on a CPU too
+        super().run_as(GROUPED if is_compiled else grouping, is_compiled=is_compiled)
 
     def losses(self, windows: torch.Tensor) -> Losses:
         if windows[:, 1:].numel() > self.room:
@@ -64,17 +68,14 @@ def check(trainer: Trainer, capsys: pytest.CaptureFixture[str], *said: str) -> N
     assert np.isfinite(float(trainer.step(WINDOWS, scale=1.0)["prediction"]))
 
 
-def test_where_everything_works(capsys: pytest.CaptureFixture[str]) -> None:
-    check(Limited(), capsys, "cpu: compiled layers, grouped experts, 256 tokens at once")
-
-
-def test_one_compilation_serves_all_layers() -> None:
+def test_where_everything_works_one_compilation_serves_all_layers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    Limited().warm_up(WINDOWS)
-    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    # a layer, the loss, and the orthogonal matrices of six shapes
-    assert graphs <= 8
+    counters.clear()
+    check(Limited(), capsys, "cpu: compiled layers, grouped experts, 256 tokens at once")
+    # a layer, the loss, and the orthogonal matrices of two shapes
+    assert counters["stats"]["unique_graphs"] == 4
 
 
 def test_without_a_compiler(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,18 +89,20 @@ def test_without_a_compiler(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_without_much_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = Limited(room=64)
-    refused = "compiled layers, grouped experts, {} tokens at once: memory ran out: "
+    trainer = Limited(compiles=False, room=64)
+    refused = "layers as they are, grouped experts, {} tokens at once: memory ran out: "
     check(
         trainer,
         capsys,
+        "compiled layers, grouped experts, 256 tokens at once: "
+        "RuntimeError: the compiler is not at home",
         refused.format(256) + "tried to allocate 2 GiB",
         refused.format(128) + "tried to allocate 2 GiB",
-        "cpu: compiled layers, grouped experts, 64 tokens at once",
+        "cpu: layers as they are, grouped experts, 64 tokens at once",
     )
     assert trainer.micro_batch_tokens == 64
 
 
 def test_where_nothing_works() -> None:
-    with pytest.raises(TrainingError, match="no way of computing a step works here: memory ran"):
-        Limited(room=16).warm_up(WINDOWS)
+    with pytest.raises(TrainingError, match=r"no way of computing a step works here: .*memory ran"):
+        Limited(compiles=False, room=16).warm_up(WINDOWS)
