@@ -144,7 +144,11 @@ class Answering:
         request = draft.request
         if self._drafts.get(request.document) is draft:
             del self._drafts[request.document]
-        if done.cancelled() or done.exception() is not None:
+        if done.cancelled():
+            return
+        if done.exception() is not None:
+            if not draft.is_asked_for:
+                _log_failure(done)
             return
         self._cache.add(request, done.result())
         try:
@@ -196,7 +200,7 @@ def line_below(request: CompletionRequest) -> str:
     return around.line_end + line[: len(line) - len(line.lstrip())]
 
 
-def _log_failure(done: Future[Any]) -> None:
+def _log_failure(done: Future[Any] | asyncio.Future[Any]) -> None:
     """Log what broke work that nobody waited for."""
     error = done.exception()
     if error is not None and not isinstance(error, RequestCancelledError):

@@ -171,7 +171,8 @@ class SupervisedEngine:
         except OSError as error:
             return f"{self._command[0]} cannot be started: {error.strerror}"
         self._child = child
-        self._status = replace(self._status, process_id=child.process_id)
+        if self._status.state not in _DOWN:  # its first words may have been that it failed
+            self._status = replace(self._status, process_id=child.process_id)
         try:
             await self._watch(child)
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from inference.serving.local import LocalEngine
 from tests.support.scripted_model import NextToken, ScriptedModel, loaded, playing
 
 TIMEOUT_S = 10.0
+SECRET = "what an error says may be of the document"
 TYPING = CompletionRequest(document="a", language="python", prefix="x = ", first_text_ms=400)
 
 
@@ -177,3 +178,24 @@ async def test_what_comes_next_is_written_before_it_is_asked(
     await stage.wait_for(lambda: last in stage.model.ends_read)
     found = await ask(engine, replace(first, prefix=TYPING.prefix + accepted))
     assert (found.text, found.origin != "model") == (following, True)
+
+
+async def test_what_breaks_while_nobody_waits_is_logged_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def next_token(token_ids: Sequence[int]) -> int:
+        if token_ids[-1] == ord("\n"):
+            raise RuntimeError(SECRET)
+        return writes(token_ids)
+
+    writes = playing("foo(a)\n  .b")
+    stage = Stage(next_token)
+    engine = LocalEngine(lambda: loaded(stage.model))
+    try:
+        await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
+        found = await ask(engine, replace(TYPING, max_tokens=len("foo(a)")))
+        assert found.text == "foo(a)"
+        await stage.wait_for(lambda: "RuntimeError in the engine" in caplog.text)
+    finally:
+        await engine.close()
+    assert SECRET not in caplog.text

@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.decoding.loaded import LoadedModel
 from inference.engine import Engine, EngineState
 from inference.errors import InvalidRequestError
 from inference.serving.backends import EngineOptions, open_engine
@@ -21,9 +23,15 @@ TIMEOUT_S = 30.0
 PREFIX = "class A:\n    def __init__(self, name):\n        self.name = "
 """The model that ships has an answer to this one."""
 
+LOADING_S = 0.2
+
 
 def local() -> Engine:
-    return LocalEngine(lambda: loaded(ScriptedModel(playing("ready"))))
+    def load() -> LoadedModel:
+        time.sleep(LOADING_S)  # as a real model does: it is not there at once
+        return loaded(ScriptedModel(playing("ready")))
+
+    return LocalEngine(load)
 
 
 def supervised() -> Engine:

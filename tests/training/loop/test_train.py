@@ -151,6 +151,14 @@ def test_a_run_is_done_in_the_time_it_has(folder: Path) -> None:
     assert (folder / "runs" / "timed" / "checkpoint").exists()
 
 
+def test_the_second_half_of_a_run_takes_the_time_it_has(folder: Path) -> None:
+    check(folder, "halves", "--pause-after", "0.0001", budget=("--minutes", "60"))
+    metrics = check(folder, "halves", budget=("--finish-after", "0.3"))
+    assert metrics[0]["step"] == 1
+    assert metrics[-1]["quantized"]
+    assert (folder / "runs" / "halves" / "checkpoint").exists()
+
+
 def test_no_time_to_train_is_said(folder: Path) -> None:
     with pytest.raises(TrainingError, match=r"--finish-after 0\.1 leaves no time to train"):
         check(folder, "timed", budget=("--finish-after", "0.1"))
