@@ -75,8 +75,8 @@ def test_any_tokens_are_decoded_as_a_whole_is(kind: str, data: st.DataObject) ->
     decode = tokenizer.stream()
     written = "".join([decode(token_id) for token_id in token_ids])
     whole = tokenizer.decode(token_ids)
-    # Up to three bytes of a character at the end wait for the others; where bytes are tokens each of
-    # them is a replacement character.
+    # Up to three bytes of a character at the end wait for the others; where bytes are tokens each
+    # of them is a replacement character.
     assert whole.startswith(written)
     assert whole[len(written) :] in ("", "\ufffd", "\ufffd" * 2, "\ufffd" * 3)
 
