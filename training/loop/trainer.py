@@ -4,8 +4,7 @@ Knows neither files nor time nor where windows come from.
 """
 
 import gc
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -72,20 +71,6 @@ class Trainer:
         with self._rounding.rounded_weights(self.parameters):
             parts = self._backward(windows)
         return self._update(parts, scale)
-
-    @contextmanager
-    def trained_weights(self) -> Generator[None]:
-        """Within it the decoder holds what the last steps took their gradients at.
-
-        Those are the rounded weights where training ended quantization-aware: a checkpoint of them
-        loses nothing when it is exported, while the ones behind them were never judged themselves.
-        """
-        if not self.configuration.schedule.quantized_share:
-            yield
-            return
-        rounding = Rounding(search_every=1, device=self.device)
-        with rounding.rounded_weights(self.parameters):
-            yield
 
     def state(self) -> dict[str, Tensor]:
         """Return all but the weights that going on from here depends on."""

@@ -59,8 +59,7 @@ def save_packed(decoder: Decoder, folder: Path) -> None:
             tensors[name] = tensor.float()
     shards = split(tensors, LEAVING_FILE_BYTES)
     for number, shard in enumerate(shards, start=1):
-        held = {key: tensor.contiguous().cpu() for key, tensor in shard.items()}
-        save_file(held, folder / packed_file(number, len(shards)))
+        _write(folder / packed_file(number, len(shards)), shard)
 
 
 def _write_config(decoder: Decoder, folder: Path) -> None:
@@ -114,14 +113,19 @@ def write_shards(tensors: Mapping[str, Tensor], folder: Path, shard_bytes: int) 
         for index in range(len(shards))
     ]
     for name, shard in zip(names, shards, strict=True):
-        held = {key: tensor.contiguous().cpu() for key, tensor in shard.items()}
-        save_file(held, folder / name, metadata={"format": "pt"})
+        _write(folder / name, shard, {"format": "pt"})
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         index = {"metadata": {"total_size": total}, "weight_map": places}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index) + "\n", "utf-8")
     return [folder / name for name in names]
+
+
+def _write(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, path, metadata)
 
 
 def read_shards(folder: Path) -> dict[str, Tensor]:
@@ -160,7 +164,7 @@ def save_state(
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     metadata = {"progress": msgspec.json.encode(progress).decode()}
-    save_file({k: t.contiguous().cpu() for k, t in tensors.items()}, unfinished, metadata)
+    _write(unfinished, tensors, metadata)
     unfinished.replace(path)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from export.quantization.blockwise import NUM_REFINEMENTS, candidate_divisors
+from export.quantization.blockwise import NUM_REFINEMENTS, candidate_divisors, pack
 from export.quantization.scheme import BITS
 from export.spec.slot import SlotRole
 from training.model.packed import BLOCK_SIZE
@@ -97,9 +97,8 @@ def packed(matrix: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Return the integers and the scales of what `rounded` gives, laid out as packed.py says."""
     integers, scale = _integers_and_scales(matrix, bits)
     unsigned = (integers + 2 ** (bits - 1)).to(torch.uint8).reshape(matrix.shape)
-    if bits == 4:
-        unsigned = unsigned[..., 0::2] | (unsigned[..., 1::2] << 4)
-    return unsigned, scale.reshape(*matrix.shape[:-1], -1)
+    data = torch.from_numpy(pack(unsigned.cpu().numpy(), bits=bits))
+    return data, scale.reshape(*matrix.shape[:-1], -1)
 
 
 def _integers_and_scales(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
