@@ -99,13 +99,19 @@ class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """Text to insert between prefix and suffix; empty text is a valid answer."""
+    """Text to insert between prefix and suffix; empty text is a valid answer.
+
+    `log_probabilities` are natural logarithms, one for each of the first tokens that the model
+    chose, its end token among them: how sure it was. They are those of the whole completion, also
+    where some of it was typed since.
+    """
 
     text: str
     finish_reason: FinishReason
     tokens: TokenCounts = TokenCounts()
     timings: Timings = msgspec.field(default_factory=Timings)
     origin: Origin = "model"
+    log_probabilities: tuple[float, ...] = ()
 
     @classmethod
     def nothing(cls, finish_reason: FinishReason) -> "Completion":

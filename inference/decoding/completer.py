@@ -21,6 +21,7 @@ from inference.decoding.loaded import LoadedModel
 from inference.decoding.loops import num_without_loop, repetition
 from inference.decoding.pace import measure_pace
 from inference.decoding.postprocess import Surroundings, clean
+from inference.decoding.probabilities import log_probability
 from inference.decoding.prompt import Prompt
 from inference.decoding.reader import Reader
 from inference.decoding.scoring import Score, score_tokens
@@ -34,8 +35,11 @@ from inference.timing import Timings, now_ms, stopwatch
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
 
-Publish = Callable[[str, TokenCounts], None]
-"""Is given the text of a completion, not yet cleaned, and its tokens, when it has grown."""
+NUM_JUDGED: Final = 16
+"""Tokens whose probabilities are told; each costs a pass over the vocabulary."""
+
+Publish = Callable[[Completion], None]
+"""Is given a completion whose text is not yet cleaned, whenever it has grown."""
 
 
 class Completer:
@@ -73,8 +77,14 @@ class Completer:
         around = Surroundings.of(request.prefix, request.suffix)
         healing = self._healing(request, around, reading.prompt)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
-        writer = _Writer(
-            self._loaded, request, around, healing, timings, lambda text: publish(text, tokens)
+        writer = _Writer(self._loaded, request, around, healing, timings)
+        writer.on_growth = lambda: publish(
+            Completion(
+                text=writer.text,
+                finish_reason=FinishReason.LINE,
+                tokens=tokens,
+                log_probabilities=tuple(writer.log_probabilities),
+            )
         )
         with stopwatch(timings, "decode_ms"):
             try:
@@ -90,6 +100,7 @@ class Completer:
             finish_reason=reason if text else FinishReason.EMPTY,
             tokens=msgspec.structs.replace(tokens, generated=writer.num_generated),
             timings=timings,
+            log_probabilities=tuple(writer.log_probabilities),
         )
 
     def read_ahead(self, request: CompletionRequest, cancel: CancelToken) -> None:
@@ -162,10 +173,11 @@ class _Writer:
         around: Surroundings,
         healing: Healing,
         timings: Timings,
-        publish: Callable[[str], None],
     ) -> None:
         self.text = ""
         self.num_generated = 0
+        self.log_probabilities: list[float] = []
+        self.on_growth: Callable[[], None] = lambda: None
         self._end_token_ids = loaded.end_token_ids
         self._decode = loaded.tokenizer.stream()
         self._healing = healing
@@ -176,14 +188,13 @@ class _Writer:
             request.scope, language_for(request.language), around.before, around.behind
         )
         self._timings = timings
-        self._publish = publish
 
     def write(
         self, session: Session, logits: Logits, cancel: CancelToken, started: float
     ) -> FinishReason:
         """Write until there is a reason to stop; `started` is when the work on it began."""
         begun, logits = self._healing.begin(session, logits, cancel)
-        following = generate(session, logits, self._healing.choose, self._end_token_ids, cancel)
+        following = generate(session, logits, self._choose, self._end_token_ids, cancel)
         for token_id in chain(begun, following):
             self.num_generated += 1
             self._add(self._decode(token_id))
@@ -199,9 +210,18 @@ class _Writer:
                 return FinishReason.REPETITION
             if self.num_generated == self._max_tokens:
                 return FinishReason.LENGTH
-            self._publish(self.text)
+            self.on_growth()
         is_full = session.cache_length == session.capacity
         return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN
+
+    def _choose(self, logits: Logits) -> int:
+        choosable = self._healing.choosable
+        token_id = self._healing.choose(logits)
+        if len(self.log_probabilities) < NUM_JUDGED:
+            # What was held back is no choice of the model's: its token is judged among those alone.
+            all_choosable = logits if choosable is None else logits[choosable]
+            self.log_probabilities.append(log_probability(all_choosable, logits[token_id]))
+        return token_id
 
     def _add(self, text: str) -> None:
         self.text += text[self._num_held_back :]

@@ -141,11 +141,16 @@ class Healing:
         self.wanted = best.rest
         return best.token_ids, rows[best.token_ids]
 
+    @property
+    def choosable(self) -> npt.NDArray[np.int64] | None:
+        """The tokens that the next one must be among, None where it may be any."""
+        return self._allowed(self.wanted) if self.wanted else None
+
     def choose(self, logits: Logits) -> int:
         """Return the next token for one row of logits, [vocab_size]."""
+        allowed = self.choosable
         wanted, self.wanted = self.wanted, b""
-        if wanted:
-            allowed = self._allowed(wanted)
+        if allowed is not None:
             token_id = int(allowed[np.argmax(logits[allowed])])
         elif self._fills_line:
             logits = logits.copy()  # the model's own

@@ -98,7 +98,12 @@ def remainder(completion: Completion, typed: str, request: CompletionRequest) ->
 
 
 def _known(completion: Completion, text: str) -> Completion:
-    return Completion(text=text, finish_reason=completion.finish_reason, origin="cache")
+    return Completion(
+        text=text,
+        finish_reason=completion.finish_reason,
+        origin="cache",
+        log_probabilities=completion.log_probabilities,
+    )
 
 
 def _cursor(request: CompletionRequest) -> int:

@@ -18,7 +18,6 @@ from inference.completion import (
     Completion,
     CompletionRequest,
     FinishReason,
-    TokenCounts,
 )
 from inference.decoding.postprocess import Surroundings, clean
 from inference.serving.completion_cache import remainder, typed_since
@@ -43,16 +42,15 @@ class Draft:
         self.is_asked_for = True
         self._loop = loop
         self._grown = asyncio.Event()
-        self._text = ""
-        self._tokens = TokenCounts()
+        self._written = Completion.nothing(FinishReason.LINE)
         self.job = submit(self)
         self.done = asyncio.wrap_future(self.job.future)
         self.done.add_done_callback(_look_at)
 
-    def publish(self, text: str, tokens: TokenCounts) -> None:
-        """Take the text so far; called in the engine thread."""
-        has_new_line = text.count("\n") > self._text.count("\n")
-        self._text, self._tokens = text, tokens
+    def publish(self, written: Completion) -> None:
+        """Take what is written so far, see Publish; called in the engine thread."""
+        has_new_line = written.text.count("\n") > self._written.text.count("\n")
+        self._written = written
         if has_new_line:
             with contextlib.suppress(RuntimeError):  # the loop has ended; so has all waiting
                 self._loop.call_soon_threadsafe(self._grown.set)
@@ -60,7 +58,8 @@ class Draft:
     def agrees_with(self, request: CompletionRequest) -> bool:
         """Say whether what is written already begins with what was typed since."""
         typed = typed_since(self.request, request)
-        return typed is not None and len(typed) < len(self._text) and self._text.startswith(typed)
+        text = self._written.text
+        return typed is not None and len(typed) < len(text) and text.startswith(typed)
 
     async def answer(self, request: CompletionRequest, received_ms: float) -> Completion | None:
         """Return the completion, or its first lines where it takes longer; None if not for it.
@@ -88,11 +87,11 @@ class Draft:
 
     def _lines_for(self, request: CompletionRequest) -> Completion | None:
         """Return the whole lines that stand, if any is left to be shown."""
-        text, _, _ = self._text.rpartition("\n")
+        text, _, _ = self._written.text.rpartition("\n")
         if not text.strip():
             return None
         shown = clean(text, Surroundings.of(self.request.prefix, self.request.suffix))
-        lines = Completion(text=shown, finish_reason=FinishReason.LINE, tokens=self._tokens)
+        lines = msgspec.structs.replace(self._written, text=shown)
         return self._whole_for(request, lines) if shown else None
 
     def _whole_for(self, request: CompletionRequest, completion: Completion) -> Completion | None:

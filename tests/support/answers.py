@@ -18,5 +18,5 @@ def answered(
         request,
         cancel or CancelToken(),
         received_ms=received_ms,
-        publish=lambda text, tokens: None,
+        publish=lambda written: None,
     )

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, Scope
-from inference.decoding.completer import Completer
+from inference.decoding.completer import NUM_JUDGED, Completer
 from inference.decoding.pool import max_sessions
 from inference.errors import RequestCancelledError
 from inference.package.store import embedded_folder
 from inference.runtime.language_model import KvCache, Logits
 from inference.serving.local import load_package
 from tests.support.answers import answered
+from tests.support.byte_tokenizer import VOCAB_SIZE
 from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
 
 
@@ -215,3 +217,19 @@ def test_without_a_template_an_empty_prefix_has_no_answer() -> None:
     request = CompletionRequest(document="a", prefix="")
     completion = answered(completer, request)
     assert completion.finish_reason is FinishReason.EMPTY
+
+
+def test_it_tells_how_sure_the_model_was_of_each_of_the_first_tokens() -> None:
+    request = CompletionRequest(document="a.py", prefix="x = ", scope="line")
+    completion = complete(ScriptedModel(playing("1 + 2")), request)
+    held_back, *written = completion.log_probabilities  # the blank can be written in one way only
+    assert held_back == 0
+    # Its token has the logit 1 and all others 0; the last one ends the text.
+    one = 1 - np.log(np.e + VOCAB_SIZE - 1)
+    assert written == pytest.approx([one] * len("1 + 2."))
+
+
+def test_it_tells_of_no_more_than_the_first_tokens() -> None:
+    request = CompletionRequest(document="a.py", prefix="x = ", scope="line")
+    completion = complete(ScriptedModel(playing("1" * 8 + "2" * 8 + "3" * 8)), request)
+    assert len(completion.log_probabilities) == NUM_JUDGED
