@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 
 from inference import Device, Engine, EngineOptions, open_engine
+from lsp_server.insight.journal import Journal, open_journal
 from lsp_server.lifecycle import watch_process
 from lsp_server.transport import take_standard_streams
 
@@ -27,12 +28,15 @@ QUOTING_LOGGERS: Final = ("pygls", "lsprotocol", "cattrs", "asyncio")
 """Libraries that write messages, and with them documents, into their logs."""
 
 
-def create_server(engine: Engine) -> "InklingServer":
-    """Return a server with every feature; it owns `engine` from here on."""
+def create_server(engine: Engine, journal: Journal | None = None) -> "InklingServer":
+    """Return a server with every feature; it owns `engine` from here on.
+
+    Without a journal it remembers the last requests and writes nothing.
+    """
     from lsp_server.features import register
     from lsp_server.server import InklingServer
 
-    server = InklingServer(engine)
+    server = InklingServer(engine, journal or Journal())
     register(server)
     return server
 
@@ -84,7 +88,8 @@ def lsp(client_process_id: int | None, model: str | None, device: Device, log_le
     """Run the language server over stdio."""
     configure_logging(log_level)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)
-    server = create_server(open_engine(EngineOptions(model=model, device=device)))
+    engine = open_engine(EngineOptions(model=model, device=device))
+    server = create_server(engine, open_journal())
     sys.exit(run(server, client_process_id=client_process_id))
 
 

@@ -15,6 +15,7 @@ from pygls.lsp.server import LanguageServer
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
 from lsp_server.convert import completion_request
 from lsp_server.documents import Documents
+from lsp_server.insight.journal import Journal
 from lsp_server.lifecycle import Lifecycle
 from lsp_server.policy.gate import Trigger, silence
 from lsp_server.profiles import ClientProfile
@@ -41,13 +42,14 @@ class Feature(NamedTuple):
 
 
 class InklingServer(LanguageServer):
-    """The session of one client. `engine` is owned: it is closed when the session ends."""
+    """The session of one client. `engine` and `journal` are closed when the session ends."""
 
     protocol: InklingProtocol
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, journal: Journal) -> None:
         super().__init__("inkling", "", protocol_cls=InklingProtocol)
         self.engine = engine
+        self.journal = journal
         self.client = ClientProfile()
         self.settings = Settings()
         self.documents = Documents()
@@ -140,6 +142,7 @@ async def serve(server: InklingServer, read_fd: int, write_fd: int) -> int:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(server.engine.close(), LEAVING_SECONDS)
     connection.close()
+    server.journal.close()
     return lifecycle.exit_code
 
 

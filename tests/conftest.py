@@ -11,6 +11,7 @@ from hypothesis import settings
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Nothing that this user installed answers in a test, and no test installs anything for this user.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -1,6 +1,5 @@
 """Find the completion for a place in a document: what every feature that shows one shares."""
 
-import logging
 from typing import NamedTuple
 
 from lsprotocol import types
@@ -11,8 +10,6 @@ from lsp_server.documents import Document
 from lsp_server.policy.gate import Trigger, silence
 from lsp_server.policy.length import first_text_ms, max_tokens
 from lsp_server.server import InklingServer
-
-log = logging.getLogger(__name__)
 
 
 class Suggestion(NamedTuple):
@@ -30,26 +27,20 @@ async def suggest(
     document = ls.documents.get(uri)
     if document is None:
         return None
-    reason = silence(ls.settings, document, trigger)
-    if reason is not None:
-        log.debug("silent: %s", reason)
-        return None
-    offset = document.offset_at(position)
-    request = completion_request(
-        document,
-        offset,
-        max_tokens=max_tokens(ls.settings, trigger),
-        first_text_ms=first_text_ms(ls.settings, trigger),
-        deadline_ms=ls.settings.deadline_ms,
-    )
-    completion = await ls.complete(request)
-    log.debug(
-        "%s of the %s after %.1f ms: %d tokens read, %d reused, %d written",
-        completion.finish_reason,
-        completion.origin,
-        completion.timings.total_ms,
-        completion.tokens.prompt,
-        completion.tokens.reused,
-        completion.tokens.generated,
-    )
-    return Suggestion(document, offset, completion)
+    with ls.journal.asked(uri, document.language_id, trigger.name.lower()) as record:
+        reason = silence(ls.settings, document, trigger)
+        if reason is not None:
+            record.outcome = reason.name.lower()
+            return None
+        offset = document.offset_at(position)
+        request = completion_request(
+            document,
+            offset,
+            max_tokens=max_tokens(ls.settings, trigger),
+            first_text_ms=first_text_ms(ls.settings, trigger),
+            deadline_ms=ls.settings.deadline_ms,
+        )
+        record.reads(request)
+        completion = await ls.complete(request)
+        record.answer(completion, ls.engine.status().model)
+        return Suggestion(document, offset, completion)
