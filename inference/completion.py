@@ -98,12 +98,26 @@ class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
     generated: int = 0
 
 
+SyntaxScope = Literal["code", "comment", "string", "docstring"]
+
+
+class SyntaxCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cursor stands in, and the syntax errors near it without and with the completion.
+
+    In a text that is being written there are errors before: what counts is what is added.
+    """
+
+    scope: SyntaxScope
+    num_errors_before: int
+    num_errors_after: int
+
+
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """Text to insert between prefix and suffix; empty text is a valid answer.
 
     `log_probabilities` are natural logarithms, one for each of the first tokens that the model
     chose, its end token among them: how sure it was. They are those of the whole completion, also
-    where some of it was typed since.
+    where some of it was typed since. `syntax` is None where no grammar is known.
     """
 
     text: str
@@ -112,6 +126,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings = msgspec.field(default_factory=Timings)
     origin: Origin = "model"
     log_probabilities: tuple[float, ...] = ()
+    syntax: SyntaxCheck | None = None
 
     @classmethod
     def nothing(cls, finish_reason: FinishReason) -> "Completion":

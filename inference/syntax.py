@@ -1,4 +1,4 @@
-"""Ask a grammar about a text: how many syntax errors, where statements and blocks stand.
+"""Ask a grammar about a text: its errors, its statements and blocks, what a cursor stands in.
 
 The sole user of tree_sitter. Pure: text in, numbers out. A language whose table names no grammar
 has no answer, which is not an error. Offsets are in characters, as everywhere in the engine.
@@ -6,14 +6,24 @@ has no answer, which is not an error. Offsets are in characters, as everywhere i
 
 import functools
 import importlib
+import re
 from collections.abc import Collection, Generator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tree_sitter
 
+from inference.completion import SyntaxCheck, SyntaxScope
 from inference.languages import language_for
+
+CHECKED_BEFORE: Final = 12_000
+CHECKED_BEHIND: Final = 4_000
+"""Characters around a cursor that are parsed: about three milliseconds."""
+
+_UNINDENTED: Final = re.compile(r"\n(?=\w)")
+_STRING: Final = re.compile(r"(raw_|interpreted_|template_|heredoc_)?string(_literal|_body)?")
+_CODE_IN_STRING: Final = re.compile("interpolation|substitution")
 
 
 class Span(NamedTuple):
@@ -31,7 +41,7 @@ def num_errors(text: str, language_id: str) -> int | None:
     grammar = language_for(language_id).grammar
     if grammar is None:
         return None
-    return sum(1 for _ in _errors(_parse(grammar, _encoded(text))))
+    return _num_errors(_parse(grammar, _encoded(text)))
 
 
 def statements(text: str, language_id: str) -> list[Span]:
@@ -59,6 +69,42 @@ def blocks(text: str, language_id: str) -> list[Span]:
     )
 
 
+class Place:
+    """A cursor in a text, parsed once; any completion there costs a small part of that.
+
+    Only what is near is looked at, from a line without indentation on, so that a grammar begins
+    where something does. `scope` and the errors are those that stand without a completion.
+    """
+
+    def __init__(self, grammar: str, prefix: str, suffix: str) -> None:
+        self._parser = _parser(grammar)
+        self._before = _encoded(_near_end(prefix))
+        self._behind = _encoded(suffix[:CHECKED_BEHIND])
+        self._tree = self._parser.parse(self._before + self._behind)
+        self.scope = _scope_at(self._tree.root_node, len(self._before))
+        self.num_errors = _num_errors(self._tree.root_node)
+
+    def check(self, text: str) -> SyntaxCheck:
+        """Say what `text` does to the syntax here."""
+        written, start = _encoded(text), len(self._before)
+        tree = self._tree.copy()
+        row_and_column = _point(self._before)
+        end = _point(self._before + written)
+        tree.edit(start, start, start + len(written), row_and_column, row_and_column, end)
+        filled = self._parser.parse(self._before + written + self._behind, tree)
+        return SyntaxCheck(
+            scope=self.scope,
+            num_errors_before=self.num_errors,
+            num_errors_after=_num_errors(filled.root_node),
+        )
+
+
+def place(prefix: str, suffix: str, language_id: str) -> Place | None:
+    """Return the place between `prefix` and `suffix`, None where there is no grammar."""
+    grammar = language_for(language_id).grammar
+    return None if grammar is None else Place(grammar, prefix, suffix)
+
+
 def node_types(grammar: str) -> frozenset[str]:
     """Return the names of a grammar's named nodes, to check a language's table against."""
     language = _language(grammar)
@@ -76,7 +122,11 @@ def _encoded(text: str) -> bytes:
 
 
 def _parse(grammar: str, encoded: bytes) -> tree_sitter.Node:
-    return tree_sitter.Parser(_language(grammar)).parse(encoded).root_node
+    return _parser(grammar).parse(encoded).root_node
+
+
+def _parser(grammar: str) -> tree_sitter.Parser:
+    return tree_sitter.Parser(_language(grammar))
 
 
 @functools.cache
@@ -84,6 +134,10 @@ def _language(grammar: str) -> tree_sitter.Language:
     module_name, function = grammar.split(":")
     pointer: object = getattr(importlib.import_module(module_name), function)()
     return tree_sitter.Language(pointer)
+
+
+def _num_errors(root: tree_sitter.Node) -> int:
+    return sum(1 for _ in _errors(root))
 
 
 def _errors(node: tree_sitter.Node) -> Generator[tree_sitter.Node]:
@@ -113,3 +167,36 @@ def _characters_before(encoded: bytes) -> npt.NDArray[np.int64]:  # [num_bytes +
     """Count the characters before each byte; in UTF-8 a byte of the form 10xxxxxx starts none."""
     starts = (np.frombuffer(encoded, np.uint8) & 0xC0) != 0x80
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(starts, dtype=np.int64)])
+
+
+def _near_end(prefix: str) -> str:
+    """Cut a long prefix where a line begins without indentation; anywhere if none does."""
+    if len(prefix) <= CHECKED_BEFORE:
+        return prefix
+    near = prefix[-CHECKED_BEFORE:]
+    start = _UNINDENTED.search(near)
+    return near[start.end() :] if start else near
+
+
+def _scope_at(root: tree_sitter.Node, offset: int) -> SyntaxScope:
+    """Return what the byte offset stands in; right behind what ends by itself is code again."""
+    node = root.descendant_for_byte_range(max(0, offset - 1), offset)
+    while node is not None and not _CODE_IN_STRING.search(node.type):
+        if "comment" in node.type:
+            # A line's comment goes on where it ends, one between two marks does not.
+            is_behind = node.end_byte == offset and (node.text or b"").endswith((b"*/", b"-->"))
+            return "code" if is_behind else "comment"
+        if _STRING.fullmatch(node.type):
+            if not node.start_byte < offset < node.end_byte:
+                return "code"
+            parent = node.parent
+            if parent is not None and parent.type == "expression_statement":
+                return "docstring"
+            return "string"
+        node = node.parent
+    return "code"
+
+
+def _point(encoded: bytes) -> tuple[int, int]:
+    """Return the row and the column in bytes behind a text, as tree_sitter counts them."""
+    return encoded.count(b"\n"), len(encoded) - encoded.rfind(b"\n") - 1

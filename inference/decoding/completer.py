@@ -5,6 +5,7 @@ says when to stop.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Final
 
@@ -30,6 +31,7 @@ from inference.decoding.stopping import fills_line, stop_rule
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.languages import language_for
 from inference.runtime.language_model import Logits
+from inference.syntax import place
 from inference.timing import Timings, now_ms, stopwatch
 
 NUM_FIRST_STEPS: Final = 8
@@ -47,6 +49,8 @@ class Completer:
         self._loaded = loaded
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
         self._reader = Reader(loaded, self._vocabulary.can_heal)
+        # A grammar reads the text while the model does, which costs no time of its own.
+        self._parsing = ThreadPoolExecutor(1, "parsing")
 
     def warm_up(self) -> None:
         """Have the model's first runs done, and know how fast it is."""
@@ -71,6 +75,7 @@ class Completer:
             reading = self._reader.open(request.document, _hole(request), budget, time_ms=time_ms)
         if not reading.prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
+        syntax = self._parsing.submit(place, request.prefix, request.suffix, request.language)
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = self._reader.read(reading, cancel)
         request = msgspec.structs.replace(request, max_tokens=budget.max_new)
@@ -93,14 +98,17 @@ class Completer:
                 if now_ms() < received_ms + request.deadline_ms:
                     raise
                 reason = FinishReason.DEADLINE
-        timings.total_ms = now_ms() - started
         text = clean(writer.text, around)
+        found = syntax.result() if text else None
+        checked = None if found is None else found.check(text)
+        timings.total_ms = now_ms() - started
         return Completion(
             text=text,
             finish_reason=reason if text else FinishReason.EMPTY,
             tokens=msgspec.structs.replace(tokens, generated=writer.num_generated),
             timings=timings,
             log_probabilities=tuple(writer.log_probabilities),
+            syntax=checked,
         )
 
     def read_ahead(self, request: CompletionRequest, cancel: CancelToken) -> None:

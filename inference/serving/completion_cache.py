@@ -12,9 +12,10 @@ from typing import Final
 
 import msgspec
 
-from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
 from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.postprocess import Surroundings, shown_again
+from inference.timing import Timings
 
 MAX_ENTRIES: Final = 256
 
@@ -98,11 +99,8 @@ def remainder(completion: Completion, typed: str, request: CompletionRequest) ->
 
 
 def _known(completion: Completion, text: str) -> Completion:
-    return Completion(
-        text=text,
-        finish_reason=completion.finish_reason,
-        origin="cache",
-        log_probabilities=completion.log_probabilities,
+    return msgspec.structs.replace(
+        completion, text=text, tokens=TokenCounts(), timings=Timings(), origin="cache"
     )
 
 

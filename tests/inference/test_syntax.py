@@ -126,3 +126,65 @@ def test_what_stands_before_moves_spans_by_its_characters(comment: str) -> None:
 
 def test_half_a_surrogate_pair_is_one_character() -> None:
     check("a = '\ud800'\nb\n", "python", statements=("a = '\ud800'", "b"))
+
+
+@pytest.mark.parametrize(
+    ("source", "language", "scope"),
+    [
+        ("x = 1  # the <|>\ny = 2\n", "python", "comment"),
+        ("x = <|>1\n", "python", "code"),
+        ("x = 'a<|>b'\n", "python", "string"),
+        ("x = 'ab'<|>\n", "python", "code"),
+        ("x = <|>'ab'\n", "python", "code"),
+        ("x = f'a{b<|>}c'\n", "python", "code"),
+        ("x = f'a<|>{b}c'\n", "python", "string"),
+        ('def f():\n    """Say <|>\n    all."""\n', "python", "docstring"),
+        ("x = 1 /* the <|> */;\n", "javascript", "comment"),
+        ("x = 1 /* the */<|>;\n", "javascript", "code"),
+        ("x = 1; // the<|>\n", "javascript", "comment"),
+        ("x = `a${b<|>}c`;\n", "javascript", "code"),
+        ("x = `a<|>${b}c`;\n", "javascript", "string"),
+        ('const x: string = "a<|>b";\n', "typescript", "string"),
+        ("<|>", "python", "code"),
+    ],
+)
+def test_a_cursor_stands_in_code_or_in_text(source: str, language: str, scope: str) -> None:
+    before, behind = source.split("<|>")
+    found = syntax.place(before, behind, language)
+    assert found is not None
+    assert found.scope == scope
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "before", "after"),
+    [
+        ("x = <|>\n", "1", 1, 0),
+        ("x = f(<|>)\n", "1)", 0, 1),
+        ("def f(a):\n    return <|>\n", "a", 0, 0),
+        ("é = <|>\n", "'é'", 1, 0),
+    ],
+)
+def test_a_text_mends_or_adds_errors(source: str, text: str, before: int, after: int) -> None:
+    found = syntax.place(*source.split("<|>"), "python")
+    assert found is not None
+    checked = found.check(text)
+    assert (checked.num_errors_before, checked.num_errors_after) == (before, after)
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_text_is_checked_as_if_it_were_read_anew(prefix: str, text: str, suffix: str) -> None:
+    found = syntax.place(prefix, suffix, "python")
+    assert found is not None
+    assert found.check(text) == found.check(text)
+    assert found.check(text).num_errors_after == syntax.num_errors(prefix + text + suffix, "python")
+
+
+def test_far_from_the_cursor_nothing_is_parsed() -> None:
+    far = "def f():\n    x = (\n" + "    y = 1\n" * 2_000
+    found = syntax.place(far + "def g():\n    return ", "\n", "python")
+    assert found is not None
+    assert found.num_errors == 0
+
+
+def test_there_is_no_place_without_a_grammar() -> None:
+    assert syntax.place("a", "b", "plaintext") is None

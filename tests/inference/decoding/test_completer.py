@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from inference.cancellation import CancelToken
-from inference.completion import Completion, CompletionRequest, FinishReason, Scope
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    Scope,
+    SyntaxCheck,
+)
 from inference.decoding.completer import NUM_JUDGED, Completer
 from inference.decoding.pool import max_sessions
 from inference.errors import RequestCancelledError
@@ -233,3 +239,9 @@ def test_it_tells_of_no_more_than_the_first_tokens() -> None:
     request = CompletionRequest(document="a.py", prefix="x = ", scope="line")
     completion = complete(ScriptedModel(playing("1" * 8 + "2" * 8 + "3" * 8)), request)
     assert len(completion.log_probabilities) == NUM_JUDGED
+
+
+def test_it_tells_what_it_does_to_the_syntax() -> None:
+    request = CompletionRequest(document="a.py", prefix="x = ", scope="line", language="python")
+    completion = complete(ScriptedModel(playing("f(1))")), request)
+    assert completion.syntax == SyntaxCheck(scope="code", num_errors_before=1, num_errors_after=1)
