@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from lsprotocol.types import PositionEncodingKind
+from lsprotocol.types import InsertTextMode, PositionEncodingKind
 
 ENCODINGS: Final = (
     PositionEncodingKind.Utf8,
@@ -20,25 +20,47 @@ ENCODINGS: Final = (
 
 @dataclass(frozen=True)
 class ClientProfile:
-    """`shows_inline_completion`: it asks for ghost text; a menu must not repeat that."""
+    """`shows_inline_completion`: it asks for ghost text; a menu must not repeat that.
+
+    `resolves_documentation` and `keeps_insert_text` are of the menu's items: it asks for an item's
+    documentation when it shows it, and it can leave the indentation of what it inserts alone.
+    `answers_configuration`: it may be asked for settings. `registers_*`: what it sends only to
+    servers that register for it. `shows_progress`, `shows_virtual_documents`: of the window.
+    """
 
     name: str = ""
     version: str = ""
     process_id: int | None = None
     position_encoding: PositionEncodingKind = PositionEncodingKind.Utf16
     shows_inline_completion: bool = False
+    resolves_documentation: bool = False
+    keeps_insert_text: bool = False
+    answers_configuration: bool = False
+    registers_configuration: bool = False
+    registers_watched_files: bool = False
+    shows_progress: bool = False
+    shows_virtual_documents: bool = False
 
 
 def client_profile(params: Mapping[str, object]) -> ClientProfile:
     """Return what the parameters of `initialize` say; what makes no sense in them is not there."""
     process_id = params.get("processId")
     text_document = _at(params, "capabilities", "textDocument")
+    workspace = _at(params, "capabilities", "workspace")
+    item = _at(text_document, "completion", "completionItem")
     return ClientProfile(
         name=_text(params, "clientInfo", "name"),
         version=_text(params, "clientInfo", "version"),
         process_id=process_id if isinstance(process_id, int) else None,
         position_encoding=_position_encoding(params),
         shows_inline_completion=_at(text_document, "inlineCompletion") is not None,
+        resolves_documentation=_lists(item, "documentation", "resolveSupport", "properties"),
+        keeps_insert_text=_lists(item, InsertTextMode.AsIs, "insertTextModeSupport", "valueSet"),
+        answers_configuration=_at(workspace, "configuration") is True,
+        registers_configuration=_registers(workspace, "didChangeConfiguration"),
+        registers_watched_files=_registers(workspace, "didChangeWatchedFiles"),
+        shows_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
+        shows_virtual_documents=isinstance(_at(workspace, "textDocumentContent"), dict),
     )
 
 
@@ -47,6 +69,15 @@ def _position_encoding(params: Mapping[str, object]) -> PositionEncodingKind:
     if not isinstance(offered, list):
         return PositionEncodingKind.Utf16
     return next((kind for kind in ENCODINGS if kind in offered), PositionEncodingKind.Utf16)
+
+
+def _lists(value: object, member: object, *names: str) -> bool:
+    listed = _at(value, *names)
+    return isinstance(listed, list) and member in listed
+
+
+def _registers(workspace: object, name: str) -> bool:
+    return _at(workspace, name, "dynamicRegistration") is True
 
 
 def _text(params: Mapping[str, object], *names: str) -> str:

@@ -10,6 +10,7 @@ Invariant 8: every request is answered once. Invariant 15: neither an answer nor
 the text of an exception that is not ours, because it may quote a document.
 """
 
+import asyncio
 import json
 import logging
 import math
@@ -47,6 +48,8 @@ class InklingProtocol(LanguageServerProtocol):
         _accept_what_clients_send(converter)
         self.server_info = types.ServerInfo("inkling")
         self.lifecycle = Lifecycle()
+        self._asked: dict[str, Future[object]] = {}
+        self._num_asked = 0
 
     def receive(self, body: bytes) -> None:
         """Handle one frame's body, whatever it holds. Never raises."""
@@ -60,10 +63,46 @@ class InklingProtocol(LanguageServerProtocol):
                 self._receive_request(message, method, request_id)
             case {"method": str(method)} if "id" not in message:
                 self._receive_notification(message, method)
+            case {"id": str(request_id)} if "method" not in message and request_id in self._asked:
+                self._take_answer(message, self._asked[request_id])
             case {"id": _, "result": _} | {"id": _, "error": _} if "method" not in message:
                 log.debug("an answer arrived; none is awaited")
             case _:
                 self._send_error(_usable_id(message), INVALID_REQUEST, "this is no request")
+
+    def request(self, method: str, params: object) -> Future[object]:
+        """Ask the client. The future holds its result as plain JSON, None where it states none.
+
+        It raises JsonRpcException where the client refuses, and is cancelled when the session ends.
+        To cancel it is to tell the client that nobody waits any more.
+        """
+        self._num_asked += 1
+        request_id = f"{self.server_info.name}/{self._num_asked}"
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[request_id] = answer
+        answer.add_done_callback(partial(self._forget_asked, request_id))
+        params = self._converter.unstructure(params)
+        message = {"jsonrpc": self.VERSION, "id": request_id, "method": method, "params": params}
+        self._write(_encoded(message))
+        return answer
+
+    def _take_answer(self, message: Mapping[str, Any], answer: Future[object]) -> None:
+        if answer.done():
+            return
+        match message:
+            case {"error": {"code": int(code)}}:
+                answer.set_exception(JsonRpcException("the client refuses", code))
+            case {"error": error} if error is not None:
+                answer.set_exception(JsonRpcException("the client refuses", INVALID_REQUEST))
+            case _:
+                answer.set_result(message.get("result"))
+
+    def _forget_asked(self, request_id: str, answer: Future[object]) -> None:
+        del self._asked[request_id]
+        if answer.cancelled() and self.lifecycle.phase is Phase.RUNNING:
+            params = {"id": request_id}
+            message = {"jsonrpc": self.VERSION, "method": CANCEL_REQUEST, "params": params}
+            self._write(_encoded(message))
 
     def fail(self, reason: str) -> None:
         """Say what was wrong with the stream of frames, and leave."""
@@ -187,7 +226,7 @@ class InklingProtocol(LanguageServerProtocol):
 
     def _shut_down(self, _params: None) -> None:
         self.lifecycle.shut_down()
-        for future in list(self._request_futures.values()):
+        for future in [*self._request_futures.values(), *self._asked.values()]:
             future.cancel()
 
 
@@ -204,13 +243,17 @@ _BUILTIN: Final = (types.INITIALIZE, types.SHUTDOWN)
 def _accept_what_clients_send(converter: Converter) -> None:
     """Read two things more leniently than LSP's types do.
 
-    Libraries of before LSP 3.18 count trigger kinds from 0. Some clients write a very large number
-    for the end of a line.
+    Libraries of before LSP 3.18 count trigger kinds from 0, so that whoever has sent 0 once means
+    "automatic" by 1. Some clients write a very large number for the end of a line.
     """
+    kinds = types.InlineCompletionTriggerKind
+    invoked = {int(kinds.Invoked)}
 
     def trigger_kind(value: object, _: type) -> types.InlineCompletionTriggerKind:
-        is_invoked = value == types.InlineCompletionTriggerKind.Invoked
-        return types.InlineCompletionTriggerKind(1 if is_invoked else 2)
+        if type(value) is int and value == 0:
+            invoked.clear()
+            invoked.add(0)
+        return kinds.Invoked if type(value) is int and value in invoked else kinds.Automatic
 
     def position(value: dict[str, Any], _: type) -> types.Position:
         line, character = (min(int(value[name]), MAX_UINTEGER) for name in ("line", "character"))
@@ -234,6 +277,8 @@ def _capabilities(protocol: InklingProtocol, profile: ClientProfile) -> types.Se
     features = set(protocol.fm.features)
     if profile.shows_inline_completion:
         features.discard(types.TEXT_DOCUMENT_COMPLETION)
+    if not profile.shows_virtual_documents:
+        features.discard(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
     capabilities = ServerCapabilitiesBuilder(
         types.ClientCapabilities(),
         features,
@@ -243,10 +288,27 @@ def _capabilities(protocol: InklingProtocol, profile: ClientProfile) -> types.Se
         None,
         profile.position_encoding,
     ).build()
-    capabilities.workspace = None
-    if not protocol.fm.commands:
-        capabilities.execute_command_provider = None
+    options = protocol.fm.feature_options
+    capabilities.workspace = _workspace_options(features, options)
+    commands = options.get(types.WORKSPACE_EXECUTE_COMMAND)
+    assert commands is None or isinstance(commands, types.ExecuteCommandOptions)
+    capabilities.execute_command_provider = commands
     return capabilities
+
+
+def _workspace_options(
+    features: set[str], options: Mapping[str, object]
+) -> types.WorkspaceOptions | None:
+    workspace = types.WorkspaceOptions()
+    if types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS in features:
+        workspace.workspace_folders = types.WorkspaceFoldersServerCapabilities(
+            supported=True, change_notifications=True
+        )
+    if types.WORKSPACE_TEXT_DOCUMENT_CONTENT in features:
+        content = options[types.WORKSPACE_TEXT_DOCUMENT_CONTENT]
+        assert isinstance(content, types.TextDocumentContentOptions)
+        workspace.text_document_content = content
+    return workspace if workspace != types.WorkspaceOptions() else None
 
 
 def _usable_id(message: object) -> object:

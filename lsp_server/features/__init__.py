@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from lsp_server.features import completion, configuration, inline_completion, session, sync
+from lsp_server.features import (
+    commands,
+    completion,
+    configuration,
+    inline_completion,
+    session,
+    sync,
+)
 from lsp_server.server import Feature, InklingServer
 
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -11,6 +18,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *configuration.FEATURES,
     *inline_completion.FEATURES,
     *completion.FEATURES,
+    *commands.FEATURES,
 )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 from lsprotocol.types import PositionEncodingKind
 
@@ -40,6 +42,31 @@ def test_a_client_is_known_by_what_it_says(name: str) -> None:
 )
 def test_what_makes_no_sense_is_not_there(params: dict[str, object]) -> None:
     assert client_profile(params) == ClientProfile()
+
+
+NOTHING = ClientProfile()
+CAN = {
+    "emacs28-eglot1.9": "answers_configuration registers_watched_files",
+    "emacs30-eglot1.17": "resolves_documentation answers_configuration registers_watched_files "
+    "shows_progress",
+    "helix25.01": "resolves_documentation answers_configuration registers_watched_files "
+    "shows_progress",
+    "nvim010": "answers_configuration shows_progress",
+    "nvim012": "resolves_documentation answers_configuration shows_progress",
+    "nvim07": "shows_progress",
+    "vim-ale3.3": "",
+    "vscode1.139-languageclient11": "resolves_documentation keeps_insert_text "
+    "answers_configuration registers_configuration registers_watched_files shows_progress "
+    "shows_virtual_documents",
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_a_client_can_do_is_known(name: str) -> None:
+    profile = asdict(client_profile(recorded_params(name)))
+    switches = [field for field, value in asdict(NOTHING).items() if value is False]
+    can = {field for field in switches if profile[field]} - {"shows_inline_completion"}
+    assert can == set(CAN[name].split())
 
 
 async def test_a_value_of_a_later_version_shuts_nobody_out() -> None:
