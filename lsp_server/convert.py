@@ -33,9 +33,9 @@ def completion_request(
 
 
 def inline_completion_list(
-    document: Document, offset: int, completion: Completion
+    document: Document, offset: int, completion: Completion, command: types.Command | None = None
 ) -> types.InlineCompletionList:
-    """Return one item, or none for a completion without text.
+    """Return one item, or none for a completion without text; accepting it runs `command`.
 
     The range is stated although it is empty: VS Code replaces the word at the cursor without one.
     """
@@ -43,7 +43,9 @@ def inline_completion_list(
         return no_inline_completions()
     position = document.position_at(offset)
     item = types.InlineCompletionItem(
-        insert_text=completion.text, range=types.Range(start=position, end=position)
+        insert_text=completion.text,
+        range=types.Range(start=position, end=position),
+        command=command,
     )
     return types.InlineCompletionList(items=[item])
 

@@ -15,8 +15,10 @@ from pygls.lsp.server import LanguageServer
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
 from lsp_server.convert import completion_request
 from lsp_server.documents import Documents
+from lsp_server.insight.feedback import Feedback
 from lsp_server.insight.journal import Journal
 from lsp_server.lifecycle import Lifecycle
+from lsp_server.lines import Lines
 from lsp_server.policy.gate import Trigger, silence
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
@@ -53,6 +55,7 @@ class InklingServer(LanguageServer):
         self.client = ClientProfile()
         self.settings = Settings()
         self.documents = Documents()
+        self.feedback = Feedback(journal.record, self.lines_of)
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
         self._told_model = ""
@@ -64,6 +67,11 @@ class InklingServer(LanguageServer):
     def register(self, features: Sequence[Feature]) -> None:
         for method, options, handler in features:
             self.feature(method, options)(handler)
+
+    def lines_of(self, uri: str) -> Lines | None:
+        """Return what an open document holds."""
+        document = self.documents.get(uri)
+        return document.lines if document is not None else None
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Ask the engine, which knows of each document's latest request; report its failure."""

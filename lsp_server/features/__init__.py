@@ -6,6 +6,7 @@ from lsp_server.features import (
     commands,
     completion,
     configuration,
+    feedback,
     inline_completion,
     session,
     sync,
@@ -19,6 +20,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *inline_completion.FEATURES,
     *completion.FEATURES,
     *commands.FEATURES,
+    *feedback.FEATURES,
 )
 
 

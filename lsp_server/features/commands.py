@@ -10,6 +10,7 @@ from typing import Any, Final
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from lsp_server.features import feedback
 from lsp_server.server import Feature, InklingServer
 
 Command = Callable[[InklingServer, Sequence[Any]], Awaitable[object]]
@@ -28,6 +29,8 @@ async def status(ls: InklingServer, _arguments: Sequence[Any]) -> object:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "inkling.status": status,
+    feedback.ACCEPTED: feedback.accepted,
+    feedback.EXPLAIN_LAST: feedback.explain_last,
 }
 
 

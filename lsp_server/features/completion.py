@@ -14,7 +14,7 @@ async def completion(ls: InklingServer, params: types.CompletionParams) -> types
     if ls.client.shows_inline_completion:
         return no_completions()
     suggestion = await suggest(ls, params.text_document.uri, params.position, Trigger.MENU)
-    return completion_list(*suggestion) if suggestion else no_completions()
+    return completion_list(*suggestion[:3]) if suggestion else no_completions()
 
 
 OPTIONS: Final = types.CompletionOptions(trigger_characters=[".", "(", "[", "="])

@@ -5,6 +5,7 @@ from typing import Final
 from lsprotocol import types
 
 from lsp_server.convert import inline_completion_list, no_inline_completions
+from lsp_server.features.feedback import accept_command
 from lsp_server.features.suggestion import suggest
 from lsp_server.policy.gate import Trigger
 from lsp_server.server import Feature, InklingServer
@@ -16,7 +17,11 @@ async def inline_completion(
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     trigger = Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC
     suggestion = await suggest(ls, params.text_document.uri, params.position, trigger)
-    return inline_completion_list(*suggestion) if suggestion else no_inline_completions()
+    if suggestion is None:
+        return no_inline_completions()
+    document, offset, completion, ordinal = suggestion
+    command = accept_command(ls.journal.session, ordinal)
+    return inline_completion_list(document, offset, completion, command)
 
 
 # Without an options object the capability would not be advertised.

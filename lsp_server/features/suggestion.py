@@ -7,17 +7,22 @@ from lsprotocol import types
 from inference import Completion
 from lsp_server.convert import completion_request
 from lsp_server.documents import Document
+from lsp_server.insight.records import OUTDATED
 from lsp_server.policy.gate import Trigger, silence
 from lsp_server.policy.length import first_text_ms, max_tokens
 from lsp_server.server import InklingServer
 
 
 class Suggestion(NamedTuple):
-    """`completion` belongs at `offset` of this version of the document."""
+    """`completion` belongs at `offset` of this version of the document.
+
+    `ordinal` is what the client's word on it goes by, see features/feedback.py.
+    """
 
     document: Document
     offset: int
     completion: Completion
+    ordinal: int
 
 
 async def suggest(
@@ -43,4 +48,9 @@ async def suggest(
         record.reads(request)
         completion = await ls.complete(request)
         record.answer(completion, ls.engine.status().model)
-        return Suggestion(document, offset, completion)
+        ordinal = record.ordinal
+        if ls.documents.get(uri) is not document:
+            record.outcome = OUTDATED
+        elif completion.text:
+            ordinal = ls.feedback.answered(record, uri, offset, completion.text)
+        return Suggestion(document, offset, completion, ordinal)

@@ -4,6 +4,7 @@ from typing import Final
 
 from lsprotocol import types
 
+from lsp_server.features.feedback import document_changed
 from lsp_server.server import Feature, InklingServer
 
 
@@ -14,11 +15,14 @@ def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None
 
 def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> None:
     document = params.text_document
+    before = ls.lines_of(document.uri)
     ls.documents.change(document.uri, document.version, params.content_changes)
+    document_changed(ls, document.uri, before, params.content_changes)
 
 
 def did_close(ls: InklingServer, params: types.DidCloseTextDocumentParams) -> None:
     ls.documents.close(params.text_document.uri)
+    ls.feedback.closed(params.text_document.uri)
 
 
 FEATURES: Final = (

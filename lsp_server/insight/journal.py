@@ -57,11 +57,13 @@ def state_folder() -> Path:
 class Journal:
     """What one server remembers. Without a folder nothing is written.
 
-    `enabled` says whether records go to the file; the requests in memory are kept either way.
+    `enabled` says whether records can go to the file, and `is_wanted` whether the user's settings
+    let them; the requests in memory are kept either way.
     """
 
     def __init__(self, folder: Path | None = None, *, enabled: bool = True) -> None:
         self.enabled = enabled
+        self.is_wanted = True
         self.session = secrets.token_hex(4)
         self.requests: deque[RequestRecord] = deque(maxlen=NUM_REMEMBERED)
         self._folder = folder
@@ -95,7 +97,7 @@ class Journal:
 
     def record(self, record: Record) -> None:
         """Have a record written. Never blocks and never raises."""
-        if self._folder is None or not self.enabled:
+        if self._folder is None or not (self.enabled and self.is_wanted):
             return
         if self._writer is None:
             # A daemon: a disk that does not answer must not keep the process from leaving.

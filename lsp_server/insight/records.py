@@ -15,6 +15,7 @@ from inference import Completion, CompletionRequest, Timings, TokenCounts
 SHOWN: Final = "shown"
 CANCELLED: Final = "cancelled"
 FAILED: Final = "failed"
+OUTDATED: Final = "outdated"
 
 
 class Entry(msgspec.Struct, kw_only=True, tag_field="kind"):
@@ -33,11 +34,11 @@ class Entry(msgspec.Struct, kw_only=True, tag_field="kind"):
 class RequestRecord(Entry, kw_only=True, tag="request"):
     """One request for a completion, and how it ended.
 
-    `outcome` is "shown", "cancelled", "failed", the name of a Silence in small letters, or the
-    engine's finish reason where it answered without text. `read_before` and `read_after` are the
-    characters around the cursor that went to the engine, `num_documents` how many documents they
-    and the context came from. `probability` is that of acceptance, None where nobody estimated it.
-    `elapsed_ms` is the server's own time from request to answer; `timings` are the engine's.
+    `outcome` is "shown", "cancelled", "failed", "outdated", the name of a Silence in small letters,
+    or the engine's finish reason where it answered without text. `read_before` and `read_after` are
+    the characters around the cursor that went to the engine, `num_documents` how many documents
+    they and the context came from. `probability` is that of acceptance, None where nobody estimated
+    it. `elapsed_ms` is the server's own time from request to answer; `timings` are the engine's.
     """
 
     document: str

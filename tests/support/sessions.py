@@ -8,6 +8,7 @@ from lsprotocol import types
 
 from lsp_server.cli import create_server
 from lsp_server.documents import Document
+from lsp_server.insight.journal import Journal
 from lsp_server.lines import Lines
 from lsp_server.server import InklingServer
 from tests.support.scripted_engine import ScriptedEngine
@@ -35,9 +36,11 @@ class KeptMessages:
 
 
 class Session:
-    def __init__(self, engine: ScriptedEngine | None = None) -> None:
+    def __init__(
+        self, engine: ScriptedEngine | None = None, journal: Journal | None = None
+    ) -> None:
         self.engine = engine or ScriptedEngine()
-        self.server: InklingServer = create_server(self.engine)
+        self.server: InklingServer = create_server(self.engine, journal)
         self.kept = KeptMessages()
         self.server.protocol.set_writer(self.kept)
 
