@@ -6,8 +6,7 @@ end of its line, and a column inside a character is that character's start. Line
 split. A handler that holds a Document never sees a later edit.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -20,10 +19,14 @@ from lsprotocol.types import (
     TextDocumentItem,
 )
 
-from lsp_server.lines import Lines, split_lines
+from lsp_server.lines import Lines, Unit
+from lsp_server.uris import document_key
 
-COUNTING_STEP: Final = 1024
-"""Characters encoded at a time while a column is looked for: bounds the work in very long lines."""
+UNITS: Final[Mapping[PositionEncodingKind, Unit]] = {
+    PositionEncodingKind.Utf8: Unit.BYTE,
+    PositionEncodingKind.Utf16: Unit.UTF16,
+    PositionEncodingKind.Utf32: Unit.CHARACTER,
+}
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,25 @@ class Document:
 
     def offset_at(self, position: Position) -> int:
         """Return the offset in characters, clamped into the text."""
-        line_index, column = self._place(position)
-        return self.lines.start_of(line_index) + column
+        lines = self.lines
+        if position.line >= lines.num_lines:
+            return lines.num_characters
+        start, end = lines.start_of(position.line), lines.end_of(position.line)
+        return lines.forward(start, end, position.character, UNITS[self.encoding])
 
     def position_at(self, offset: int) -> Position:
         line_index, column = self.lines.place_of(offset)
-        before = self.lines.line(line_index)[:column]
-        return Position(line=line_index, character=num_units(before, self.encoding))
+        start = self.lines.start_of(line_index)
+        character = self.lines.units_between(start, start + column, UNITS[self.encoding])
+        return Position(line=line_index, character=character)
 
     def around(self, offset: int) -> tuple[str, str]:
         """Return what stands before and after on the offset's line, without its ending."""
-        line_index, column = self.lines.place_of(offset)
-        content = _content(self.lines.line(line_index))
-        return content[:column], content[column:]
+        lines = self.lines
+        line_index, column = lines.place_of(offset)
+        start, end = lines.start_of(line_index), lines.end_of(line_index)
+        offset = min(start + column, end)
+        return lines.between(start, offset), lines.between(offset, end)
 
     def edited(self, changes: Sequence[TextDocumentContentChangeEvent], version: int) -> "Document":
         """Apply changes in their order, each to the result of the one before."""
@@ -63,85 +72,77 @@ class Document:
         return replace(document, version=version)
 
     def _lines_with(self, span: Range, text: str) -> Lines:
-        (first, start), (last, end) = sorted((self._place(span.start), self._place(span.end)))
-        text = self.lines.line(first)[:start] + text + self.lines.line(last)[end:]
-        if first > 0 and (previous := self.lines.line(first - 1)).endswith("\r"):
-            # A "\n" that comes to stand behind a lone "\r" makes one line ending of the two.
-            first, text = first - 1, previous + text
-        lines = split_lines(text)
-        if last < self.lines.num_lines - 1:
-            lines.pop()  # empty: the line `last` kept its ending
-        return self.lines.replaced(first, last, lines)
-
-    def _place(self, position: Position) -> tuple[int, int]:
-        if position.line >= self.lines.num_lines:
-            last = self.lines.num_lines - 1
-            return last, len(self.lines.line(last))
-        content = _content(self.lines.line(position.line))
-        return position.line, column_of(content, position.character, self.encoding)
+        start = self.offset_at(span.start)
+        start, end = sorted((start, start if span.end == span.start else self.offset_at(span.end)))
+        return self.lines.replaced(start, end, text)
 
 
 @dataclass
 class Documents:
-    """The open documents. Anything that names another one is ignored."""
+    """The open documents, each under whatever spelling of its address.
+
+    A document whose text is no longer certain is forgotten: it stays open and unknown, and nobody
+    gets a stale one, until it is opened again or replaced whole.
+    """
 
     encoding: PositionEncodingKind = PositionEncodingKind.Utf16
-    _open: dict[str, Document] = field(default_factory=dict[str, Document])
+    _known: dict[str, Document] = field(default_factory=dict[str, Document])
+    _forgotten: dict[str, Document] = field(default_factory=dict[str, Document])
 
     @property
     def uris(self) -> Sequence[str]:
-        return list(self._open)
+        """The addresses of those that are known, as the client sent them."""
+        return [document.uri for document in self._known.values()]
 
     def get(self, uri: str) -> Document | None:
-        return self._open.get(uri)
+        return self._known.get(document_key(uri))
 
     def open(self, item: TextDocumentItem) -> None:
-        self._open[item.uri] = Document(
-            item.uri, item.language_id, item.version, Lines.of(item.text), self.encoding
+        self._hold(
+            Document(item.uri, item.language_id, item.version, Lines.of(item.text), self.encoding)
         )
 
     def change(
-        self, uri: str, version: int, changes: Sequence[TextDocumentContentChangeEvent]
+        self, uri: str, version: int | None, changes: Sequence[TextDocumentContentChangeEvent]
     ) -> None:
-        """Take the next version; one that is older than what is held is ignored."""
-        document = self._open.get(uri)
-        if document is not None and version >= document.version:
-            self._open[uri] = document.edited(changes, version)
+        """Take the next version; None where the client counts none.
+
+        A version that is older than what is held means that something was missed, so the document
+        is forgotten, unless a change states all of its text.
+        """
+        key = document_key(uri)
+        document = self._known.get(key)
+        if document is not None and (version is None or version >= document.version):
+            self._hold(document.edited(changes, document.version if version is None else version))
+            return
+        self.forget(uri)
+        forgotten, certain = self._forgotten.get(key), _from_the_last_whole_text(changes)
+        if forgotten is not None and certain:
+            self._hold(forgotten.edited(certain, version or 0))
+
+    def forget(self, uri: str) -> None:
+        """Know no longer what an open document holds."""
+        key = document_key(uri)
+        document = self._known.pop(key, None)
+        if document is not None:
+            self._forgotten[key] = replace(document, lines=Lines.of(""))
 
     def close(self, uri: str) -> None:
-        self._open.pop(uri, None)
+        key = document_key(uri)
+        self._known.pop(key, None)
+        self._forgotten.pop(key, None)
+
+    def _hold(self, document: Document) -> None:
+        key = document_key(document.uri)
+        self._forgotten.pop(key, None)
+        self._known[key] = document
 
 
-def num_units(text: str, encoding: PositionEncodingKind) -> int:
-    """Count the code units of `text`. A lone surrogate counts as a character of its own."""
-    if encoding is PositionEncodingKind.Utf32 or text.isascii():
-        return len(text)
-    if encoding is PositionEncodingKind.Utf8:
-        return len(text.encode("utf-8", "surrogatepass"))
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def column_of(content: str, character: int, encoding: PositionEncodingKind) -> int:
-    """Return how many whole characters of `content` fit into `character` code units."""
-    if encoding is PositionEncodingKind.Utf32 or content.isascii():
-        return min(character, len(content))
-    column = 0
-    while column < len(content):
-        step = content[column : column + COUNTING_STEP]
-        step_units = num_units(step, encoding)
-        if step_units > character:
-            fitting = range(len(step) + 1)
-            return column + _last_within(step, character, encoding, fitting)
-        character -= step_units
-        column += len(step)
-    return column
-
-
-def _last_within(
-    step: str, character: int, encoding: PositionEncodingKind, columns: Sequence[int]
-) -> int:
-    return bisect_right(columns, character, key=lambda n: num_units(step[:n], encoding)) - 1
-
-
-def _content(line: str) -> str:
-    return line.rstrip("\r\n")
+def _from_the_last_whole_text(
+    changes: Sequence[TextDocumentContentChangeEvent],
+) -> Sequence[TextDocumentContentChangeEvent]:
+    """Return the changes that do not depend on what was there before, if any."""
+    for index in range(len(changes) - 1, -1, -1):
+        if not isinstance(changes[index], TextDocumentContentChangePartial):
+            return changes[index:]
+    return ()

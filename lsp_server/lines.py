@@ -1,64 +1,89 @@
-r"""Hold a text as lines so that an edit costs what it touches, not what the file holds.
+r"""Hold a text so that an edit costs what it touches, not what the file or the line holds.
 
 A line ends at "\r\n", "\n" or "\r" and nowhere else (LSP 3.18, "Text Documents"): a form feed or
 U+2028 is a character like any other, which is why str.splitlines is not used. Columns, offsets and
-lengths here are Python characters; code units are the business of documents.py.
+lengths here are Python characters unless a Unit says otherwise.
 
-Lines is immutable. It keeps its lines in blocks of some hundred, and a changed copy shares every
-block that the change does not touch.
+Lines is immutable. It keeps its text in pieces of some thousand characters, wherever lines end in
+them, so that a file of one line is as cheap as any other; a changed copy shares every piece that
+the change does not touch.
 
-Invariants: a line holds its own ending, every line but the last has one, the last has none;
-"\r" at the end of a line is never followed by "\n" at the start of the next.
+Invariants: no piece is empty, unless it is the only one; "\r\n" lies within one piece.
 """
 
 import functools
-import io
 import itertools
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
-BLOCK_LINES: Final = 256
-"""Lines per block: with 100,000 lines an edit copies two tuples of about 400 entries."""
+PIECE_CHARACTERS: Final = 8192
+"""Characters per piece: an edit of 5 MB copies one piece and three tuples of about 600 entries."""
+
+LARGE_CHARACTERS: Final = 1 << 16
+"""A text of this length is measured where it is read, see MeasuredText."""
+
+_LINE_ENDING: Final = re.compile(r"\r\n|\n|\r")
 
 
-def split_lines(text: str) -> list[str]:
-    """Return the lines of `text` with their endings; the last one, without, may be empty."""
-    lines = list(io.StringIO(text, newline=""))
-    if not lines or lines[-1][-1] in "\r\n":
-        lines.append("")
-    return lines
+class Unit(Enum):
+    """What columns may be counted in."""
+
+    BYTE = auto()
+    UTF16 = auto()
+    CHARACTER = auto()
 
 
 @dataclass(frozen=True)
-class Block:
-    lines: tuple[str, ...]
+class Piece:
+    text: str
 
     @functools.cached_property
-    def num_characters(self) -> int:
-        return sum(map(len, self.lines))
+    def num_line_endings(self) -> int:
+        line_feeds, returns = self.text.count("\n"), self.text.count("\r")
+        return line_feeds + returns - (self.text.count("\r\n") if returns else 0)
+
+    @functools.cached_property
+    def line_starts(self) -> Sequence[int]:
+        """Where lines start within the piece, but for the one that its first character is of."""
+        return [match.end() for match in _LINE_ENDING.finditer(self.text)]
 
     @functools.cached_property
     def num_bytes(self) -> int:
-        return sum(len(line.encode("utf-8", "surrogatepass")) for line in self.lines)
+        return num_units(self.text, Unit.BYTE)
+
+    @functools.cached_property
+    def num_utf16(self) -> int:
+        return num_units(self.text, Unit.UTF16)
+
+    def num_units(self, unit: Unit) -> int:
+        match unit:
+            case Unit.BYTE:
+                return self.num_bytes
+            case Unit.UTF16:
+                return self.num_utf16
+            case Unit.CHARACTER:
+                return len(self.text)
 
 
 class Lines:
     """An immutable text. Compare two by their `text`."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self._blocks = tuple(blocks)
-        self._first_lines = _running_total(len(block.lines) for block in self._blocks)
-        self._first_characters = _running_total(block.num_characters for block in self._blocks)
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = tuple(pieces)
+        self._first_lines = _running_total(piece.num_line_endings for piece in self._pieces)
+        self._first_characters = _running_total(len(piece.text) for piece in self._pieces)
 
     @classmethod
     def of(cls, text: str) -> "Lines":
-        return cls(list(_blocks(split_lines(text))))
+        return text.lines if isinstance(text, MeasuredText) else cls(list(_pieces(text)))
 
     @property
     def num_lines(self) -> int:
-        return self._first_lines[-1]
+        return self._first_lines[-1] + 1
 
     @property
     def num_characters(self) -> int:
@@ -66,74 +91,162 @@ class Lines:
 
     @property
     def num_bytes(self) -> int:
-        """The size of the text in UTF-8; counted once per block, also across edits."""
-        return sum(block.num_bytes for block in self._blocks)
+        """The size of the text in UTF-8; counted once per piece, also across edits."""
+        return sum(piece.num_bytes for piece in self._pieces)
 
     @property
     def is_blank(self) -> bool:
-        return not any(line.strip() for block in self._blocks for line in block.lines)
+        return all(piece.text.isspace() or not piece.text for piece in self._pieces)
 
     @property
     def text(self) -> str:
-        return "".join(line for block in self._blocks for line in block.lines)
+        return "".join(piece.text for piece in self._pieces)
 
     def line(self, line_index: int) -> str:
         """Return one line with its ending."""
-        block_index = self._block_of_line(line_index)
-        return self._blocks[block_index].lines[line_index - self._first_lines[block_index]]
+        return self.between(self.start_of(line_index), self.start_of(line_index + 1))
 
     def start_of(self, line_index: int) -> int:
-        """Return the offset of a line's first character."""
-        block_index = self._block_of_line(line_index)
-        before = self._blocks[block_index].lines[: line_index - self._first_lines[block_index]]
-        return self._first_characters[block_index] + sum(map(len, before))
+        """Return the offset of a line's first character; behind the last line is the text's end."""
+        if line_index >= self.num_lines:
+            return self.num_characters
+        if line_index == 0:
+            return 0
+        index = bisect_left(self._first_lines, line_index) - 1
+        start = self._pieces[index].line_starts[line_index - self._first_lines[index] - 1]
+        return self._first_characters[index] + start
+
+    def end_of(self, line_index: int) -> int:
+        """Return the offset behind a line's last character, where its ending begins."""
+        end = self.start_of(line_index + 1)
+        if line_index >= self.num_lines - 1:
+            return end
+        return end - (2 if self.between(end - 2, end) == "\r\n" else 1)
 
     def place_of(self, offset: int) -> tuple[int, int]:
         """Return line and column of an offset; past the end is the end."""
         offset = min(offset, self.num_characters)
-        block_index = self._block_of_character(offset)
-        line_index = self._first_lines[block_index]
-        column = offset - self._first_characters[block_index]
-        for line in self._blocks[block_index].lines:
-            if column < len(line):
-                break
-            column -= len(line)
-            line_index += 1
-        if line_index == self.num_lines:  # behind the last line, which has no ending
-            return line_index - 1, len(self.line(line_index - 1))
-        return line_index, column
+        index = self._piece_at(offset)
+        within = offset - self._first_characters[index]
+        starts = self._pieces[index].line_starts
+        line_index = self._first_lines[index] + bisect_right(starts, within)
+        return line_index, offset - self.start_of(line_index)
 
     def between(self, start: int, end: int) -> str:
         """Return the characters from offset `start` up to `end`."""
-        first, last = self._block_of_character(start), self._block_of_character(max(start, end))
-        lines = (line for block in self._blocks[first : last + 1] for line in block.lines)
+        start, end = max(start, 0), min(end, self.num_characters)
+        first, last = self._piece_at(start), self._piece_at(max(start, end))
+        text = "".join(piece.text for piece in self._pieces[first : last + 1])
         before = self._first_characters[first]
-        return "".join(lines)[start - before : max(start, end) - before]
+        return text[start - before : max(start, end) - before]
 
-    def replaced(self, first: int, last: int, lines: Sequence[str]) -> "Lines":
-        """Return a copy in which `lines` stand in place of the lines `first` to `last`."""
-        first_block, last_block = self._block_of_line(first), self._block_of_line(last)
-        head = self._blocks[first_block].lines[: first - self._first_lines[first_block]]
-        tail = self._blocks[last_block].lines[last + 1 - self._first_lines[last_block] :]
-        changed = _blocks((*head, *lines, *tail))
-        return Lines((*self._blocks[:first_block], *changed, *self._blocks[last_block + 1 :]))
+    def units_between(self, start: int, end: int, unit: Unit) -> int:
+        return self._units_before(end, unit) - self._units_before(start, unit)
 
-    def _block_of_line(self, line_index: int) -> int:
-        return min(bisect_right(self._first_lines, line_index), len(self._blocks)) - 1
+    def forward(self, start: int, end: int, count: int, unit: Unit) -> int:
+        """Return the offset `count` units behind `start`, at most `end`.
 
-    def _block_of_character(self, offset: int) -> int:
-        return min(bisect_right(self._first_characters, offset), len(self._blocks)) - 1
+        Within a character it is that character's start.
+        """
+        target = self._units_before(start, unit) + count
+        if target >= self._units_before(end, unit):
+            return end
+        first_units = self._first_units[unit]
+        index = bisect_right(first_units, target) - 1
+        within = _characters_within(self._pieces[index].text, target - first_units[index], unit)
+        return self._first_characters[index] + within
+
+    def replaced(self, start: int, end: int, text: str) -> "Lines":
+        """Return a copy in which `text` stands in place of the characters `start` up to `end`."""
+        first, last = self._piece_at(start), self._piece_at(end)
+        head = self._pieces[first].text[: start - self._first_characters[first]]
+        tail = self._pieces[last].text[end - self._first_characters[last] :]
+        text = head + text + tail
+        # What is short joins its neighbour, so that pieces stay few; so does half a line ending.
+        if first > 0 and (_is_short(text) or text[0] == "\n"):
+            first -= 1
+            text = self._pieces[first].text + text
+        if last + 1 < len(self._pieces) and (_is_short(text) or text[-1] == "\r"):
+            last += 1
+            text += self._pieces[last].text
+        return Lines((*self._pieces[:first], *_pieces(text), *self._pieces[last + 1 :]))
+
+    @functools.cached_property
+    def _first_units(self) -> "_FirstUnits":
+        return _FirstUnits(self._pieces)
+
+    def _units_before(self, offset: int, unit: Unit) -> int:
+        index = self._piece_at(offset)
+        before = self._pieces[index].text[: offset - self._first_characters[index]]
+        return self._first_units[unit][index] + num_units(before, unit)
+
+    def _piece_at(self, offset: int) -> int:
+        return min(bisect_right(self._first_characters, offset), len(self._pieces)) - 1
 
 
-def _running_total(counts: Iterator[int]) -> list[int]:
+class _FirstUnits(dict[Unit, list[int]]):
+    """For each unit that was asked for, how many stand before each piece."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        super().__init__()
+        self._pieces = pieces
+
+    def __missing__(self, unit: Unit) -> list[int]:
+        self[unit] = totals = _running_total(piece.num_units(unit) for piece in self._pieces)
+        return totals
+
+
+class MeasuredText(str):
+    """A text that brings its Lines, with all counts made.
+
+    Whoever reads a large text makes it, in its own thread: to count in 50 MB took the event loop
+    more than 100 ms. It is a string like any other to those who do not know of it.
+    """
+
+    __slots__ = ("lines",)
+    lines: Lines
+
+    def __new__(cls, text: str) -> "MeasuredText":
+        self = super().__new__(cls, text)
+        pieces = list(_pieces(text))
+        for piece in pieces:
+            for unit in Unit:
+                piece.num_units(unit)
+        self.lines = Lines(pieces)
+        return self
+
+
+def num_units(text: str, unit: Unit) -> int:
+    """Count the units of `text`. A lone surrogate counts as a character of its own."""
+    if unit is Unit.CHARACTER or text.isascii():
+        return len(text)
+    if unit is Unit.BYTE:
+        return len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _characters_within(text: str, count: int, unit: Unit) -> int:
+    """Return how many whole characters at the start of `text` fit into `count` units."""
+    if unit is Unit.CHARACTER or text.isascii():
+        return count
+    lengths = range(len(text) + 1)
+    return bisect_right(lengths, count, key=lambda length: num_units(text[:length], unit)) - 1
+
+
+def _is_short(text: str) -> bool:
+    return len(text) < PIECE_CHARACTERS // 2
+
+
+def _running_total(counts: Iterable[int]) -> list[int]:
     return list(itertools.accumulate(counts, initial=0))
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[Block]:
-    """Cut into blocks; up to twice the usual size stays whole, so typing does not cut again."""
-    if len(lines) <= 2 * BLOCK_LINES:
-        if lines:
-            yield Block(tuple(lines))
-        return
-    for start in range(0, len(lines), BLOCK_LINES):
-        yield Block(tuple(lines[start : start + BLOCK_LINES]))
+def _pieces(text: str) -> Iterator[Piece]:
+    """Cut into pieces; up to twice the usual size stays whole, so typing does not cut again."""
+    start = 0
+    while len(text) - start > 2 * PIECE_CHARACTERS:
+        end = start + PIECE_CHARACTERS
+        end += text[end - 1 : end + 1] == "\r\n"
+        yield Piece(text[start:end])
+        start = end
+    yield Piece(text[start:])

@@ -12,8 +12,8 @@ from lsprotocol.types import (
     TextDocumentItem,
 )
 
-from lsp_server.documents import COUNTING_STEP, Document, Documents, column_of, num_units
-from lsp_server.lines import Lines
+from lsp_server.documents import UNITS, Document, Documents
+from lsp_server.lines import PIECE_CHARACTERS, Lines, num_units
 
 UTF8, UTF16, UTF32 = (
     PositionEncodingKind.Utf8,
@@ -117,15 +117,78 @@ def test_what_stands_around_an_offset_has_no_line_ending() -> None:
 
 @pytest.mark.parametrize("encoding", [UTF8, UTF16, UTF32])
 def test_a_column_far_into_a_long_line_is_found(encoding: PositionEncodingKind) -> None:
-    content = f"é{FACE}a" * COUNTING_STEP
-    column = 2 * COUNTING_STEP + 1
-    assert column_of(content, num_units(content[:column], encoding), encoding) == column
+    content = f"é{FACE}a" * PIECE_CHARACTERS
+    column = 2 * PIECE_CHARACTERS + 1
+    place = Position(1, num_units(content[:column], UNITS[encoding]))
+    document = _document(f"a\r\n{content}\r\nb", encoding)
+    assert document.offset_at(place) == column + 3
+    assert document.position_at(column + 3) == place
 
 
-def test_an_older_version_is_ignored() -> None:
+WHOLE = TextDocumentContentChangeWholeDocument("whole")
+
+
+def check_after(documents: Documents, text: str | None, uri: str = URI) -> None:
+    document = documents.get(uri)
+    assert (document and document.lines.text) == text
+
+
+def test_after_an_older_version_a_document_is_unknown() -> None:
     documents = _documents("ab", version=5)
-    documents.change(URI, 4, [TextDocumentContentChangeWholeDocument("old")])
-    assert _text(documents) == "ab"
+    documents.change(URI, 4, [_change(Edit((0, 0), (0, 0), "x"))])
+    check_after(documents, None)
+    documents.change(URI, 6, [_change(Edit((0, 0), (0, 0), "x"))])
+    check_after(documents, None)
+    assert documents.uris == []
+
+
+def test_an_older_version_that_states_the_whole_text_is_taken() -> None:
+    documents = _documents("ab", version=5)
+    documents.change(URI, 4, [WHOLE, _change(Edit((0, 5), (0, 5), "!"))])
+    check_after(documents, "whole!")
+
+
+def test_a_change_without_a_version_is_the_next_one() -> None:
+    documents = _documents("ab", version=5)
+    documents.change(URI, None, [_change(Edit((0, 2), (0, 2), "c"))])
+    documents.change(URI, 6, [_change(Edit((0, 3), (0, 3), "d"))])
+    check_after(documents, "abcd")
+
+
+def test_a_forgotten_document_is_known_again_when_it_is_replaced_whole() -> None:
+    documents = _documents("ab", version=5)
+    documents.forget(URI)
+    check_after(documents, None)
+    documents.change(URI, 1, [_change(Edit((0, 0), (0, 0), "x")), WHOLE])
+    check_after(documents, "whole")
+    assert documents.get(URI).language_id == "python"
+    documents.change(URI, 2, [_change(Edit((0, 5), (0, 5), "!"))])
+    check_after(documents, "whole!")
+
+
+def test_a_forgotten_document_is_known_again_when_it_is_opened() -> None:
+    documents = _documents("ab", version=5)
+    documents.forget(URI)
+    documents.open(TextDocumentItem(URI, "python", 1, "cd"))
+    check_after(documents, "cd")
+
+
+def test_a_document_that_was_closed_stays_closed() -> None:
+    documents = _documents("ab", version=5)
+    documents.forget(URI)
+    documents.close(URI)
+    documents.change(URI, 6, [WHOLE])
+    check_after(documents, None)
+
+
+def test_a_document_is_one_however_its_address_is_spelled() -> None:
+    documents = Documents()
+    documents.open(TextDocumentItem("file:///c%3A/a.py", "python", 1, "ab"))
+    documents.change("file:///C:/a.py", 2, [WHOLE])
+    check_after(documents, "whole", "file:///C:/a.py")
+    assert documents.uris == ["file:///c%3A/a.py"]
+    documents.close("file:///c:/a.py")
+    check_after(documents, None, "file:///c%3A/a.py")
 
 
 def test_a_document_that_is_not_open_is_ignored() -> None:
