@@ -25,7 +25,8 @@ class ClientProfile:
     `resolves_documentation` and `keeps_insert_text` are of the menu's items: it asks for an item's
     documentation when it shows it, and it can leave the indentation of what it inserts alone.
     `answers_configuration`: it may be asked for settings. `registers_*`: what it sends only to
-    servers that register for it. `shows_progress`, `shows_virtual_documents`: of the window.
+    servers that register for it. `shows_documents`: it opens a document when it is asked to.
+    `shows_virtual_documents`: it asks for the text of a document that is no file.
     """
 
     name: str = ""
@@ -40,6 +41,7 @@ class ClientProfile:
     registers_watched_files: bool = False
     shows_progress: bool = False
     shows_virtual_documents: bool = False
+    shows_documents: bool = False
 
 
 def client_profile(params: Mapping[str, object]) -> ClientProfile:
@@ -60,6 +62,7 @@ def client_profile(params: Mapping[str, object]) -> ClientProfile:
         registers_configuration=_registers(workspace, "didChangeConfiguration"),
         registers_watched_files=_registers(workspace, "didChangeWatchedFiles"),
         shows_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
+        shows_documents=_at(params, "capabilities", "window", "showDocument", "support") is True,
         shows_virtual_documents=isinstance(_at(workspace, "textDocumentContent"), dict),
     )
 

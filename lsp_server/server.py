@@ -6,7 +6,7 @@ One server object per connection; nothing here is global. Everything runs on the
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from lsprotocol import types
@@ -23,7 +23,9 @@ from lsp_server.policy.gate import Trigger, silence
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
 from lsp_server.settings import Settings
+from lsp_server.sources import Sources
 from lsp_server.transport import Connection
+from lsp_server.virtual_documents import VirtualDocuments
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,12 @@ class InklingServer(LanguageServer):
         self.journal = journal
         self.client = ClientProfile()
         self.settings = Settings()
+        self.sources = Sources()
+        self.pull: asyncio.Task[None] | None = None
+        self.workspace_folders: Mapping[str, str] = {}
+        self.num_ignore_changes = 0
+        self.virtual_documents = VirtualDocuments()
+        self.cancellable: dict[str | int, asyncio.Task[Any]] = {}
         self.documents = Documents()
         self.feedback = Feedback(journal.record, self.lines_of)
         self._background: set[asyncio.Task[None]] = set()
@@ -98,9 +106,19 @@ class InklingServer(LanguageServer):
 
     def start_engine(self) -> None:
         """Load the model in the background; should that fail, say so."""
-        task = asyncio.ensure_future(self._watch_engine())
+        self.spawn(self._watch_engine())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what nobody waits for; where it fails, the log says so."""
+        task = asyncio.ensure_future(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("in the background: %s", described(error))
 
     def show_once(self, kind: types.MessageType, message: str) -> None:
         """Show a message to the user unless it was shown before in this session."""

@@ -7,9 +7,13 @@ from lsp_server.features import (
     completion,
     configuration,
     feedback,
+    initialized,
     inline_completion,
+    progress,
     session,
     sync,
+    text_document_content,
+    workspace,
 )
 from lsp_server.server import Feature, InklingServer
 
@@ -17,9 +21,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *session.FEATURES,
     *sync.FEATURES,
     *configuration.FEATURES,
+    *workspace.FEATURES,
+    *initialized.FEATURES,
     *inline_completion.FEATURES,
     *completion.FEATURES,
     *commands.FEATURES,
+    *progress.FEATURES,
+    *text_document_content.FEATURES,
     *feedback.FEATURES,
 )
 

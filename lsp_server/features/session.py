@@ -8,16 +8,19 @@ from lsprotocol import types
 
 from lsp_server.documents import Documents
 from lsp_server.features.configuration import configure
+from lsp_server.features.workspace import folders_of
 from lsp_server.lifecycle import watch_process
 from lsp_server.profiles import client_profile
 from lsp_server.server import Feature, InklingServer
+from lsp_server.sources import Source
 
 
 def initialize(ls: InklingServer, params: Mapping[str, object]) -> None:
     """Take the parameters as plain JSON, see profiles.py."""
     ls.client = client_profile(params)
     ls.documents = Documents(ls.client.position_encoding)
-    configure(ls, params.get("initializationOptions"))
+    ls.workspace_folders = folders_of(params)
+    configure(ls, Source.OPTIONS, params.get("initializationOptions"))
     if ls.client.process_id is not None:
         watch_process(ls.client.process_id, ls.lifecycle.end)
     # On the loop's next turn the answer is on its way; starting a process must not delay it.

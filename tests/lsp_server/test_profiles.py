@@ -45,19 +45,17 @@ def test_what_makes_no_sense_is_not_there(params: dict[str, object]) -> None:
 
 
 NOTHING = ClientProfile()
+MENU = "resolves_documentation answers_configuration"
 CAN = {
     "emacs28-eglot1.9": "answers_configuration registers_watched_files",
-    "emacs30-eglot1.17": "resolves_documentation answers_configuration registers_watched_files "
-    "shows_progress",
-    "helix25.01": "resolves_documentation answers_configuration registers_watched_files "
-    "shows_progress",
-    "nvim010": "answers_configuration shows_progress",
-    "nvim012": "resolves_documentation answers_configuration shows_progress",
+    "emacs30-eglot1.17": f"{MENU} registers_watched_files shows_progress shows_documents",
+    "helix25.01": f"{MENU} registers_watched_files shows_progress",
+    "nvim010": "answers_configuration shows_progress shows_documents",
+    "nvim012": f"{MENU} shows_progress shows_documents",
     "nvim07": "shows_progress",
     "vim-ale3.3": "",
-    "vscode1.139-languageclient11": "resolves_documentation keeps_insert_text "
-    "answers_configuration registers_configuration registers_watched_files shows_progress "
-    "shows_virtual_documents",
+    "vscode1.139-languageclient11": f"{MENU} keeps_insert_text registers_configuration "
+    "registers_watched_files shows_progress shows_documents shows_virtual_documents",
 }
 
 

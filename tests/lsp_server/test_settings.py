@@ -1,99 +1,113 @@
+"""The tree of settings: each is whole, bounded, and none can hold a text of the client's choice."""
+
 from dataclasses import fields
-from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lsp_server.settings import FORBIDDEN, NAMES, Settings, parse, section_of
+from lsp_server.settings import (
+    MAX_LANGUAGE_CHARACTERS,
+    MAX_LANGUAGES,
+    SETTINGS,
+    Choice,
+    Count,
+    Kind,
+    LanguageSwitches,
+    Level,
+    Settings,
+    Switch,
+    about,
+)
 
 DEFAULTS = Settings()
+NAMES = list(SETTINGS)
 
 
-def check(raw: object, *problems: str, gives: Settings = DEFAULTS) -> None:
-    settings, found = parse(raw, DEFAULTS)
-    assert settings == gives
-    assert found == list(problems)
+def check(kind: Kind, value: object, *, gives: object) -> None:
+    read = kind.read(value)
+    assert read == gives
+    assert type(read) is type(gives)
 
 
-def test_nothing_sent_changes_nothing() -> None:
-    check(None)
+@pytest.mark.parametrize("value", [True, False])
+def test_a_switch_is_true_or_false(value: bool) -> None:
+    check(Switch(), value, gives=value)
 
 
-def test_settings_are_read() -> None:
+@pytest.mark.parametrize("value", [0, 1, "true", "", None, [], 1.0])
+def test_nothing_else_is_a_switch(value: object) -> None:
+    check(Switch(), value, gives=None)
+
+
+@pytest.mark.parametrize(("value", "gives"), [(1, 1), (9, 9), (3.0, 3), (9.0, 9)])
+def test_a_whole_number_within_bounds_is_a_count(value: object, gives: int) -> None:
+    check(Count(1, 9), value, gives=gives)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 10, -1, 1.5, 1e300, float("inf"), float("nan"), True, "3", None, [3]]
+)
+def test_nothing_else_is_a_count(value: object) -> None:
+    check(Count(1, 9), value, gives=None)
+
+
+def test_a_choice_is_one_of_its_words() -> None:
+    check(Choice(Level), "eager", gives=Level.EAGER)
+    for value in ("EAGER", "", 1, None, ["eager"], {"eager": True}):
+        check(Choice(Level), value, gives=None)
+
+
+def test_languages_are_switched_by_their_ids() -> None:
     check(
-        {"enable": False, "automatic": False, "maxTokens": 8, "deadlineMs": 100},
-        gives=Settings(enable=False, automatic=False, max_tokens=8, deadline_ms=100),
+        LanguageSwitches(), {"css": False, "x" * 100: True}, gives={"css": False, "x" * 100: True}
     )
+    for value in ({"css": 1}, {"css": None}, ["css"], "css", True):
+        check(LanguageSwitches(), value, gives=None)
 
 
-def test_settings_may_stand_in_their_section() -> None:
-    check({"inkling": {"maxDocumentBytes": 10}}, gives=Settings(max_document_bytes=10))
+def test_languages_are_bounded() -> None:
+    check(LanguageSwitches(), {"x" * (MAX_LANGUAGE_CHARACTERS + 1): True}, gives=None)
+    many = {str(number): True for number in range(MAX_LANGUAGES)}
+    check(LanguageSwitches(), many, gives=many)
+    check(LanguageSwitches(), {**many, "one more": True}, gives=None)
 
 
-def test_what_is_not_named_keeps_its_value() -> None:
-    settings, _ = parse({"maxTokens": 9}, Settings(automatic=False))
-    assert settings == Settings(automatic=False, max_tokens=9)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_default_is_a_value_that_may_be_sent(name: str) -> None:
+    default = getattr(DEFAULTS, SETTINGS[name].name)
+    check(about(SETTINGS[name]).kind, default, gives=default)
 
 
-def test_settings_that_are_no_object_are_a_problem() -> None:
-    check([1], "settings must be an object, not [1]")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_is_told_in_one_sentence(name: str) -> None:
+    description = about(SETTINGS[name]).description
+    assert description[0].islower()
+    assert not description.endswith(".")
+    assert "\n" not in description + about(SETTINGS[name]).kind.expected
 
 
-def test_a_section_that_is_no_object_is_a_problem() -> None:
-    check({"inkling": 3}, "settings must be an object, not 3")
-
-
-def test_a_wrong_type_is_a_problem() -> None:
-    check({"enable": "yes"}, "inkling.enable must be true or false, not 'yes'")
-
-
-def test_true_is_no_number() -> None:
-    check({"maxTokens": True}, "inkling.maxTokens must be a whole number from 1 to 256, not True")
-
-
-def test_a_number_out_of_bounds_is_a_problem() -> None:
-    check({"maxTokens": 0}, "inkling.maxTokens must be a whole number from 1 to 256, not 0")
-
-
-def test_a_long_value_is_shortened() -> None:
-    _, (problem,) = parse({"maxTokens": "x" * 1000}, DEFAULTS)
-    assert len(problem) < 120
-
-
-def test_an_unknown_setting_is_a_problem() -> None:
-    known = "enable, automatic, maxTokens, firstTextMs, deadlineMs, maxDocumentBytes"
-    check({"colour": 1}, f"inkling.colour is unknown; there are {known}")
-
-
-def test_a_good_setting_beside_a_bad_one_counts() -> None:
-    settings, problems = parse({"colour": 1, "maxTokens": 7}, DEFAULTS)
-    assert settings.max_tokens == 7
-    assert len(problems) == 1
-
-
-@pytest.mark.parametrize("name", sorted(FORBIDDEN))
-def test_a_workspace_cannot_set(name: str) -> None:
-    check(
-        {name: "/elsewhere"},
-        f"inkling.{name} cannot be set from an editor's workspace; "
-        "start the server with --model or INKLING_MODEL",
-    )
-
-
-def test_every_field_has_a_name_that_accepts_its_default() -> None:
-    assert {setting.field for setting in NAMES.values()} == {
+def test_every_field_can_be_set_by_one_name() -> None:
+    assert sorted(setting.name for setting in SETTINGS.values()) == sorted(
         field.name for field in fields(Settings)
-    }
-    assert all(setting.accepts(getattr(DEFAULTS, setting.field)) for setting in NAMES.values())
+    )
+    assert "maxDocumentBytes" in SETTINGS
 
 
-def test_our_section_is_found_among_others() -> None:
-    assert section_of({"python": 1, "inkling": {"enable": False}}) == {"enable": False}
-    assert section_of({"python": {"enable": False}}) is None
-    assert section_of(None) is None
+TEXT = st.text(max_size=30) | st.sampled_from(["/bin/sh", "https://example.org", "file:///x"])
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXT, values, max_size=3),
+    max_leaves=6,
+)
 
 
-def test_the_manual_lists_every_setting_with_its_default() -> None:
-    manual = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
-    for name, kind in NAMES.items():
-        default = str(getattr(DEFAULTS, kind.field)).lower()
-        assert f"| `{name}` | `{default}` |" in manual
+@given(st.sampled_from(NAMES), JSON)
+def test_no_setting_can_hold_a_text_of_the_clients_choice(name: str, value: object) -> None:
+    """Invariant 23, by what a setting is rather than by its name; languages are but named."""
+    read = about(SETTINGS[name]).kind.read(value)
+    if isinstance(read, dict):
+        assert all(isinstance(switch, bool) for switch in read.values())
+    else:
+        assert read is None or isinstance(read, bool | int | Level)

@@ -2,7 +2,7 @@ import pytest
 
 from lsp_server.policy.gate import Trigger
 from lsp_server.policy.length import max_tokens
-from lsp_server.settings import NAMES, Count, Settings
+from lsp_server.settings import SETTINGS, Count, Settings, about
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,6 @@ def test_who_asks_gets_twice_as_much(trigger: Trigger, expected: int) -> None:
 
 
 def test_no_setting_asks_the_engine_for_more_than_it_accepts() -> None:
-    setting = NAMES["maxTokens"]
+    setting = about(SETTINGS["maxTokens"]).kind
     assert isinstance(setting, Count)
     assert max_tokens(Settings(max_tokens=setting.highest), Trigger.INVOKED) <= 512
