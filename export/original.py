@@ -14,10 +14,11 @@ from export.checkpoint.config import read_config
 from export.checkpoint.plan import Plan
 from export.checkpoint.source import CheckpointSource, find_source
 from export.checkpoint.stored import Checkpoint, Float32
-from export.checkpoint.tokens import read_eos_token_ids, read_tokens
+from export.checkpoint.tokens import read_chat_template, read_eos_token_ids, read_tokens
 from export.errors import UnsupportedError
 from export.graph.weights import StoredBlocks, check_copies, slot_values
 from export.options import ExportOptions
+from export.package.chat_conventions import find_chat_template
 from export.package.fim_conventions import end_token_ids, fim_template, find_convention
 from export.package.manifest import Identity
 from export.spec.decoder import DecoderSpec, slots
@@ -69,6 +70,7 @@ def read_original(source: str, options: ExportOptions) -> Original:
         context_length=_context_length(architecture.spec, options.context_length),
         eos_token_ids=read_eos_token_ids(found.folder, config, vocab_size=vocab_size, more=more),
         fim=fim_template(convention, tokens.special, options.fim_order),
+        chat=find_chat_template(read_chat_template(found.folder), tokens.special),
         leading_token_ids=tokens.leading,
     )
     return Original(source=found, architecture=architecture, identity=identity)

@@ -4,12 +4,16 @@ The engine turns text into text. It knows no editor, no LSP and no model family.
 Importing it loads neither onnxruntime nor tokenizers.
 """
 
+from inference.chat import Message
 from inference.completion import (
     MAX_TEXT_CHARACTERS,
     Completion,
     CompletionRequest,
     FinishReason,
+    InstructionRequest,
+    Request,
     Scope,
+    SyntaxCheck,
     TokenCounts,
 )
 from inference.engine import Engine, EngineState, EngineStatus
@@ -20,6 +24,14 @@ from inference.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     RequestCancelledError,
+)
+from inference.inspection import (
+    ModelReport,
+    RuntimeReport,
+    data_folder,
+    inspect_model,
+    inspect_runtime,
+    is_embedded,
 )
 from inference.languages import language_for, language_id_of
 from inference.package.manifest import Device
@@ -38,13 +50,23 @@ __all__ = [
     "EngineUnavailableError",
     "FinishReason",
     "InklingError",
+    "InstructionRequest",
     "InvalidModelError",
     "InvalidRequestError",
+    "Message",
     "ModelNotFoundError",
+    "ModelReport",
+    "Request",
     "RequestCancelledError",
+    "RuntimeReport",
     "Scope",
+    "SyntaxCheck",
     "Timings",
     "TokenCounts",
+    "data_folder",
+    "inspect_model",
+    "inspect_runtime",
+    "is_embedded",
     "language_for",
     "language_id_of",
     "open_engine",

@@ -5,10 +5,11 @@ is decoded, before any value reaches native code.
 """
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
+from inference.chat import Message
 from inference.errors import InvalidRequestError
 from inference.timing import Timings
 
@@ -39,7 +40,7 @@ class FinishReason(StrEnum):
     FAILED = "failed"
 
 
-class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="hole"):
     """Fill the hole between `prefix` and `suffix`.
 
     `document` names what is edited, in whatever spelling the caller likes: a newer request with
@@ -66,17 +67,34 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     first_text_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] | None = None
 
 
+class InstructionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="instruction"):
+    """Say what an instructed model answers to `messages`; it has no text for one that is not.
+
+    Nothing supersedes it: it is written while no completion is asked for, and begun again where one
+    came between. What is not all there by the deadline is no answer.
+    """
+
+    document: Name
+    messages: Annotated[tuple[Message, ...], msgspec.Meta(min_length=1, max_length=16)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 256
+    deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 30_000
+
+
+Request = CompletionRequest | InstructionRequest
+AnyRequest = TypeVar("AnyRequest", CompletionRequest, InstructionRequest, Request)
+
+
 def within_bounds(prefix: str, suffix: str) -> tuple[str, str, int]:
     """Cut a document's two sides to what a request may hold; return `num_skipped` with them."""
     num_skipped = max(0, len(prefix) - MAX_TEXT_CHARACTERS)
     return prefix[num_skipped:], suffix[:MAX_TEXT_CHARACTERS], num_skipped
 
 
-def checked(request: CompletionRequest) -> CompletionRequest:
+def checked(request: AnyRequest) -> AnyRequest:
     """Return the request as it is, or raise InvalidRequestError naming what is out of bounds."""
     try:
         encoded = msgspec.msgpack.encode(request)
-        return msgspec.msgpack.decode(encoded, type=CompletionRequest)
+        return msgspec.msgpack.decode(encoded, type=type(request))
     except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidRequestError(f"the request is out of bounds: {error}") from error
     except UnicodeEncodeError as error:  # Python and JSON may hold it; no tokenizer accepts it

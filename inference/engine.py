@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from inference.completion import Completion, CompletionRequest
+from inference.completion import Completion, CompletionRequest, Request
 
 
 class EngineState(StrEnum):
@@ -23,20 +23,25 @@ class EngineState(StrEnum):
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`message` says in the user's words what is wrong and what to do; empty when all is well.
 
-    `model_bytes` is the size of the package's files, 0 where it is not known.
+    `model_bytes` is the size of the package's files, 0 where it is not known. What the model can do
+    is known once it is ready.
     """
 
     state: EngineState
     model: str = ""
     model_bytes: int = 0
     message: str = ""
+    fills_holes: bool = False
+    follows_instructions: bool = False
     num_restarts: int = 0
     process_id: int | None = None
 
 
 class Engine(Protocol):
-    async def complete(self, request: CompletionRequest) -> Completion:
-        """Answer; with no text while the model is loading, gone or closed. Never raises for that.
+    async def complete(self, request: Request) -> Completion:
+        """Fill a hole or follow an instruction, which an instructed model alone does.
+
+        No text comes while the model is loading, gone or closed. Never raises for that.
 
         Raises InvalidRequestError where the request is outside its bounds.
         """
@@ -57,6 +62,14 @@ class Engine(Protocol):
 
     def retry(self) -> None:
         """Try again at once where the engine has failed; something may be different now."""
+        ...
+
+    def restart(self) -> None:
+        """Load the model anew, whether it is ready, still loading or failed."""
+        ...
+
+    def stop(self, message: str) -> None:
+        """Give up the model, and be as one that failed with this message, until retry()."""
         ...
 
     async def close(self) -> None:

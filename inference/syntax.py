@@ -81,7 +81,7 @@ class Place:
         self._before = _encoded(_near_end(prefix))
         self._behind = _encoded(suffix[:CHECKED_BEHIND])
         self._tree = self._parser.parse(self._before + self._behind)
-        self.scope = _scope_at(self._tree.root_node, len(self._before))
+        self.scope: SyntaxScope = _scope_at(self._tree.root_node, len(self._before))
         self.num_errors = _num_errors(self._tree.root_node)
 
     def check(self, text: str) -> SyntaxCheck:

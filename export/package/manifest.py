@@ -19,6 +19,7 @@ from export.spec.decoder import (
     window_of,
 )
 from export.spec.recurrence import GatedDelta
+from inference.chat import ChatTemplate
 from inference.fim import FimTemplate
 from inference.package.manifest import (
     CUDA_MODEL_FILE,
@@ -54,6 +55,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int
     eos_token_ids: tuple[int, ...]
     fim: FimTemplate | None
+    chat: ChatTemplate | None
     leading_token_ids: tuple[int, ...]
 
 
@@ -91,6 +93,7 @@ def complete_package(
         context_length=identity.context_length,
         eos_token_ids=identity.eos_token_ids,
         fim=identity.fim,
+        chat=identity.chat,
         leading_token_ids=identity.leading_token_ids,
         files={name: file_entry(folder / name) for name in (*graphs, *documents)},
         quality=dict(quality),

@@ -6,13 +6,19 @@ says when to stop.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
 
 from inference.cancellation import CancelToken
-from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    InstructionRequest,
+    TokenCounts,
+)
 from inference.decoding.budget import Budget, budget_for
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
@@ -109,6 +115,38 @@ class Completer:
             timings=timings,
             log_probabilities=tuple(writer.log_probabilities),
             syntax=checked,
+        )
+
+    def follow(self, request: InstructionRequest, cancel: CancelToken) -> Completion:
+        """Return what the model answers to an instruction; no text if it follows none.
+
+        Raises InvalidRequestError where it is longer than the context; RequestCancelledError.
+        """
+        loaded, timings, started = self._loaded, Timings(), now_ms()
+        if loaded.chat is None:
+            return Completion.nothing(FinishReason.EMPTY)
+        said = loaded.chat.arrange(request.messages, loaded.tokenizer.encode)
+        prompt = [*loaded.leading_token_ids, *said]
+        if len(prompt) + request.max_tokens > loaded.model.context_length:
+            raise InvalidRequestError(
+                f"an instruction of {len(prompt)} tokens and an answer of {request.max_tokens} are "
+                f"more than the context of {loaded.model.context_length}"
+            )
+        reading = self._reader.open_tokens(f"instructions {request.document}", prompt)
+        with stopwatch(timings, "prefill_ms"):
+            logits, num_reused = self._reader.read(reading, cancel)
+        with stopwatch(timings, "decode_ms"):
+            choose = Healing(self._vocabulary, b"").choose
+            ends = loaded.end_token_ids
+            following = generate(reading.session, logits, choose, ends, cancel)
+            written = list(islice(following, request.max_tokens))
+        is_cut = len(written) == request.max_tokens
+        timings.total_ms = now_ms() - started
+        return Completion(
+            text=loaded.tokenizer.decode(written),
+            finish_reason=FinishReason.LENGTH if is_cut else FinishReason.END_TOKEN,
+            tokens=TokenCounts(prompt=len(prompt), reused=num_reused, generated=len(written)),
+            timings=timings,
         )
 
     def read_ahead(self, request: CompletionRequest, cancel: CancelToken) -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from inference.chat import ChatTemplate
 from inference.fim import FimTemplate
 from inference.runtime.language_model import LanguageModel
 from inference.runtime.tokenizer import Tokenizer
@@ -18,3 +19,5 @@ class LoadedModel(msgspec.Struct, frozen=True):
     """A completion ends at each of these: end of text, and every control token."""
     leading_token_ids: tuple[int, ...] = ()
     """Every prompt begins with these."""
+    chat: ChatTemplate | None = None
+    """How a conversation is laid out, where the model was taught to follow instructions."""

@@ -130,6 +130,12 @@ class Reader:
         session = self._pool.session_for(document, layout, token_ids)
         return Reading(Prompt(token_ids, None), session)
 
+    def open_tokens(self, name: str, token_ids: Sequence[int]) -> Reading:
+        """Return a reading of tokens that are no hole; those of one name share a session."""
+        prompt = Prompt(list(token_ids), None)
+        session = self._pool.session_for(name, Layout(0, 0, None, ()), token_ids)
+        return Reading(prompt, session)
+
     def _candidate(self, document: str, hole: Hole, layout: Layout) -> _Candidate:
         opened = open_prompt(hole, layout, self._fim, self._encode, can_heal=self._can_heal)
         prompt = Prompt([*self._loaded.leading_token_ids, *opened.token_ids], opened.held_back)

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from inference.chat import ChatTemplate
 from inference.errors import InvalidModelError, ModelNotFoundError
 from inference.fim import FimTemplate, TokenId
 
@@ -152,12 +153,19 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     context_length: Positive
     eos_token_ids: Annotated[tuple[TokenId, ...], msgspec.Meta(min_length=1)]
     fim: FimTemplate | None
+    chat: ChatTemplate | None = None
     leading_token_ids: tuple[TokenId, ...] = ()
     """What every prompt begins with: the token that says so, where the model was trained on it."""
     files: dict[str, FileEntry]
     quality: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     sha256: str = _NO_DIGEST
     """Of the manifest's own text with 64 zeros in this place; known to reading and writing only."""
+
+    @property
+    def layout_token_ids(self) -> frozenset[int]:
+        """The control tokens that holes and conversations are laid out with."""
+        holes = self.fim.special_token_ids if self.fim else frozenset[int]()
+        return holes | (self.chat.token_ids if self.chat else frozenset[int]())
 
     @property
     def devices(self) -> tuple[Device, ...]:

@@ -336,9 +336,13 @@ def _kept_by(placement: Placement, architecture: Architecture) -> Architecture:
     return msgspec.structs.replace(architecture, cache_kinds=kinds)
 
 
+def available_providers() -> list[str]:
+    return list(ort.get_available_providers())
+
+
 def check_cuda() -> None:
     """Raise EngineUnavailableError where CUDA cannot be used, saying what to install."""
-    if PLACEMENTS["cuda"].provider not in ort.get_available_providers():
+    if PLACEMENTS["cuda"].provider not in available_providers():
         raise EngineUnavailableError(
             "this onnxruntime has no CUDA; on Linux or Windows with x86-64, install onnxruntime-gpu"
         )

@@ -12,6 +12,7 @@ themselves alone, so that what is measured depends on nothing else. It lives in 
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
@@ -19,7 +20,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from inference.cancellation import CancelToken
-from inference.completion import Completion, CompletionRequest
+from inference.completion import Completion, CompletionRequest, InstructionRequest
 from inference.decoding.completer import Completer
 from inference.decoding.postprocess import Surroundings
 from inference.errors import EngineUnavailableError, RequestCancelledError
@@ -42,6 +43,7 @@ class Answering:
         self._scheduler = scheduler
         self._cache = CompletionCache()
         self._drafts: dict[str, Draft] = {}
+        self._ordinals = itertools.count()
         self._latest: dict[str, CompletionRequest] = {}  # of those that wait, by document
 
     async def answer(self, request: CompletionRequest, received_ms: float) -> Completion:
@@ -62,6 +64,36 @@ class Answering:
         finally:
             if self._latest.get(request.document) is request:
                 del self._latest[request.document]
+
+    async def follow(self, request: InstructionRequest, received_ms: float) -> Completion:
+        """Answer an instruction while no completion is asked for; one that comes goes first.
+
+        Raises RequestCancelledError where its time is over, and what the model raises.
+        """
+        name = f"following {next(self._ordinals)}"
+        due_ms = received_ms + request.deadline_ms
+        while True:
+            job = self._scheduler.submit_idle(
+                name,
+                request.document,
+                lambda cancel: self._completer.follow(request, cancel),
+                resumes=False,
+                is_awaited=True,
+            )
+            left_s = (due_ms - now_ms()) / 1000
+            deadline = asyncio.get_running_loop().call_later(left_s, self._scheduler.cancel, job)
+            try:
+                completion: Completion = await asyncio.wrap_future(job.future)
+            except RequestCancelledError:
+                if now_ms() >= due_ms:
+                    raise
+            except asyncio.CancelledError:
+                self._scheduler.cancel(job)
+                raise
+            else:
+                return completion
+            finally:
+                deadline.cancel()
 
     def read_ahead(self, request: CompletionRequest) -> None:
         """Read all of a request's window while nobody waits."""

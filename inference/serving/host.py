@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, NoReturn, Protocol, get_args
 
-from inference.completion import CompletionRequest
+from inference.completion import CompletionRequest, Request
 from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import InklingError, WireError
 from inference.package.manifest import Device
@@ -175,7 +175,7 @@ class Host:
         else:
             self._tell_status()
 
-    async def _answer(self, request_id: int, request: CompletionRequest) -> None:
+    async def _answer(self, request_id: int, request: Request) -> None:
         try:
             completion = await self._engine.complete(request)
             self._send(Answer(request_id, completion))

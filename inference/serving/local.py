@@ -11,7 +11,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inference.completion import Completion, CompletionRequest, FinishReason, checked
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    InstructionRequest,
+    Request,
+    checked,
+)
 from inference.decoding.completer import Completer
 from inference.decoding.loaded import LoadedModel
 from inference.decoding.scoring import Score
@@ -61,13 +68,15 @@ class LocalEngine:
             model_bytes=_num_bytes(model),
         )
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """Answer, see inference.engine.Engine."""
         request, received_ms = checked(request), now_ms()
         answering = self._ready()
         if answering is None:
             return Completion.nothing(FinishReason.UNAVAILABLE)
         try:
+            if isinstance(request, InstructionRequest):
+                return await answering.follow(request, received_ms)
             return await answering.answer(request, received_ms)
         except RequestCancelledError:
             is_expired = now_ms() >= received_ms + request.deadline_ms
@@ -119,6 +128,12 @@ class LocalEngine:
     def retry(self) -> None:
         """Do nothing: a package is loaded once; who supervises this process starts another."""
 
+    def restart(self) -> None:
+        """Do nothing, see retry."""
+
+    def stop(self, message: str) -> None:
+        """Do nothing, see retry."""
+
     async def close(self) -> None:
         """Stop, and return once the thread has ended; a load in progress is waited for."""
         self._status = EngineStatus(state=EngineState.CLOSED, model=self._status.model)
@@ -153,7 +168,12 @@ class LocalEngine:
         completer = Completer(loaded)
         completer.warm_up()
         self._completer = completer
-        return EngineStatus(state=EngineState.READY, model=loaded.name)
+        return EngineStatus(
+            state=EngineState.READY,
+            model=loaded.name,
+            fills_holes=loaded.fim is not None,
+            follows_instructions=loaded.chat is not None,
+        )
 
     def _reason_cancelled(self, *, is_expired: bool) -> FinishReason:
         if self._status.state is EngineState.CLOSED:
@@ -179,8 +199,7 @@ def load_package(
     """
     manifest = read_manifest(folder)
     verify_files(manifest, folder)
-    layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
-    ends = layout | frozenset(manifest.eos_token_ids)
+    ends = manifest.layout_token_ids | frozenset(manifest.eos_token_ids)
     tokenizer = Tokenizer.load(
         folder / TOKENIZER_FILE, named=ends | frozenset(manifest.leading_token_ids)
     )
@@ -192,13 +211,13 @@ def load_package(
         fim=manifest.fim,
         end_token_ids=tokenizer.control_token_ids | ends,
         leading_token_ids=manifest.leading_token_ids,
+        chat=manifest.chat,
     )
 
 
 def _check_token_ids(manifest: ModelManifest, tokenizer: Tokenizer) -> None:
     vocab_size = manifest.architecture.vocab_size
-    layout = manifest.fim.special_token_ids if manifest.fim else frozenset[int]()
-    named = (*layout, *manifest.eos_token_ids, *manifest.leading_token_ids)
+    named = (*manifest.layout_token_ids, *manifest.eos_token_ids, *manifest.leading_token_ids)
     largest = max(tokenizer.vocab_size - 1, *named)
     if largest >= vocab_size:
         raise InvalidModelError(

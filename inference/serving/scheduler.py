@@ -14,8 +14,9 @@ take their turns in order. Every future is resolved exactly once, also when the 
                        │ ▲
                        └─┘ broken off by whatever is submitted; what resumes is queued again
 
-An idle job takes the place of the one with its name that waits. Whoever asks never waits for idle
-work longer than it takes to stop. `demote` makes idle work of a job, `promote` the opposite.
+An idle job takes the place of the one with its name that waits. What is awaited all the same goes
+before the others, in its order. Whoever asks never waits for idle work longer than it takes to
+stop. `demote` makes idle work of a job, `promote` the opposite.
 
 Invariant 9: whatever a job touches is touched by this thread only.
 """
@@ -49,6 +50,7 @@ class Job(Generic[T]):
         self.idle_name = idle_name
         self.resumes = resumes
         self.is_idle = idle_name is not None
+        self.is_awaited = False
         self.token = CancelToken()
         self.future: Future[T] = Future()
         # From here on Future.cancel() does nothing, so that the future is resolved by us alone.
@@ -103,15 +105,24 @@ class Scheduler(Generic[T]):
         return job
 
     def submit_idle(
-        self, name: str, document: str, work: Callable[[CancelToken], T], *, resumes: bool
+        self,
+        name: str,
+        document: str,
+        work: Callable[[CancelToken], T],
+        *,
+        resumes: bool,
+        is_awaited: bool = False,
     ) -> Job[T]:
         """Run `work` once nothing waits, in the place of what is called the same.
 
-        Raises EngineUnavailableError when closed.
+        What `is_awaited` goes before other idle work. Raises EngineUnavailableError when closed.
         """
         job = Job(document, work, idle_name=name, resumes=resumes)
+        job.is_awaited = is_awaited
         with self._condition:
             self._check_open()
+            if is_awaited and not (self._running and self._running.is_awaited):
+                self._break_off_idle_work()
             replaced = self._idle.pop(name, None)
             self._idle[name] = job
             running = self._running
@@ -197,8 +208,8 @@ class Scheduler(Generic[T]):
             return self._running
 
     def _latest_idle(self) -> Job[T]:
-        _, job = self._idle.popitem()
-        return job
+        awaited = (name for name, job in self._idle.items() if job.is_awaited)
+        return self._idle.pop(next(awaited, None) or next(reversed(self._idle)))
 
 
 def _resolve_cancelled(job: Job[T]) -> None:

@@ -15,13 +15,20 @@ import asyncio
 import dataclasses
 import itertools
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from inference.completion import Completion, CompletionRequest, FinishReason, checked
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    Request,
+    checked,
+)
 from inference.engine import EngineState, EngineStatus
 from inference.serving.child import Child
 from inference.serving.patience import Patience, RestartBudget
@@ -41,6 +48,7 @@ from inference.serving.wire import (
 logger = logging.getLogger(__name__)
 
 ANOTHER_MODEL: Final = "another model was chosen"
+RESTART_WANTED: Final = "a restart was asked for"
 
 _SETTLED: Final = {EngineState.READY, EngineState.FAILED, EngineState.CLOSED}
 _DOWN: Final = {EngineState.FAILED, EngineState.CLOSED}
@@ -89,7 +97,7 @@ class SupervisedEngine:
         if self._supervision is None and self._status.state is not EngineState.CLOSED:
             self._supervision = asyncio.get_running_loop().create_task(self._supervise())
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """Answer, see inference.engine.Engine."""
         request = checked(request)
         self.start()
@@ -129,6 +137,20 @@ class SupervisedEngine:
     def retry(self) -> None:
         """Start a host where the last one failed; nothing happens in any other state."""
         self._is_wanted.set()
+
+    def restart(self) -> None:
+        """Start another host in place of the one that runs, or where the last one failed."""
+        if self._child is None or self._status.state in _DOWN:
+            self.retry()
+        else:
+            self._restarting(RESTART_WANTED)
+            self._child.kill(RESTART_WANTED)
+
+    def stop(self, message: str) -> None:
+        """End the host, as one that failed with this message; nothing happens between two hosts."""
+        if self._child is not None and self._status.state not in _DOWN:
+            self._become(EngineState.FAILED, message)
+            self._child.kill(message)
 
     async def close(self) -> None:
         """Stop, and return once the process was reaped. A second call waits for the first."""
@@ -231,7 +253,6 @@ class SupervisedEngine:
         """Stay failed until somebody asks behind the pause, or something was changed."""
         now = asyncio.get_running_loop().time()
         pause = self._budget.pause(now)
-        self._is_wanted.clear()
         self._retry_at = now + pause
         self._become(EngineState.FAILED, message)
         logger.warning("the engine rests for at least %g s", pause)
@@ -258,7 +279,12 @@ class SupervisedEngine:
 
     def _follow(self, child: Child, status: EngineStatus) -> None:
         """Believe that it is ready or has failed; that it is loading or closing we know."""
-        self._status = replace(self._status, model_bytes=status.model_bytes)
+        self._status = replace(
+            self._status,
+            model_bytes=status.model_bytes,
+            fills_holes=status.fills_holes,
+            follows_instructions=status.follows_instructions,
+        )
         if status.state is EngineState.READY:
             self._become(EngineState.READY, status.message, model=status.model)
         if status.state is EngineState.FAILED:  # another start would find the same model
@@ -268,6 +294,10 @@ class SupervisedEngine:
     def _become(self, state: EngineState, message: str = "", *, model: str | None = None) -> None:
         if self._status.state is EngineState.CLOSED:
             return
+        if state is EngineState.FAILED and self._status.state is not EngineState.FAILED:
+            # Whoever wants it from here on is heard, though the host may take a moment to end.
+            self._is_wanted.clear()
+            self._retry_at = math.inf
         model = self._status.model if model is None else model
         self._status = replace(self._status, state=state, message=message, model=model)
         if state in _DOWN:

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from inference.completion import Completion, CompletionRequest
+from inference.completion import Completion, CompletionRequest, Request
 from inference.engine import EngineStatus
 from inference.errors import WireError
 
@@ -24,7 +24,7 @@ Message = TypeVar("Message")
 
 class Complete(msgspec.Struct, frozen=True, tag="complete", forbid_unknown_fields=True):
     id: int
-    request: CompletionRequest
+    request: Request
 
 
 class Warm(msgspec.Struct, frozen=True, tag="warm", forbid_unknown_fields=True):

@@ -21,12 +21,15 @@ class Silence(StrEnum):
     ONLY_ON_REQUEST = "only on request"
     TOO_LARGE = "the document is too large"
     BLANK = "the document is blank"
+    LANGUAGE = "the language is switched off"
 
 
 def silence(settings: Settings, document: Document, trigger: Trigger) -> Silence | None:
     """Return the reason to answer nothing, None to go on."""
     if not settings.enable:
         return Silence.DISABLED
+    if not settings.languages.get(document.language_id, True):
+        return Silence.LANGUAGE
     if trigger is Trigger.AUTOMATIC and not settings.automatic:
         return Silence.ONLY_ON_REQUEST
     if document.lines.num_bytes > settings.max_document_bytes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference.cancellation import CancelToken
+from inference.chat import ChatTemplate, Turn
 from inference.decoding.loaded import LoadedModel
 from inference.fim import FimTemplate
 from inference.runtime.language_model import KvCache, Logits
@@ -21,6 +22,11 @@ FIM = FimTemplate(
     prefix_token_id=SPECIAL_TOKENS["<|fim_prefix|>"],
     suffix_token_id=SPECIAL_TOKENS["<|fim_suffix|>"],
     middle_token_id=SPECIAL_TOKENS["<|fim_middle|>"],
+)
+
+CHAT = ChatTemplate(
+    user=Turn(before=(SPECIAL_TOKENS["<|fim_prefix|>"], "user\n"), behind=("\n",)),
+    assistant=Turn(before=("assistant\n",)),
 )
 
 NextToken = Callable[[Sequence[int]], int]

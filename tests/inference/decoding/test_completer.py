@@ -2,26 +2,29 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
 from inference.cancellation import CancelToken
+from inference.chat import ChatTemplate, Message
 from inference.completion import (
     Completion,
     CompletionRequest,
     FinishReason,
+    InstructionRequest,
     Scope,
     SyntaxCheck,
 )
 from inference.decoding.completer import NUM_JUDGED, Completer
 from inference.decoding.pool import max_sessions
-from inference.errors import RequestCancelledError
+from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.package.store import embedded_folder
 from inference.runtime.language_model import KvCache, Logits
 from inference.serving.local import load_package
 from tests.support.answers import answered
 from tests.support.byte_tokenizer import VOCAB_SIZE
-from tests.support.scripted_model import FIM, NextToken, ScriptedModel, loaded, playing
+from tests.support.scripted_model import CHAT, FIM, NextToken, ScriptedModel, loaded, playing
 
 
 def complete(
@@ -245,3 +248,28 @@ def test_it_tells_what_it_does_to_the_syntax() -> None:
     request = CompletionRequest(document="a.py", prefix="x = ", scope="line", language="python")
     completion = complete(ScriptedModel(playing("f(1))")), request)
     assert completion.syntax == SyntaxCheck(scope="code", num_errors_before=1, num_errors_after=1)
+
+
+def followed(model: ScriptedModel, *, chat: ChatTemplate | None = CHAT) -> Completion:
+    request = InstructionRequest(document="a.py", messages=(Message("user", "Why?"),), max_tokens=8)
+    loaded_model = msgspec.structs.replace(loaded(model), chat=chat)
+    return Completer(loaded_model).follow(request, CancelToken())
+
+
+def test_an_instruction_is_answered_to_the_end() -> None:
+    completion = followed(ScriptedModel(playing("because")))
+    assert (completion.text, completion.finish_reason) == ("because", FinishReason.END_TOKEN)
+
+
+def test_an_answer_that_is_too_long_says_so() -> None:
+    completion = followed(ScriptedModel(playing("because of that")))
+    assert (completion.text, completion.finish_reason) == ("because ", FinishReason.LENGTH)
+
+
+def test_a_model_that_follows_nothing_answers_nothing() -> None:
+    assert followed(ScriptedModel(playing("because")), chat=None).text == ""
+
+
+def test_an_instruction_longer_than_the_context_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="more than the context of 16"):
+        followed(ScriptedModel(playing("because"), context_length=16))

@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.chat import Message
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    InstructionRequest,
+)
 from inference.decoding.pace import MEASURED_RUNS
 from inference.serving.local import LocalEngine
-from tests.support.scripted_model import NextToken, ScriptedModel, loaded, playing
+from tests.support.scripted_model import CHAT, NextToken, ScriptedModel, loaded, playing
 
 TIMEOUT_S = 10.0
 SECRET = "what an error says may be of the document"
@@ -58,7 +64,7 @@ async def opened() -> AsyncIterator[Open]:
 
     async def open_engine(writes: str) -> tuple[LocalEngine, Stage]:
         stage = Stage(playing(writes))
-        engine = LocalEngine(lambda: loaded(stage.model))
+        engine = LocalEngine(lambda: replace(loaded(stage.model), chat=CHAT))
         engines.append(engine)
         await asyncio.wait_for(engine.wait_ready(), TIMEOUT_S)
         return engine, stage
@@ -199,3 +205,33 @@ async def test_what_breaks_while_nobody_waits_is_logged_without_its_text(
     finally:
         await engine.close()
     assert SECRET not in caplog.text
+
+
+ASKING = InstructionRequest(document="a", messages=(Message("user", "Why?"),))
+
+
+async def test_an_instruction_is_begun_again_behind_a_completion(opened: Open) -> None:
+    engine, stage = await opened("because")
+    stage.wait_in_run(1)
+    answer = asyncio.ensure_future(engine.complete(ASKING))
+    await stage.wait_arrived()
+    completion = await engine.complete(TYPING)
+    assert (completion.text, (await answer).text) == ("because", "because")
+
+
+async def test_an_instruction_ends_with_its_time(opened: Open) -> None:
+    engine, stage = await opened("because")
+    stage.wait_in_run(1)
+    completion = await engine.complete(replace(ASKING, deadline_ms=50))
+    assert completion == Completion.nothing(FinishReason.DEADLINE)
+
+
+async def test_who_leaves_stops_an_instruction(opened: Open) -> None:
+    engine, stage = await opened("because")
+    stage.wait_in_run(1)
+    answer = asyncio.ensure_future(engine.complete(ASKING))
+    await stage.wait_arrived()
+    answer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    await stage.wait_for(lambda: engine.stalled_ms() == 0)

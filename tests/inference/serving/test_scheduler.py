@@ -252,3 +252,40 @@ def test_closing_ends_idle_work_too() -> None:
     scheduler.close()
     check(running, gives=RequestCancelledError)
     check(waiting, gives=RequestCancelledError)
+
+
+def test_what_is_awaited_goes_before_other_idle_work(scheduler: Scheduler[str]) -> None:
+    order: list[str] = []
+
+    def noting(name: str):
+        return lambda _: order.append(name) or name
+
+    gate = Gate()
+    reading = scheduler.submit_idle("reading", "a", gate.work, resumes=False)
+    assert gate.is_running.wait(TIMEOUT)
+    busy = Gate()
+    ahead = scheduler.submit("b", busy.work)
+    check(reading, gives=RequestCancelledError)
+    awaited = [
+        scheduler.submit_idle(name, "c", noting(name), resumes=False, is_awaited=True)
+        for name in ("first", "second")
+    ]
+    later = scheduler.submit_idle("later", "d", noting("later"), resumes=False)
+    busy.is_open.set()
+    for job in (ahead, *awaited, later):
+        job.future.result(TIMEOUT)
+    assert order == ["first", "second", "later"]
+
+
+def test_what_is_awaited_breaks_off_other_idle_work_alone(scheduler: Scheduler[str]) -> None:
+    gate = Gate()
+    reading = scheduler.submit_idle("reading", "a", gate.work, resumes=False)
+    assert gate.is_running.wait(TIMEOUT)
+    first = Gate()
+    awaited = scheduler.submit_idle("1", "c", first.work, resumes=False, is_awaited=True)
+    check(reading, gives=RequestCancelledError)
+    assert first.is_running.wait(TIMEOUT)
+    second = scheduler.submit_idle("2", "c", lambda _: "2", resumes=False, is_awaited=True)
+    first.is_open.set()
+    check(awaited, gives="gate")
+    check(second, gives="2")

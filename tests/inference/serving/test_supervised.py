@@ -411,3 +411,49 @@ async def test_the_host_gets_no_secrets() -> None:
         names = json.loads((await ask(engine, "which environment")).text)
         assert {"LANG", "XDG_DATA_HOME"} <= set(names)
         assert not {"API_TOKEN", "HTTPS_PROXY"} & set(names)
+
+
+async def test_a_restart_that_is_asked_for_loads_the_model_anew() -> None:
+    async with engine_on() as engine:
+        before = (await engine.wait_ready()).process_id
+        engine.restart()
+        assert engine.status().state is EngineState.RESTARTING
+        after = await engine.wait_ready()
+        assert (after.state, after.num_restarts) == (EngineState.READY, 1)
+        assert after.process_id not in (before, None)
+        assert (await ask(engine, "again")).text == "AGAIN"
+
+
+async def test_an_engine_that_is_stopped_is_gone_until_it_is_tried_again() -> None:
+    async with engine_on() as engine:
+        await engine.wait_ready()
+        engine.stop("not now")
+        status = engine.status()
+        assert (status.state, status.message, status.process_id) == (
+            EngineState.FAILED,
+            "not now",
+            None,
+        )
+        assert (await ask(engine, "x")).finish_reason is FinishReason.UNAVAILABLE
+        engine.stop("twice")
+        assert engine.status().message == "not now"
+        await _no_process()
+        engine.restart()
+        while engine.status().state is not EngineState.READY:
+            await asyncio.sleep(0.01)
+        assert (await ask(engine, "again")).text == "AGAIN"
+
+
+async def test_an_engine_that_is_stopped_while_it_loads_loads_no_more() -> None:
+    async with engine_on("--load", "never") as engine:
+        engine.start()
+        while engine.status().process_id is None:
+            await asyncio.sleep(0.01)
+        engine.stop("not now")
+        assert (await engine.wait_ready()).message == "not now"
+        await _no_process()
+
+
+async def _no_process() -> None:
+    while psutil.Process().children(recursive=True):
+        await asyncio.sleep(0.01)
