@@ -143,7 +143,7 @@ class SupervisedEngine:
         if self._child is None or self._status.state in _DOWN:
             self.retry()
         else:
-            self._restarting(RESTART_WANTED)
+            self._become(EngineState.RESTARTING, RESTART_WANTED)
             self._child.kill(RESTART_WANTED)
 
     def stop(self, message: str) -> None:
@@ -253,8 +253,8 @@ class SupervisedEngine:
         """Stay failed until somebody asks behind the pause, or something was changed."""
         now = asyncio.get_running_loop().time()
         pause = self._budget.pause(now)
-        self._retry_at = now + pause
         self._become(EngineState.FAILED, message)
+        self._retry_at = now + pause
         logger.warning("the engine rests for at least %g s", pause)
         await self._is_wanted.wait()
         self._restarting(f"{message}; it is tried again")

@@ -38,6 +38,7 @@ class Log(msgspec.Struct):
     num_steps: int = 0
     num_closed: int = 0
     num_retried: int = 0
+    num_restarted: int = 0
 
 
 class ScriptedEngine:
@@ -86,6 +87,12 @@ class ScriptedEngine:
 
     def retry(self) -> None:
         self.log.num_retried += 1
+
+    def restart(self) -> None:
+        self.log.num_restarted += 1
+
+    def stop(self, message: str) -> None:
+        self._status = EngineStatus(state=EngineState.FAILED, message=message)
 
     async def close(self) -> None:
         self.log.num_closed += 1

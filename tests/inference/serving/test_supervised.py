@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import psutil
@@ -437,23 +437,21 @@ async def test_an_engine_that_is_stopped_is_gone_until_it_is_tried_again() -> No
         assert (await ask(engine, "x")).finish_reason is FinishReason.UNAVAILABLE
         engine.stop("twice")
         assert engine.status().message == "not now"
-        await _no_process()
+        await _until(lambda: not psutil.Process().children(recursive=True))
         engine.restart()
-        while engine.status().state is not EngineState.READY:
-            await asyncio.sleep(0.01)
+        await _until(lambda: engine.status().state is EngineState.READY)
         assert (await ask(engine, "again")).text == "AGAIN"
 
 
 async def test_an_engine_that_is_stopped_while_it_loads_loads_no_more() -> None:
     async with engine_on("--load", "never") as engine:
         engine.start()
-        while engine.status().process_id is None:
-            await asyncio.sleep(0.01)
+        await _until(lambda: engine.status().process_id is not None)
         engine.stop("not now")
         assert (await engine.wait_ready()).message == "not now"
-        await _no_process()
+        await _until(lambda: not psutil.Process().children(recursive=True))
 
 
-async def _no_process() -> None:
-    while psutil.Process().children(recursive=True):
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for is no event of ours
         await asyncio.sleep(0.01)

@@ -21,6 +21,12 @@ def test_who_is_disabled_is_silent() -> None:
     check(Settings(enable=False), Silence.DISABLED, trigger=Trigger.INVOKED)
 
 
+def test_a_language_that_is_switched_off_is_left_alone() -> None:
+    off = Settings(languages={"python": False})
+    check(off, Silence.LANGUAGE, trigger=Trigger.INVOKED)
+    check(Settings(languages={"python": True, "css": False}), None)
+
+
 def test_who_answers_only_on_request_is_silent_while_one_types() -> None:
     check(Settings(automatic=False), Silence.ONLY_ON_REQUEST)
 
