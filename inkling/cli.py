@@ -13,11 +13,15 @@ from inference.errors import InklingError
 
 # verb -> where its command lives, what `inkling --help` says of it
 VERBS: Final = {
+    "audit": ("lsp_server.insight.cli:audit", "Show what Inkling reads, writes and talks to."),
     "complete": ("inference.cli:complete", "Complete the hole at FILE:LINE:COLUMN."),
+    "doctor": ("lsp_server.insight.cli:doctor", "Check that everything works here."),
     "eval": ("evaluation.cli:evaluate", "Measure a model on holes in real code."),
+    "explain": ("lsp_server.insight.cli:explain", "Say what became of the last requests, and why."),
     "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
     "model": ("export.catalogue.cli:model", "Add, choose and remove models by name."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
+    "stats": ("lsp_server.insight.cli:stats", "Count what was shown, accepted and kept."),
     "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),
 }
 

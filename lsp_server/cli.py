@@ -7,15 +7,16 @@ that `--help` and a wrong option do not wait for them, and with garbage collecti
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
 from inference import Device, Engine, EngineOptions, open_engine
 from lsp_server.insight.journal import Journal, open_journal
+from lsp_server.insight.logs import configure_logging
 from lsp_server.lifecycle import watch_process
 from lsp_server.transport import take_standard_streams
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from lsp_server.server import InklingServer
 
 LEVELS: Final = ("debug", "info", "warning", "error")
-
-QUOTING_LOGGERS: Final = ("pygls", "lsprotocol", "cattrs", "asyncio")
-"""Libraries that write messages, and with them documents, into their logs."""
 
 
 def create_server(engine: Engine, journal: Journal | None = None) -> "InklingServer":
@@ -48,15 +46,6 @@ def run(server: "InklingServer", *, client_process_id: int | None = None) -> int
     gc.freeze()
     gc.enable()
     return asyncio.run(_serve(server, read_fd, write_fd, client_process_id))
-
-
-def configure_logging(level: str) -> None:
-    """Log to stderr: stdout belongs to the protocol."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
-    for name in QUOTING_LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _refuse(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -82,11 +71,23 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
     envvar="INKLING_LOG",
     show_default=True,
 )
+@click.option(
+    "--log-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Log to this file as well; it is kept below 25 MB.",
+)
 @click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
 @click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
-def lsp(client_process_id: int | None, model: str | None, device: Device, log_level: str) -> None:
+def lsp(
+    client_process_id: int | None,
+    model: str | None,
+    device: Device,
+    log_level: str,
+    log_file: Path | None,
+) -> None:
     """Run the language server over stdio."""
-    configure_logging(log_level)
+    configure_logging(log_level, log_file)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)
     engine = open_engine(EngineOptions(model=model, device=device))
     server = create_server(engine, open_journal())

@@ -7,12 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from inference import FinishReason
-from lsp_server.insight.records import CANCELLED, FAILED, OUTDATED, SHOWN, RequestRecord
+from lsp_server.insight.records import CANCELLED, FAULT, OUTDATED, SHOWN, RequestRecord
 from lsp_server.policy.gate import Silence
 
 REASONS: Final[Mapping[str, str]] = {
     CANCELLED: "the editor took the request back",
-    FAILED: "a fault in the server; its log says where",
+    FAULT: "a fault in the server; its log says where",
     OUTDATED: "the document had changed before the answer was there",
     FinishReason.SUPERSEDED: "a newer request for the document took its place",
     FinishReason.UNAVAILABLE: "no model was ready: it was loading, starting again, or failed",

@@ -14,7 +14,7 @@ from inference import Completion, CompletionRequest, Timings, TokenCounts
 
 SHOWN: Final = "shown"
 CANCELLED: Final = "cancelled"
-FAILED: Final = "failed"
+FAULT: Final = "fault"
 OUTDATED: Final = "outdated"
 
 
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, kw_only=True, tag_field="kind"):
 class RequestRecord(Entry, kw_only=True, tag="request"):
     """One request for a completion, and how it ended.
 
-    `outcome` is "shown", "cancelled", "failed", "outdated", the name of a Silence in small letters,
+    `outcome` is "shown", "cancelled", "fault", "outdated", the name of a Silence in small letters,
     or the engine's finish reason where it answered without text. `read_before` and `read_after` are
     the characters around the cursor that went to the engine, `num_documents` how many documents
     they and the context came from. `probability` is that of acceptance, None where nobody estimated
@@ -43,7 +43,7 @@ class RequestRecord(Entry, kw_only=True, tag="request"):
 
     document: str
     trigger: str
-    outcome: str = FAILED
+    outcome: str = FAULT
     finish_reason: str = ""
     origin: str = ""
     elapsed_ms: float = 0.0

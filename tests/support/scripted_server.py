@@ -2,17 +2,21 @@
 
 Beside LSP it answers `scripted/play` (a Script), `scripted/release` and `scripted/log`.
 Run: python -m tests.support.scripted_server [--status FAILED_MESSAGE] [--log-level LEVEL]
+    [--log-file FILE]
 """
 
 import sys
 import time
 from asyncio.events import Handle
+from pathlib import Path
 
 import click
 import msgspec
 
 from inference import EngineState, EngineStatus
-from lsp_server.cli import configure_logging, create_server, run
+from lsp_server.cli import create_server, run
+from lsp_server.insight.journal import open_journal
+from lsp_server.insight.logs import configure_logging
 from lsp_server.server import InklingServer
 from tests.support.scripted_engine import Script, ScriptedEngine
 
@@ -52,11 +56,12 @@ def add_script_methods(server: InklingServer, engine: ScriptedEngine, watch: Loo
 @click.command()
 @click.option("--status", default="", help="Be an engine that failed with this message.")
 @click.option("--log-level", default="debug")
-def main(status: str, log_level: str) -> None:
-    configure_logging(log_level)
+@click.option("--log-file", default=None, type=click.Path(path_type=Path))
+def main(status: str, log_level: str, log_file: Path | None) -> None:
+    configure_logging(log_level, log_file)
     failed = EngineStatus(state=EngineState.FAILED, message=status)
     engine = ScriptedEngine(status=failed if status else None)
-    server = create_server(engine)
+    server = create_server(engine, open_journal())
     watch = LoopWatch()
     watch.install()
     add_script_methods(server, engine, watch)

@@ -84,7 +84,7 @@ def test_a_document_has_one_name_in_a_session_and_another_in_the_next() -> None:
 
 @pytest.mark.parametrize(
     ("raises", "outcome"),
-    [(asyncio.CancelledError(), "cancelled"), (ValueError("canary"), "failed")],
+    [(asyncio.CancelledError(), "cancelled"), (ValueError("canary"), "fault")],
 )
 def test_what_ends_a_request_early_is_its_outcome(raises: BaseException, outcome: str) -> None:
     journal = Journal()
