@@ -33,14 +33,6 @@ from inference.inspection import (
     inspect_runtime,
     is_embedded,
 )
-from inference.inspection import (
-    ModelReport,
-    RuntimeReport,
-    data_folder,
-    inspect_model,
-    inspect_runtime,
-    is_embedded,
-)
 from inference.languages import language_for, language_id_of
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
