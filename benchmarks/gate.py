@@ -1,4 +1,4 @@
-"""How well it can be told which suggestions to withhold: `python -m benchmarks.gate [--model NAME]`.
+"""How well it is told what to withhold: `python -m benchmarks.gate [--model NAME]`.
 
 In real files of four languages that no model of ours was trained on (benchmarks.unread), takes away
 the rest of a line behind a place in it, asks as the language server does, and says of each answer
@@ -41,6 +41,7 @@ HOLES_EACH: Final = 10
 SHARES_OF_RIGHT: Final = {"eager": 0.02, "balanced": 0.08, "quiet": 0.25}
 """Of the right answers, how many each level withholds."""
 SHOWN_SHARES: Final = (0.02, 0.05, 0.08, 0.1, 0.15, 0.25, 0.4)
+PAUSE: Final = re.compile(r"(?<=\n)[ \t]*(?=\S)|\w(?=\W)|[(,=.:]+ ?")
 RIDGE: Final = 1.0
 NUM_STEPS: Final = 25
 
@@ -95,8 +96,8 @@ def main(
         "weights", ["weight"], {name: [f"{weight:+.2f}"] for name, weight in weights.items()}
     )
     if plot is not None:
-        shares = np.linspace(0, 1, 101).tolist()
-        quantiles: list[float] = np.quantile(scores[right], shares).tolist()
+        shares = [percent / 100 for percent in range(101)]
+        quantiles = [float(np.quantile(scores[right], share)) for share in shares]
         heights = [float((scores[~right] < at).mean()) for at in quantiles]
         draw_curves(
             plot,
@@ -152,10 +153,7 @@ def places(source: Source) -> list[int]:
     In their order, so that an engine that keeps what it read has to read little of each.
     """
     chooser = random.Random(source.path)  # noqa: S311 - a sample of places
-    found = [
-        match.end()
-        for match in re.finditer(r"(?<=\n)[ \t]*(?=\S)|\w(?=\W)|[(,=.:]+ ?", source.text)
-    ]
+    found = [match.end() for match in PAUSE.finditer(source.text)]
     return sorted(chooser.sample(found, min(HOLES_EACH, len(found))))
 
 

@@ -23,6 +23,8 @@ CHECKED_BEHIND: Final = 4_000
 
 _UNINDENTED: Final = re.compile(r"\n(?=\w)")
 _STRING: Final = re.compile(r"(raw_|interpreted_|template_|heredoc_)?string(_literal|_body)?")
+_QUOTE: Final = re.compile("[\"'`]")
+_QUOTED: Final = re.compile(r"([\"'`])(?:\\.|(?!\1)[^\\])*\1|//.*|(?<!\w)#.*")
 _CODE_IN_STRING: Final = re.compile("interpolation|substitution")
 
 
@@ -82,6 +84,8 @@ class Place:
         self._behind = _encoded(suffix[:CHECKED_BEHIND])
         self._tree = self._parser.parse(self._before + self._behind)
         self.scope: SyntaxScope = _scope_at(self._tree.root_node, len(self._before))
+        if self.scope == "code" and self._tree.root_node.has_error and _is_quote_open(prefix):
+            self.scope = "string"  # one that is not closed yet is no string to a grammar
         self.num_errors = _num_errors(self._tree.root_node)
 
     def check(self, text: str) -> SyntaxCheck:
@@ -195,6 +199,12 @@ def _scope_at(root: tree_sitter.Node, offset: int) -> SyntaxScope:
             return "string"
         node = node.parent
     return "code"
+
+
+def _is_quote_open(prefix: str) -> bool:
+    """Say whether a quote of the cursor's line is not closed before the cursor."""
+    line = _QUOTED.sub("", re.split(r"[\r\n]", prefix)[-1])
+    return _QUOTE.search(line) is not None
 
 
 def _point(encoded: bytes) -> tuple[int, int]:

@@ -146,6 +146,10 @@ def test_half_a_surrogate_pair_is_one_character() -> None:
         ("x = `a<|>${b}c`;\n", "javascript", "string"),
         ('const x: string = "a<|>b";\n', "typescript", "string"),
         ("<|>", "python", "code"),
+        ('x = "a<|>\ny = 2\n', "python", "string"),
+        ("x = 'a' + 'it\\'s<|>\ny = 2\n", "python", "string"),
+        ("x = (1  # it's\ny = <|>", "python", "code"),
+        ('f(a, "<|>\n', "javascript", "string"),
     ],
 )
 def test_a_cursor_stands_in_code_or_in_text(source: str, language: str, scope: str) -> None:
