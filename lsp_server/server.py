@@ -63,6 +63,7 @@ class InklingServer(LanguageServer):
         self.virtual_documents = VirtualDocuments()
         self.cancellable: dict[str | int, asyncio.Task[Any]] = {}
         self.documents = Documents()
+        self.on_status: Callable[[EngineStatus], None] = lambda _status: None
         self.feedback = Feedback(journal.record, self.lines_of)
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
@@ -84,6 +85,7 @@ class InklingServer(LanguageServer):
     async def complete(self, request: CompletionRequest) -> Completion:
         """Ask the engine, which knows of each document's latest request; report its failure."""
         completion = await self.engine.complete(request)
+        self.on_status(self.engine.status())
         if completion.finish_reason in (FinishReason.UNAVAILABLE, FinishReason.FAILED):
             self._show_failure(self.engine.status())
         else:
@@ -106,6 +108,7 @@ class InklingServer(LanguageServer):
 
     def start_engine(self) -> None:
         """Load the model in the background; should that fail, say so."""
+        self.on_status(self.engine.status())
         self.spawn(self._watch_engine())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -133,6 +136,7 @@ class InklingServer(LanguageServer):
             log.error("the engine failed to start: %s", described(error))  # noqa: TRY400
         else:
             log.info("the engine is %s", status.state)
+            self.on_status(status)
             self._show_failure(status)
             self._tell_model(status)
             for uri in self.documents.uris:  # those that were opened while it was loading

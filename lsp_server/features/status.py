@@ -1,0 +1,110 @@
+"""One line of status, for clients that have a place for it: sent when it changes, else never.
+
+A client asks for `inkling/status` with `experimental: {"inkling": {"status": true}}` among its
+capabilities. One that was written for GitHub's Copilot, which shows in its options, gets
+`didChangeStatus` in that server's words. Others get nothing: some warn of what they do not know.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from inference import EngineState, EngineStatus, is_embedded
+from lsp_server.server import InklingServer
+
+STATUS: Final = "inkling/status"
+COPILOT_STATUS: Final = "didChangeStatus"
+
+_COPILOT_KINDS: Final[Mapping[EngineState, str]] = {
+    EngineState.READY: "Normal",
+    EngineState.FAILED: "Error",
+    EngineState.RESTARTING: "Warning",
+}
+
+
+def follow_status(ls: InklingServer, params: Mapping[str, object]) -> None:
+    """Tell the client what becomes of the engine, if the parameters of `initialize` ask for it."""
+    shapes = wanted(params)
+    if shapes:
+        line = StatusLine(ls, shapes)
+        ls.on_status = line.tell
+
+
+def wanted(params: Mapping[str, object]) -> Mapping[str, Callable[[EngineStatus], dict[str, Any]]]:
+    """Return the notifications that a client understands, and what each is made of."""
+    shapes: dict[str, Callable[[EngineStatus], dict[str, Any]]] = {}
+    if _at(params, "capabilities", "experimental", "inkling", "status") is True:
+        shapes[STATUS] = as_status
+    if isinstance(_at(params, "initializationOptions", "editorPluginInfo"), dict):
+        shapes[COPILOT_STATUS] = as_copilots
+    return shapes
+
+
+class StatusLine:
+    """Sends a status that differs from the last, and waits for what follows an unsettled one."""
+
+    def __init__(
+        self,
+        ls: InklingServer,
+        shapes: Mapping[str, Callable[[EngineStatus], dict[str, Any]]],
+    ) -> None:
+        self._ls, self._shapes = ls, shapes
+        self._told: dict[str, dict[str, Any]] = {}
+        self._waiting: asyncio.Task[None] | None = None
+
+    def tell(self, status: EngineStatus) -> None:
+        for method, shape in self._shapes.items():
+            params = shape(status)
+            if self._told.get(method) != params:
+                self._told[method] = params
+                self._ls.protocol.notify(method, params)
+        is_unsettled = status.state in {EngineState.LOADING, EngineState.RESTARTING}
+        if is_unsettled and (self._waiting is None or self._waiting.done()):
+            self._waiting = self._ls.spawn(self._tell_settled())
+
+    async def _tell_settled(self) -> None:
+        status = await self._ls.engine.wait_ready()
+        self._waiting = None
+        if status.state is not EngineState.CLOSED:  # nobody is there to be told
+            self.tell(status)
+
+
+def as_status(status: EngineStatus) -> dict[str, Any]:
+    """Return our own words: `small_model_only` where the model that ships is all there is."""
+    is_small = status.state is EngineState.READY and is_embedded(status.model)
+    return {
+        "state": status.state.value,
+        "model": status.model,
+        "message": _message(status, is_small=is_small),
+        "small_model_only": is_small,
+    }
+
+
+def as_copilots(status: EngineStatus) -> dict[str, Any]:
+    """Return Copilot's words."""
+    return {
+        "busy": status.state in {EngineState.LOADING, EngineState.RESTARTING},
+        "kind": _COPILOT_KINDS.get(status.state, "Inactive"),
+        "message": _message(status, is_small=False),
+    }
+
+
+def _message(status: EngineStatus, *, is_small: bool) -> str:
+    """Return the line itself."""
+    match status.state:
+        case EngineState.READY if is_small:
+            return f"{status.model} completes; `inkling model list` shows better models"
+        case EngineState.READY:
+            return f"{status.model} completes"
+        case EngineState.LOADING:
+            return "the model is being loaded"
+        case EngineState.RESTARTING:
+            return "the engine is starting again"
+        case _:
+            return status.message
+
+
+def _at(value: object, *names: str) -> object:
+    for name in names:
+        value = cast("Mapping[str, object]", value).get(name) if isinstance(value, dict) else None
+    return value
