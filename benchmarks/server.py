@@ -23,7 +23,8 @@ import click
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report, summary
-from lsp_server.transport import READ_BYTES, FrameParser, frame
+from lsp_server.framing import FrameParser, frame
+from lsp_server.transport import READ_BYTES
 
 COMMAND: Final = (sys.executable, "-m", "inkling", "lsp", "--stdio")
 URI: Final = "file:///workspace/benchmark.py"

@@ -7,6 +7,7 @@ that `--help` and a wrong option do not wait for them, and with garbage collecti
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +18,6 @@ import click
 from inference import Device, Engine, EngineOptions, open_engine
 from lsp_server.insight.journal import Journal, open_journal
 from lsp_server.insight.logs import configure_logging
-from lsp_server.lifecycle import watch_process
 from lsp_server.transport import take_standard_streams
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ def create_server(engine: Engine, journal: Journal | None = None) -> "InklingSer
 
     Without a journal it remembers the last requests and writes nothing.
     """
+    from lsp_server.lazy_types import import_types
+
+    import_types()
     from lsp_server.features import register
     from lsp_server.server import InklingServer
 
@@ -103,6 +106,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, server.lifecycle.end)
+    server.lifecycle.follow(os.getppid())
     if client_process_id is not None:
-        watch_process(client_process_id, server.lifecycle.end)
+        server.lifecycle.follow(client_process_id)
     return await serve(server, read_fd, write_fd)

@@ -31,6 +31,7 @@ class Lifecycle:
         self._phase = Phase.UNINITIALIZED
         self._failed = False
         self._ended = asyncio.Event()
+        self._stop_watching: Callable[[], None] = _do_nothing
 
     @property
     def phase(self) -> Phase:
@@ -55,30 +56,44 @@ class Lifecycle:
         self._failed = True
         self._ended.set()
 
+    def follow(self, process_id: int) -> None:
+        """Leave when this process has ended, instead of the one that was followed before.
+
+        That is the process that started us, until a client says who it is: a third one may hold our
+        input open, so that its end does not come. A process that is not there to begin with lives
+        in another container or on another machine, and changes nothing.
+        """
+        stop_watching = watch_process(process_id, self.end)
+        if stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = stop_watching
+
     async def wait_ended(self) -> None:
         await self._ended.wait()
 
 
-def watch_process(process_id: int, on_gone: Callable[[], None]) -> None:
+def watch_process(process_id: int, on_gone: Callable[[], None]) -> Callable[[], None] | None:
     """Call `on_gone` on the running loop once the process has ended.
 
-    A process that is not there to begin with lives in another container or on another machine, so
-    it cannot be watched; the end of the input tells of it instead.
+    Returns what stops it from being watched, or None where it cannot be.
     """
-    loop = asyncio.get_running_loop()
     if sys.platform == "win32" or not _exists(process_id):
-        return
+        return None
+    loop = asyncio.get_running_loop()
     descriptor = _open_process(process_id)
     if descriptor is None:
-        loop.call_later(POLL_SECONDS, _poll, loop, process_id, on_gone)
-        return
+        return _Poll(loop, process_id, on_gone).stop
+
+    def stop() -> None:
+        if loop.remove_reader(descriptor):
+            os.close(descriptor)
 
     def gone() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
+        stop()
         on_gone()
 
     loop.add_reader(descriptor, gone)
+    return stop
 
 
 def _open_process(process_id: int) -> int | None:
@@ -92,18 +107,37 @@ def _open_process(process_id: int) -> int | None:
     return None
 
 
-def _poll(loop: asyncio.AbstractEventLoop, process_id: int, on_gone: Callable[[], None]) -> None:
-    if _exists(process_id):
-        loop.call_later(POLL_SECONDS, _poll, loop, process_id, on_gone)
-    else:
-        on_gone()
+class _Poll:
+    """Look for a process again and again."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, process_id: int, on_gone: Callable[[], None]
+    ) -> None:
+        self._loop, self._process_id, self._on_gone = loop, process_id, on_gone
+        self._next = loop.call_later(POLL_SECONDS, self._look)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def _look(self) -> None:
+        if _exists(self._process_id):
+            self._next = self._loop.call_later(POLL_SECONDS, self._look)
+        else:
+            self._on_gone()
 
 
 def _exists(process_id: int) -> bool:
+    """Return whether there is such a process; 0 and negative numbers name none, see kill(2)."""
+    if process_id <= 0:
+        return False
     try:
         os.kill(process_id, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
+    except PermissionError:
         return True
     return True
+
+
+def _do_nothing() -> None:
+    pass

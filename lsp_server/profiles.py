@@ -53,7 +53,7 @@ def client_profile(params: Mapping[str, object]) -> ClientProfile:
     return ClientProfile(
         name=_text(params, "clientInfo", "name"),
         version=_text(params, "clientInfo", "version"),
-        process_id=process_id if isinstance(process_id, int) else None,
+        process_id=process_id if type(process_id) is int else None,
         position_encoding=_position_encoding(params),
         shows_inline_completion=_at(text_document, "inlineCompletion") is not None,
         resolves_documentation=_lists(item, "documentation", "resolveSupport", "properties"),

@@ -6,6 +6,10 @@ nothing to run. It knows no document and no engine.
     not JSON -32700, no request -32600, before `initialize` -32002, after `shutdown` -32600,
     unknown method -32601, parameters that do not fit -32602, cancelled -32800, a bug -32603
 
+An id is a string or a number (JSON-RPC 2.0, 4); while a request is being answered, another one
+under its id is refused. A change of a document that is not understood leaves that document
+unknown, see documents.py.
+
 Invariant 8: every request is answered once. Invariant 15: neither an answer nor a log line carries
 the text of an exception that is not ours, because it may quote a document.
 """
@@ -13,53 +17,85 @@ the text of an exception that is not ours, because it may quote a document.
 import asyncio
 import json
 import logging
-import math
 import traceback
 from asyncio import Future
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from cattrs import Converter
 from lsprotocol import types
-from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.exceptions import JsonRpcException
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageServerProtocol
 
 from inference import InklingError
+from lsp_server.capabilities import server_capabilities
+from lsp_server.decoding import RequestId, Spelled, Unreadable, is_request_id
 from lsp_server.lifecycle import Lifecycle, Phase
-from lsp_server.profiles import ClientProfile, client_profile
+from lsp_server.profiles import client_profile
+from lsp_server.structuring import structure_what_clients_send
 
 log = logging.getLogger(__name__)
 
-RequestId = str | int
 Handler = Callable[..., object]
 
-MAX_UINTEGER: Final = 2**31 - 1
 INVALID_REQUEST: Final = types.ErrorCodes.InvalidRequest
 CANCEL_REQUEST: Final = types.CANCEL_REQUEST
+CHANGES: Final = frozenset(
+    (
+        types.TEXT_DOCUMENT_DID_OPEN,
+        types.TEXT_DOCUMENT_DID_CHANGE,
+        types.NOTEBOOK_DOCUMENT_DID_OPEN,
+        types.NOTEBOOK_DOCUMENT_DID_CHANGE,
+    )
+)
+"""What makes a document unknown when it is not understood."""
 
 
 class InklingProtocol(LanguageServerProtocol):
-    """pygls' dispatch, with an answer for everything. `lifecycle` says when to leave."""
+    """pygls' dispatch, with an answer for everything. `lifecycle` says when to leave.
+
+    `on_lost` is told the address of a document whose change was not understood.
+    """
 
     def __init__(self, server: object, converter: Converter) -> None:
         super().__init__(server, converter)
-        _accept_what_clients_send(converter)
+        structure_what_clients_send(converter)
         self.server_info = types.ServerInfo("inkling")
         self.lifecycle = Lifecycle()
+        self.on_lost: Callable[[str], None] = lambda _: None
+        self._waiting: set[RequestId] = set()
+        self._dropped: Counter[RequestId] = Counter()
         self._asked: dict[str, Future[object]] = {}
         self._num_asked = 0
 
-    def receive(self, body: bytes) -> None:
-        """Handle one frame's body, whatever it holds. Never raises."""
-        try:
-            message = json.loads(body.decode("utf-8"))
-        except (ValueError, RecursionError):
-            self._send_error(None, types.ErrorCodes.ParseError, "the message is not JSON in utf-8")
-            return
+    def arrive(self, message: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
+        """See a message ahead of those that wait to be received; return whether it is done with.
+
+        A cancellation overtakes them: what it names may be among them, and is then answered without
+        being begun.
+        """
         match message:
-            case {"method": str(method), "id": str() | int() as request_id}:
+            case {"method": str(method), "id": request_id} if is_request_id(request_id):
+                if method in _BUILTIN:
+                    return False
+                if request_id in self._waiting or request_id in self._request_futures:
+                    error = "a request under this id is still being answered"
+                    self._send_error(request_id, INVALID_REQUEST, error)
+                    return True
+                self._waiting.add(request_id)
+                return False
+            case {"method": types.CANCEL_REQUEST, "params": {"id": request_id}}:
+                self._cancel(request_id)
+                return True
+            case _:
+                return False
+
+    def receive(self, message: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+        """Handle a message as JSON, whatever it holds, or as Unreadable. Never raises."""
+        match message:
+            case {"method": str(method), "id": request_id} if is_request_id(request_id):
                 self._receive_request(message, method, request_id)
             case {"method": str(method)} if "id" not in message:
                 self._receive_notification(message, method)
@@ -67,8 +103,21 @@ class InklingProtocol(LanguageServerProtocol):
                 self._take_answer(message, self._asked[request_id])
             case {"id": _, "result": _} | {"id": _, "error": _} if "method" not in message:
                 log.debug("an answer arrived; none is awaited")
+            case {"id": request_id} if is_request_id(request_id):
+                self._send_error(request_id, INVALID_REQUEST, "this is no request")
+            case Unreadable():
+                self._receive_unreadable(message)
             case _:
-                self._send_error(_usable_id(message), INVALID_REQUEST, "this is no request")
+                self._send_error(None, INVALID_REQUEST, "this is no request")
+
+    def end(self, reason: str) -> None:
+        """Leave at the end of the stream of frames; say what was wrong with it, if anything was."""
+        if not reason:
+            self.lifecycle.end()
+            return
+        log.error("%s", reason)
+        self._send_error(None, INVALID_REQUEST, reason)
+        self.lifecycle.fail()
 
     def request(self, method: str, params: object) -> Future[object]:
         """Ask the client. The future holds its result as plain JSON, None where it states none.
@@ -104,13 +153,11 @@ class InklingProtocol(LanguageServerProtocol):
             message = {"jsonrpc": self.VERSION, "method": CANCEL_REQUEST, "params": params}
             self._write(_encoded(message))
 
-    def fail(self, reason: str) -> None:
-        """Say what was wrong with the stream of frames, and leave."""
-        log.error("%s", reason)
-        self._send_error(None, INVALID_REQUEST, reason)
-        self.lifecycle.fail()
-
     def _receive_request(self, message: dict[str, Any], method: str, request_id: RequestId) -> None:
+        if self._dropped[request_id] > 0:  # it was answered when it was cancelled
+            self._dropped[request_id] -= 1
+            return
+        self._waiting.discard(request_id)
         if message.get("jsonrpc") != self.VERSION:
             self._send_error(request_id, INVALID_REQUEST, 'a request must state "jsonrpc": "2.0"')
         elif (refusal := self._refusal(method)) is not None:
@@ -136,11 +183,26 @@ class InklingProtocol(LanguageServerProtocol):
             log.debug("%.80r ignored: nobody handles it", method)
         elif (params := self._params(message, method, JsonRPCNotification)) is _INVALID:
             log.warning("%s ignored: its parameters do not fit", method)
+            self._lose(method, _document_uri(message))
         else:
             try:
                 handler(params)
             except Exception as error:  # the boundary: a bug costs its own effect only
                 log.error("%s failed: %s", method, described(error))  # noqa: TRY400 - its text may quote
+                self._lose(method, _document_uri(message))
+
+    def _receive_unreadable(self, message: Unreadable) -> None:
+        log.warning("%.80s: %s", message.method or "a message", message.reason)
+        self._lose(message.method, message.uri)
+        code = INVALID_REQUEST if message.is_json else types.ErrorCodes.ParseError
+        request_id = message.request_id if message.method is not None else None
+        is_notification = message.method is not None and request_id is None
+        if not (message.is_json and is_notification):
+            self._send_error(request_id, code, message.reason)
+
+    def _lose(self, method: str | None, uri: str | None) -> None:
+        if method in CHANGES and uri is not None:
+            self.on_lost(uri)
 
     def _refusal(self, method: str) -> tuple[int, str] | None:
         """Return what is answered to a request that this phase of life does not allow."""
@@ -163,31 +225,34 @@ class InklingProtocol(LanguageServerProtocol):
         if method == types.INITIALIZE:
             return _plain_params(message)
         message_type = self.get_message_type(method) or fallback
+        known = {"jsonrpc": self.VERSION, "method": method, "params": message.get("params")}
+        if "id" in message:  # ours to echo, whatever LSP's types think of it
+            known["id"] = 0
         try:
-            return self._converter.structure({"params": None, **message}, message_type).params
+            return self._converter.structure(known, message_type).params
         except Exception:  # cattrs raises whatever the values make it raise
             return _INVALID
 
-    def _cancel(self, message: dict[str, Any]) -> None:
-        match message:
-            case {"params": {"id": str() | int() as request_id}}:
-                future = self._request_futures.get(request_id)
-                if future is not None:
-                    future.cancel()
-            case _:
-                log.warning("%s ignored: it names no request", CANCEL_REQUEST)
+    def _cancel(self, request_id: object) -> None:
+        if not is_request_id(request_id):
+            log.warning("%s ignored: it names no request", CANCEL_REQUEST)
+        elif request_id in self._waiting:
+            self._waiting.discard(request_id)
+            self._dropped[request_id] += 1
+            self._send_cancelled(request_id)
+        elif (future := self._request_futures.get(request_id)) is not None:
+            future.cancel()
 
     def _answer(self, request_id: RequestId, method: str, future: Future[object]) -> None:
         """Send the one response of a request whose handler is done."""
         if self._request_futures.get(request_id) is future:
             del self._request_futures[request_id]
         if future.cancelled():
-            error = "the request was cancelled"
-            self._send_error(request_id, types.LSPErrorCodes.RequestCancelled, error)
+            self._send_cancelled(request_id)
             return
         try:
             result = self._converter.unstructure(future.result())
-            body = _encoded({"jsonrpc": self.VERSION, "id": request_id, "result": result})
+            body = _response(request_id, "result", result)
         except JsonRpcException as error:
             self._send_error(request_id, error.code, error.message)
         except InklingError as error:
@@ -197,19 +262,25 @@ class InklingProtocol(LanguageServerProtocol):
             reason = f"{method} failed ({type(error).__name__})"
             self._send_error(request_id, types.ErrorCodes.InternalError, reason)
         else:
+            if method == types.INITIALIZE:  # from here on it cannot fail, and be tried again
+                self.lifecycle.start()
             self._write(body)
 
-    def _send_error(self, request_id: object, code: int, message: str) -> None:
-        error = {"code": int(code), "message": message}
-        self._write(_encoded({"jsonrpc": self.VERSION, "id": request_id, "error": error}))
+    def _send_cancelled(self, request_id: RequestId) -> None:
+        """Answer first of all what is cancelled: whoever cancels waits for nothing else."""
+        error = {"code": types.LSPErrorCodes.RequestCancelled, "message": "cancelled"}
+        self._write(_response(request_id, "error", error), is_urgent=True)
+
+    def _send_error(self, request_id: RequestId | None, code: int, message: str) -> None:
+        self._write(_response(request_id, "error", {"code": int(code), "message": message}))
 
     def _send_data(self, data: object) -> None:
         """Send what pygls has prepared: a notification."""
         self._write(_encoded(self._converter.unstructure(data)))
 
-    def _write(self, body: bytes) -> None:
+    def _write(self, body: bytes, *, is_urgent: bool = False) -> None:
         if self.writer is not None:
-            self.writer.write(body)
+            self.writer.write(body, is_urgent=is_urgent)
 
     def _register_builtin_features(self) -> None:
         """Keep of what pygls brings only these: its documents read disks."""
@@ -217,8 +288,9 @@ class InklingProtocol(LanguageServerProtocol):
         self.fm.add_builtin_feature(types.SHUTDOWN, self._shut_down)
 
     def _initialize(self, params: Mapping[str, object]) -> types.InitializeResult:
-        self.lifecycle.start()
-        self.server_capabilities = _capabilities(self, client_profile(params))
+        self.server_capabilities = server_capabilities(
+            self.fm.features, self.fm.feature_options, client_profile(params)
+        )
         handler = self.fm.features.get(types.INITIALIZE)
         if handler is not None:
             handler(params)
@@ -240,85 +312,28 @@ _INVALID: Final = object()
 _BUILTIN: Final = (types.INITIALIZE, types.SHUTDOWN)
 
 
-def _accept_what_clients_send(converter: Converter) -> None:
-    """Read two things more leniently than LSP's types do.
-
-    Libraries of before LSP 3.18 count trigger kinds from 0, so that whoever has sent 0 once means
-    "automatic" by 1. Some clients write a very large number for the end of a line.
-    """
-    kinds = types.InlineCompletionTriggerKind
-    invoked = {int(kinds.Invoked)}
-
-    def trigger_kind(value: object, _: type) -> types.InlineCompletionTriggerKind:
-        if type(value) is int and value == 0:
-            invoked.clear()
-            invoked.add(0)
-        return kinds.Invoked if type(value) is int and value in invoked else kinds.Automatic
-
-    def position(value: dict[str, Any], _: type) -> types.Position:
-        line, character = (min(int(value[name]), MAX_UINTEGER) for name in ("line", "character"))
-        return types.Position(line, character)
-
-    converter.register_structure_hook(types.InlineCompletionTriggerKind, trigger_kind)
-    converter.register_structure_hook(types.Position, position)
-
-
 def _plain_params(message: Mapping[str, Any]) -> object:
     """Return the parameters of `initialize` as they came, see profiles.py, or _INVALID."""
     match message.get("params"):
-        case {"capabilities": {}} as params:
+        case {**params}:
             return params
         case _:
             return _INVALID
 
 
-def _capabilities(protocol: InklingProtocol, profile: ClientProfile) -> types.ServerCapabilities:
-    """Advertise what is registered; a completion menu only where there is no ghost text."""
-    features = set(protocol.fm.features)
-    if profile.shows_inline_completion:
-        features.discard(types.TEXT_DOCUMENT_COMPLETION)
-    if not profile.shows_virtual_documents:
-        features.discard(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
-    capabilities = ServerCapabilitiesBuilder(
-        types.ClientCapabilities(),
-        features,
-        protocol.fm.feature_options,
-        list(protocol.fm.commands),
-        types.TextDocumentSyncKind.Incremental,
-        None,
-        profile.position_encoding,
-    ).build()
-    options = protocol.fm.feature_options
-    capabilities.workspace = _workspace_options(features, options)
-    commands = options.get(types.WORKSPACE_EXECUTE_COMMAND)
-    assert commands is None or isinstance(commands, types.ExecuteCommandOptions)
-    capabilities.execute_command_provider = commands
-    return capabilities
-
-
-def _workspace_options(
-    features: set[str], options: Mapping[str, object]
-) -> types.WorkspaceOptions | None:
-    workspace = types.WorkspaceOptions()
-    if types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS in features:
-        workspace.workspace_folders = types.WorkspaceFoldersServerCapabilities(
-            supported=True, change_notifications=True
-        )
-    if types.WORKSPACE_TEXT_DOCUMENT_CONTENT in features:
-        content = options[types.WORKSPACE_TEXT_DOCUMENT_CONTENT]
-        assert isinstance(content, types.TextDocumentContentOptions)
-        workspace.text_document_content = content
-    return workspace if workspace != types.WorkspaceOptions() else None
-
-
-def _usable_id(message: object) -> object:
-    match message:
-        case {"id": str() | int() as request_id}:
-            return request_id
-        case {"id": float() as request_id} if math.isfinite(request_id):
-            return request_id
+def _document_uri(message: Mapping[str, Any]) -> str | None:
+    """Return which document a message is about, although it may not fit otherwise."""
+    match message.get("params"):
+        case {"textDocument": {"uri": str(uri)}} | {"notebookDocument": {"uri": str(uri)}}:
+            return uri
         case _:
             return None
+
+
+def _response(request_id: RequestId | None, name: str, value: object) -> bytes:
+    spelled = request_id.text if isinstance(request_id, Spelled) else json.dumps(request_id)
+    body = b'{"jsonrpc":"2.0","id":%b,"%b":%b}'
+    return body % (spelled.encode("ascii"), name.encode("ascii"), _encoded(value))
 
 
 def _encoded(message: object) -> bytes:

@@ -14,6 +14,7 @@ from pygls.lsp.server import LanguageServer
 
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
 from lsp_server.convert import completion_request
+from lsp_server.decoding import decode
 from lsp_server.documents import Documents
 from lsp_server.insight.feedback import Feedback
 from lsp_server.insight.journal import Journal
@@ -63,6 +64,7 @@ class InklingServer(LanguageServer):
         self.virtual_documents = VirtualDocuments()
         self.cancellable: dict[str | int, asyncio.Task[Any]] = {}
         self.documents = Documents()
+        self.protocol.on_lost = self._forget
         self.on_status: Callable[[EngineStatus], None] = lambda _status: None
         self.feedback = Feedback(journal.record, self.lines_of)
         self._background: set[asyncio.Task[None]] = set()
@@ -91,6 +93,9 @@ class InklingServer(LanguageServer):
         else:
             self._tell_model(self.engine.status())
         return completion
+
+    def _forget(self, uri: str) -> None:
+        self.documents.forget(uri)
 
     def read_ahead(self, uri: str) -> None:
         """Have the model read a document that was opened, from where it begins."""
@@ -159,13 +164,7 @@ async def serve(server: InklingServer, read_fd: int, write_fd: int) -> int:
     asyncio.get_running_loop().set_exception_handler(_report)
     protocol, lifecycle = server.protocol, server.lifecycle
 
-    def end(reason: str) -> None:
-        if reason:
-            protocol.fail(reason)
-        else:
-            lifecycle.end()
-
-    connection = Connection(read_fd, write_fd, on_frame=protocol.receive, on_end=end)
+    connection = Connection(read_fd, write_fd, decode, protocol)
     protocol.set_writer(connection)
     connection.start()
     await lifecycle.wait_ended()

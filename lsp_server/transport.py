@@ -1,79 +1,56 @@
-r"""Move frames between two file descriptors and the event loop, within bounds.
+"""Move messages between two file descriptors and the event loop, within bounds.
 
-    descriptor ─► reader thread ─► inbox ─► one frame per turn of the loop
-    descriptor ◄─ writer thread ◄─ queue ◄─ write()
+    descriptor ─► reader thread: cut, decode ─► inbox ─► one message per turn of the loop
+    descriptor ◄─ writer thread ◄─ outbox ◄─ write()
 
 One thread reads and does nothing else, so a cancellation arrives however busy the handlers are.
 One thread writes, so frames never interleave. Nothing here waits on the loop's thread: when the
 client does not read, the reader stops reading, and after STALLED_SECONDS the client counts as dead.
-This module knows bytes; what a frame says is the protocol's business.
-
-A frame is `Content-Length: N`, further header lines, a blank line, N bytes (LSP 3.18, "Base
-Protocol"). Read leniently: header names in any case, optional space, "\r\n" or "\n".
+This module knows bytes; what a message says is the receiver's business.
 """
 
 import asyncio
 import os
-import queue
-import re
+import select
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
 
-MAX_HEADER_BYTES: Final = 8 << 10
-MAX_BODY_BYTES: Final = 64 << 20
+from lsp_server.framing import FrameError, FrameParser, JsonLinesError, Lost, frame, json_line
+
 MAX_INBOX_BYTES: Final = 64 << 20
 MAX_QUEUED_BYTES: Final = 16 << 20
 STALLED_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 10.0
+"""How long nothing may come of a message that has begun; then nobody shall wait for it any longer.
+
+Only that message is lost, so an editor that was stopped in the middle of writing may go on. The
+clock stands still while the machine sleeps.
+"""
 CLOSING_SECONDS: Final = 0.5
 READ_BYTES: Final = 64 << 10
-
-_END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
-_HEADER_LINE: Final = re.compile(rb"[ \t]*([!-9;-~]+)[ \t]*:[ \t]*(.*?)[ \t]*")
-_LENGTH: Final = re.compile(rb"[0-9]{1,12}")
+WRITE_BYTES: Final = 64 << 10
 
 
-class FrameError(Exception):
-    """The bytes are no frame, and where the next one starts cannot be known."""
+class Receiver(Protocol):
+    """Whom messages are for. Everything is called on the loop."""
 
+    def arrive(self, message: Any) -> bool:  # noqa: ANN401 - what `decode` makes
+        """See a message ahead of those that wait; return whether that was all it needed."""
+        ...
 
-class FrameParser:
-    """Cut a stream of bytes into bodies, whatever pieces it arrives in."""
+    def receive(self, message: Any) -> None:  # noqa: ANN401
+        """Take the next message. One call per turn of the loop.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._body_length: int | None = None
+        So the first step of whatever a message starts has run before the next one is seen.
+        """
+        ...
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take more bytes; yield each body they complete. Raises FrameError."""
-        self._buffer += data
-        while self._read_header():
-            assert self._body_length is not None
-            if len(self._buffer) < self._body_length:
-                return
-            yield self._take(self._body_length)
-            self._body_length = None
-
-    def _read_header(self) -> bool:
-        """Return whether the length of the next body is known."""
-        if self._body_length is None:
-            end = _END_OF_HEADER.search(self._buffer, 0, MAX_HEADER_BYTES)
-            if end is None:
-                if len(self._buffer) >= MAX_HEADER_BYTES:
-                    raise FrameError(f"a header is longer than {MAX_HEADER_BYTES} bytes")
-                return False
-            self._body_length = _content_length(self._take(end.end()))
-        return True
-
-    def _take(self, num_bytes: int) -> bytes:
-        taken = bytes(self._buffer[:num_bytes])
-        del self._buffer[:num_bytes]
-        return taken
-
-
-def frame(body: bytes) -> bytes:
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    def end(self, reason: str) -> None:
+        """Hear once why nothing more will come: "" at the end of the input, else what is wrong."""
+        ...
 
 
 class Budget:
@@ -99,29 +76,59 @@ class Budget:
             return self._changed.wait_for(lambda: self._used < self._limit, timeout_seconds)
 
 
+class Outbox:
+    """What waits to be written: in its order, but for what is urgent. May be used by any thread."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[bytes] = deque()
+        self._others: deque[bytes] = deque()
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, data: bytes, *, is_urgent: bool = False) -> None:
+        with self._changed:
+            (self._urgent if is_urgent else self._others).append(data)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Let `take` return b"" once everything is taken."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    def take(self) -> bytes:
+        """Wait for something; return what can go out in one piece."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._urgent or self._others or self._is_closed)
+            taken, num_bytes = list[bytes](), 0
+            for waiting in (self._urgent, self._others):
+                while waiting and (not taken or num_bytes + len(waiting[0]) <= WRITE_BYTES):
+                    taken.append(waiting.popleft())
+                    num_bytes += len(taken[-1])
+            return b"".join(taken)
+
+
 class Connection:
     """The two threads and what lies between them and the loop.
 
-    `on_frame` gets each body, and `on_end` once the reason for which nothing more will come: "" at
-    the end of the input, else what went wrong. Both run on the loop, one call per turn, so the
-    first step of whatever a frame starts has run before the next frame is seen.
+    `decode` makes a message of each body, or of what is known of a lost one, in the reader thread.
     """
 
     def __init__(
         self,
         read_fd: int,
         write_fd: int,
-        *,
-        on_frame: Callable[[bytes], None],
-        on_end: Callable[[str], None],
+        decode: Callable[[bytes | Lost], Any],
+        receiver: Receiver,
     ) -> None:
         self._read_fd, self._write_fd = read_fd, write_fd
-        self._on_frame, self._on_end = on_frame, on_end
+        self._decode, self._receiver = decode, receiver
         self._loop = asyncio.get_running_loop()
-        self._inbox: deque[bytes | str] = deque()
+        self._inbox: deque[tuple[Callable[[], None], int]] = deque()
         self._inbox_budget = Budget(MAX_INBOX_BYTES)
-        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._outbox = Outbox()
         self._outbox_budget = Budget(MAX_QUEUED_BYTES)
+        self._framed = frame
         # Daemons: both may be blocked in a system call for ever when the process wants to leave.
         self._writer = threading.Thread(target=self._write_all, name="lsp-writer", daemon=True)
         self._reader = threading.Thread(target=self._read_all, name="lsp-reader", daemon=True)
@@ -130,65 +137,86 @@ class Connection:
         self._writer.start()
         self._reader.start()
 
-    def write(self, data: bytes) -> None:
-        """Queue the body of one message. Never blocks."""
-        framed = frame(data)
+    def write(self, data: bytes, *, is_urgent: bool = False) -> None:
+        """Queue the body of one message, before all others where it is urgent. Never blocks."""
+        framed = self._framed(data)
         self._outbox_budget.add(len(framed))
-        self._outbox.put(framed)
+        self._outbox.put(framed, is_urgent=is_urgent)
 
     def close(self) -> None:
         """Write what is queued, as far as the client takes it in time."""
-        self._outbox.put(None)
+        self._outbox.close()
         self._writer.join(CLOSING_SECONDS)
 
     def _read_all(self) -> None:
         parser = FrameParser()
         try:
-            while data := os.read(self._read_fd, READ_BYTES):
-                for body in parser.feed(data):
-                    self._inbox_budget.wait_for_room()
-                    self._inbox_budget.add(len(body))
-                    self._post(body)
+            while (bodies := self._read_some(parser)) is not None:
+                for body in bodies:
+                    self._post_message(body)
                 if not self._outbox_budget.wait_for_room(STALLED_SECONDS):
-                    self._post("the client stopped reading")
+                    self._post_end("the client stopped reading")
                     return
+        except JsonLinesError as error:
+            self._framed = json_line  # who writes so reads so
+            self._post_message(Lost(error.head, str(error)))
+            self._post_end("")
         except FrameError as error:
-            self._post(str(error))
+            self._post_end(str(error))
         except OSError as error:
-            self._post(f"reading failed: {error.strerror}")
+            self._post_end(f"reading failed: {error.strerror}")
         else:
-            self._post("")
+            self._post_end("")
+
+    def _read_some(self, parser: FrameParser) -> Iterable[bytes | Lost] | None:
+        """Wait for bytes; return the bodies that they complete, or None at the end."""
+        if parser.is_within_body and not _is_readable(self._read_fd, SILENT_SECONDS):
+            return [parser.give_up()]
+        data = os.read(self._read_fd, READ_BYTES)
+        return parser.feed(data) if data else None
 
     def _write_all(self) -> None:
-        while (data := self._outbox.get()) is not None:
+        while data := self._outbox.take():
             view = memoryview(data)
             try:
                 while view:
                     view = view[os.write(self._write_fd, view) :]
             except OSError as error:
-                self._post(f"writing failed: {error.strerror}")
+                self._post_end(f"writing failed: {error.strerror}")
                 return
             self._outbox_budget.remove(len(data))
 
-    def _post(self, item: bytes | str) -> None:
+    def _post_message(self, body: bytes | Lost) -> None:
+        num_bytes = len(body) if isinstance(body, bytes) else len(body.head)
+        self._inbox_budget.wait_for_room()
+        self._inbox_budget.add(num_bytes)
+        self._post(self._arrive, self._decode(body), num_bytes)
+
+    def _post_end(self, reason: str) -> None:
+        self._post(self._put, lambda: self._receiver.end(reason), 0)
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._arrive, item)
+            self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:  # the loop is closed: the process is leaving
             return
 
-    def _arrive(self, item: bytes | str) -> None:
-        self._inbox.append(item)
+    def _arrive(self, message: Any, num_bytes: int) -> None:  # noqa: ANN401
+        if self._receiver.arrive(message):
+            self._inbox_budget.remove(num_bytes)
+        else:
+            self._put(lambda: self._receiver.receive(message), num_bytes)
+
+    def _put(self, deliver: Callable[[], None], num_bytes: int) -> None:
+        self._inbox.append((deliver, num_bytes))
         if len(self._inbox) == 1:
             self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
+        deliver, num_bytes = self._inbox[0]
         try:
-            match self._inbox[0]:
-                case bytes(body):
-                    self._inbox_budget.remove(len(body))
-                    self._on_frame(body)
-                case reason:
-                    self._on_end(reason)
+            self._inbox_budget.remove(num_bytes)
+            deliver()
         finally:
             self._inbox.popleft()
             if self._inbox:
@@ -209,22 +237,10 @@ def take_standard_streams() -> tuple[int, int]:
     return read_fd, write_fd
 
 
-def _content_length(header: bytes) -> int:
-    """Return the one length that a header states. Raises FrameError where there is no such."""
-    lengths: set[int] = set()
-    for line in header.splitlines():
-        if not line.strip():
-            continue
-        match = _HEADER_LINE.fullmatch(line)
-        if match is None:
-            raise FrameError("a header line has no colon")
-        if match[1].lower() == b"content-length":
-            if not _LENGTH.fullmatch(match[2]):
-                raise FrameError("the Content-Length is no number of bytes")
-            lengths.add(int(match[2]))
-    if len(lengths) != 1:
-        raise FrameError(f"a header states {len(lengths)} lengths instead of one")
-    (length,) = lengths
-    if length > MAX_BODY_BYTES:
-        raise FrameError(f"a message of {length} bytes is longer than {MAX_BODY_BYTES}")
-    return length
+def _is_readable(descriptor: int, timeout_seconds: float) -> bool:
+    """Wait until there is something to read, or the end; Windows cannot wait for a pipe."""
+    if sys.platform == "win32":
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_seconds * 1000))

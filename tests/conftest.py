@@ -5,7 +5,9 @@ Tests that import onnxruntime themselves must not tell its maker either; see run
 
 import os
 import tempfile
+from collections.abc import Callable
 
+import pytest
 from hypothesis import settings
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -16,3 +18,14 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="repeat what is random a million times")
+
+
+@pytest.fixture
+def num_examples(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """Return how often to repeat: `num_examples(short=..., long=...)`, by the flag --long."""
+    is_long = request.config.getoption("--long")
+    return lambda *, short, long: long if is_long else short

@@ -10,7 +10,6 @@ from lsp_server.documents import Documents
 from lsp_server.features.configuration import configure
 from lsp_server.features.status import follow_status
 from lsp_server.features.workspace import folders_of
-from lsp_server.lifecycle import watch_process
 from lsp_server.profiles import client_profile
 from lsp_server.server import Feature, InklingServer
 from lsp_server.sources import Source
@@ -23,7 +22,7 @@ def initialize(ls: InklingServer, params: Mapping[str, object]) -> None:
     ls.workspace_folders = folders_of(params)
     configure(ls, Source.OPTIONS, params.get("initializationOptions"))
     if ls.client.process_id is not None:
-        watch_process(ls.client.process_id, ls.lifecycle.end)
+        ls.lifecycle.follow(ls.client.process_id)
     follow_status(ls, params)
     # On the loop's next turn the answer is on its way; starting a process must not delay it.
     asyncio.get_running_loop().call_soon(ls.start_engine)

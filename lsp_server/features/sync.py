@@ -6,6 +6,7 @@ from lsprotocol import types
 
 from lsp_server.features.feedback import document_changed
 from lsp_server.server import Feature, InklingServer
+from lsp_server.structuring import UNVERSIONED
 
 
 def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:
@@ -16,7 +17,8 @@ def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None
 def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> None:
     document = params.text_document
     before = ls.lines_of(document.uri)
-    ls.documents.change(document.uri, document.version, params.content_changes)
+    version = None if document.version == UNVERSIONED else document.version
+    ls.documents.change(document.uri, version, params.content_changes)
     document_changed(ls, document.uri, before, params.content_changes)
 
 

@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
 
-from lsp_server.transport import frame
+from lsp_server.framing import frame
 from tests.support.raw_client import (
     INKLING_LSP,
     PATIENCE_SECONDS,
@@ -102,6 +103,24 @@ def test_the_server_leaves_with_its_editor_although_its_input_stays_open(says_it
         editor.kill()
         editor.communicate()
         assert client.finish() == 1
+
+
+def test_the_server_leaves_with_its_parent_where_no_client_says_who_it_is() -> None:
+    """A third process, this one, holds both pipes open; the parent is killed and tells nobody."""
+    program = (
+        "import subprocess, sys\n"
+        "server = subprocess.Popen(sys.argv[1:])\n"
+        "print(server.pid, file=sys.stderr, flush=True)\n"
+        "server.wait()\n"
+    )
+    with RawClient((sys.executable, "-c", program, *SCRIPTED_SERVER)) as parent:
+        parent.initialize()
+        while not parent.stderr.endswith(b"\n"):
+            time.sleep(0.01)
+        server = psutil.Process(int(parent.stderr.split()[0]))
+        parent.process.kill()
+        assert server.wait(PATIENCE_SECONDS) is None
+        assert not server.is_running()
 
 
 def test_a_process_id_of_another_container_does_not_end_the_server() -> None:

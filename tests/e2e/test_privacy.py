@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.transport import frame
+from lsp_server.framing import frame
 from tests.support.raw_client import INKLING_LSP, ROOT, SCRIPTED_SERVER, RawClient, inline_params
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

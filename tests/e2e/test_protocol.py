@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.transport import frame
+from lsp_server.framing import frame
 from tests.support.raw_client import RawClient, inline_params
 
 pytestmark = pytest.mark.e2e

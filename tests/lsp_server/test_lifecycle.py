@@ -66,6 +66,31 @@ async def test_a_process_that_is_not_here_is_not_watched() -> None:
     assert not gone.is_set()
 
 
+@pytest.mark.parametrize("process_id", [0, -1, 2**31, 2**63, 10**30])
+async def test_a_number_of_no_process_is_not_watched(process_id: int) -> None:
+    assert watch_process(process_id, list) is None
+
+
+@pytest.mark.parametrize("announces", [True, False], ids=["announced", "polled"])
+async def test_a_client_that_is_known_is_followed_instead_of_the_parent(
+    announces: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle_module, "POLL_SECONDS", 0.01)
+    if not announces:
+        monkeypatch.setattr(lifecycle_module, "_open_process", lambda _: None)
+    lifecycle, parent, client = Lifecycle(), await _python("input()"), await _python("input()")
+    lifecycle.follow(parent.pid)
+    lifecycle.follow(client.pid)
+    lifecycle.follow(2**31)
+    parent.kill()
+    await parent.communicate()
+    await asyncio.sleep(0.05)
+    assert not lifecycle._ended.is_set()
+    client.kill()
+    await client.communicate()
+    await asyncio.wait_for(lifecycle.wait_ended(), PATIENCE_SECONDS)
+
+
 async def _python(program: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from lsp_server.framing import Lost
 from lsp_server.protocol import described
 from tests.support.scripted_engine import Script, ScriptedEngine
 from tests.support.sessions import URI, Session, turns
@@ -62,8 +63,49 @@ async def test_a_negative_position_is_refused() -> None:
     check(_request("textDocument/inlineCompletion", place), -32602)
 
 
-async def test_initialize_with_wrong_parameters_is_refused() -> None:
-    check(_request("initialize", {"capabilities": 3}), -32602, initialized=False)
+@pytest.mark.parametrize("params", [None, [], 3, "x"])
+async def test_initialize_without_parameters_is_refused_and_can_be_tried_again(
+    params: object,
+) -> None:
+    session = Session()
+    session.request(1, "initialize", params)
+    session.request(2, "textDocument/inlineCompletion", INLINE)
+    session.request(3, "initialize", {})
+    assert [answer.get("error", {}).get("code") for answer in session.kept.messages] == [
+        *(-32602, -32002, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"capabilities": 3, "clientInfo": [], "workspaceFolders": 3, "rootUri": {}},
+        {"processId": 2**31, "initializationOptions": "x", "workspaceFolders": [{"uri": 3}, 4]},
+        *({"processId": value} for value in (2**63, -1, 0, 1.5, "1", True, [], {})),
+        {"capabilities": {"general": {"positionEncodings": [1, None]}, "window": 3}},
+        {"capabilities": {"textDocument": [], "workspace": "x"}, "locale": 3, "trace": "loud"},
+    ],
+)
+async def test_what_makes_no_sense_in_initialize_is_ignored(params: dict[str, object]) -> None:
+    session = Session()
+    session.request(1, "initialize", params)
+    session.request(2, "shutdown")
+    answers = [message for message in session.kept.messages if "id" in message]
+    assert [answer["id"] for answer in answers] == [1, 2]
+    assert all("result" in answer for answer in answers)
+
+
+async def test_initialize_that_fails_can_be_tried_again() -> None:
+    session = Session()
+    register = session.server.protocol.fm.features
+    working, register["initialize"] = register["initialize"], lambda _: 1 // 0
+    session.request(1, "initialize", {})
+    register["initialize"] = working
+    session.request(2, "initialize", {})
+    failed, succeeded = session.kept.messages
+    assert failed["error"]["code"] == -32603
+    assert "result" in succeeded
 
 
 async def test_another_version_of_json_rpc_is_refused() -> None:
@@ -86,26 +128,69 @@ async def test_an_id_that_is_no_id_is_not_repeated() -> None:
     check({"jsonrpc": "2.0", "id": {"a": 1}, "method": "shutdown"}, -32600, request_id=None)
 
 
-async def test_a_fraction_as_id_is_refused() -> None:
-    check({"jsonrpc": "2.0", "id": 1.5, "method": "shutdown"}, -32600, request_id=1.5)
-
-
-async def test_an_id_that_json_cannot_spell_is_not_repeated() -> None:
-    session = Session()
-    session.server.protocol.receive(b'{"jsonrpc": "2.0", "id": 1e999, "method": "shutdown"}')
-    assert session.kept.messages[0]["id"] is None
+@pytest.mark.parametrize("request_id", [None, True, [1]])
+async def test_what_is_no_id_is_not_repeated(request_id: object) -> None:
+    check({"jsonrpc": "2.0", "id": request_id, "method": "shutdown"}, -32600, request_id=None)
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"\xff\xfe", b'"' + b"\xed\xa0\x80" + b'"', b"[" * 100_000, b"1" * 5_000],
-    ids=["empty", "half", "not utf-8", "half a pair", "deep", "long number"],
+    "spelled", ["1.5", "-1", "1e999", "7" * 5_000, '"7"', '""', '"\\ud800"', str(2**80)]
+)
+async def test_an_id_is_repeated_as_it_was_spelled(spelled: str) -> None:
+    session = Session()
+    session.initialize()
+    session.receive_bytes(
+        b'\xef\xbb\xbf{"jsonrpc": "2.0", "id": %b, "method": "x/y"}' % spelled.encode()
+    )
+    (body,) = session.kept.bodies
+    assert b'"id":%b,' % spelled.encode() in body
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'"' + b"\xed\xa0\x80" + b'"', b"[" * 100_000, b"NaN"]
 )
 async def test_what_is_not_json_is_refused(body: bytes) -> None:
     session = Session()
-    session.server.protocol.receive(body)
+    session.receive_bytes(body)
     (answer,) = session.kept.messages
     assert (answer["id"], answer["error"]["code"]) == (None, -32700)
+
+
+@pytest.mark.parametrize("body", [b"1" * 5_000, b"null", b'"x"', b"[]", b"{}"])
+async def test_json_that_is_no_message_is_refused(body: bytes) -> None:
+    session = Session()
+    session.receive_bytes(body)
+    (answer,) = session.kept.messages
+    assert (answer["id"], answer["error"]["code"]) == (None, -32600)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"jsonrpc": "2.0", "id": "x", "method": "shutdown", "params": [}', -32700),
+        (Lost(b'{"jsonrpc": "2.0", "id": "x", "method": "m", "params": {"a', "lost"), -32600),
+    ],
+)
+async def test_a_request_that_cannot_be_read_is_answered_under_its_id(
+    body: bytes | Lost, code: int
+) -> None:
+    session = Session()
+    session.initialize()
+    session.receive_bytes(body)
+    (answer,) = session.kept.messages
+    assert (answer["id"], answer["error"]["code"]) == ("x", code)
+
+
+OPEN = b'{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"%b",'
+
+
+async def test_a_document_that_is_lost_is_unknown_and_nobody_is_told() -> None:
+    session = Session()
+    session.initialize()
+    session.open("a")
+    session.receive_bytes(Lost(OPEN % URI.encode(), "too long"))
+    assert session.server.documents.get(URI) is None
+    assert session.kept.messages == []
 
 
 async def test_after_shutdown_requests_are_refused_and_exit_succeeds() -> None:
@@ -151,6 +236,51 @@ async def test_a_cancelled_request_is_answered_once_and_stops_the_engine() -> No
     await turns()
     assert [answer["error"]["code"] for answer in session.kept.messages] == [-32800]
     assert (session.engine.log.num_running, session.engine.log.num_cancelled) == (0, 1)
+
+
+async def test_true_is_no_id_to_cancel() -> None:
+    session = await _held(1)
+    session.notify("$/cancelRequest", {"id": True})
+    await turns()
+    assert session.engine.log.num_running == 1
+    session.notify("$/cancelRequest", {"id": 1.0})
+    await turns()
+    assert [answer["id"] for answer in session.kept.messages] == [1]
+
+
+async def test_a_second_request_under_an_id_is_refused_while_the_first_is_answered() -> None:
+    session = await _held(7)
+    session.request(7, "textDocument/inlineCompletion", INLINE)
+    await turns()
+    session.notify("$/cancelRequest", {"id": 7})
+    await turns()
+    codes = [(answer["id"], answer["error"]["code"]) for answer in session.kept.messages]
+    assert codes == [(7, -32600), (7, -32800)]
+    session.engine.release()
+    session.request(7, "textDocument/inlineCompletion", INLINE)
+    await turns()
+    assert "result" in session.kept.messages[-1]
+
+
+async def test_what_is_cancelled_while_it_waits_is_answered_at_once_and_never_begun() -> None:
+    session = Session()
+    session.initialize()
+    session.open("a")
+    protocol, request = session.server.protocol, _request("textDocument/inlineCompletion", INLINE)
+    cancel = {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 7}}
+    assert not protocol.arrive(request)
+    assert protocol.arrive(cancel)
+    assert [answer["error"]["code"] for answer in session.kept.messages] == [-32800]
+    assert session.kept.num_urgent == 1
+    assert not protocol.arrive(request), "its id is free again"
+    assert protocol.arrive(cancel)
+    assert not protocol.arrive(request)
+    for _ in range(3):
+        protocol.receive(request)
+    await turns()
+    assert len(session.engine.log.requests) == 1
+    assert [answer["id"] for answer in session.kept.messages] == [7, 7, 7]
+    assert "result" in session.kept.messages[-1]
 
 
 async def test_shutdown_answers_what_still_runs() -> None:
@@ -256,6 +386,16 @@ async def _session() -> Session:
     session = Session()
     session.initialize()
     session.open("a")
+    return session
+
+
+async def _held(request_id: object) -> Session:
+    """Return a session whose engine is busy with one request."""
+    session = Session(ScriptedEngine(Script(is_held=True)))
+    session.initialize()
+    session.open("a")
+    session.request(request_id, "textDocument/inlineCompletion", INLINE)
+    await turns()
     return session
 
 

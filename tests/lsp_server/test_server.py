@@ -7,8 +7,8 @@ from lsprotocol.types import MessageType
 
 from inference import CompletionRequest, EngineState, EngineStatus, FinishReason
 from lsp_server import server as server_module
+from lsp_server.framing import FrameParser, frame
 from lsp_server.server import serve
-from lsp_server.transport import FrameParser, frame
 from tests.support.scripted_engine import Script, ScriptedEngine
 from tests.support.sessions import URI, Session, turns
 

@@ -1,101 +1,15 @@
 import asyncio
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lsp_server import transport
-from lsp_server.transport import Budget, Connection, FrameError, FrameParser, frame
+from lsp_server.framing import Lost, frame
+from lsp_server.transport import Budget, Connection, Outbox
 
 PATIENCE_SECONDS = 30.0
-
-
-def check(data: bytes, *bodies: bytes) -> None:
-    assert list(FrameParser().feed(data)) == list(bodies)
-
-
-def check_refused(data: bytes, message: str) -> None:
-    with pytest.raises(FrameError, match=message):
-        list(FrameParser().feed(data))
-
-
-def test_two_frames_in_one_piece() -> None:
-    check(frame(b"{}") + frame(b"[1]"), b"{}", b"[1]")
-
-
-def test_half_a_frame_waits_for_the_other_half() -> None:
-    parser = FrameParser()
-    data = frame(b"{}")
-    assert list(parser.feed(data[:-1])) == []
-    assert list(parser.feed(data[-1:])) == [b"{}"]
-
-
-def test_a_header_in_lower_case_without_a_space() -> None:
-    check(b"content-length:2\r\n\r\n{}", b"{}")
-
-
-def test_a_header_that_ends_its_lines_with_line_feeds() -> None:
-    check(b"Content-Length: 2\n\n{}", b"{}")
-
-
-def test_further_header_lines() -> None:
-    check(b"Content-Type: application/x; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}", b"{}")
-
-
-def test_the_same_length_twice() -> None:
-    check(b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", b"{}")
-
-
-def test_an_empty_body() -> None:
-    check(b"Content-Length: 0\r\n\r\n" + frame(b"{}"), b"", b"{}")
-
-
-def test_a_body_that_looks_like_a_header() -> None:
-    check(frame(b"Content-Length: 9\r\n\r\n"), b"Content-Length: 9\r\n\r\n")
-
-
-def test_two_lengths_are_refused() -> None:
-    check_refused(b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n", "2 lengths")
-
-
-def test_no_length_is_refused() -> None:
-    check_refused(b"Content-Type: x\r\n\r\n", "0 lengths")
-
-
-def test_garbage_is_refused() -> None:
-    check_refused(b"\x00\xff hello\r\n\r\n", "no colon")
-
-
-@pytest.mark.parametrize("length", [b"-1", b"1e3", b"0x10", b"", b"1 2", b"9" * 5000])
-def test_a_length_that_is_no_number_is_refused(length: bytes) -> None:
-    check_refused(b"Content-Length: " + length + b"\r\n\r\n", "no number")
-
-
-def test_a_huge_length_is_refused() -> None:
-    check_refused(b"Content-Length: 999999999999\r\n\r\n", "longer than 67108864")
-
-
-def test_an_endless_header_is_refused() -> None:
-    check_refused(b"x" * transport.MAX_HEADER_BYTES, "header is longer")
-
-
-@given(st.lists(st.binary(max_size=40), max_size=6), st.data())
-def test_frames_arrive_whole_in_whatever_pieces(bodies: list[bytes], data: st.DataObject) -> None:
-    parser, received = FrameParser(), list[bytes]()
-    for piece in _pieces(b"".join(map(frame, bodies)), data):
-        received += parser.feed(piece)
-    assert received == bodies
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_frames_or_refused(data: bytes) -> None:
-    with contextlib.suppress(FrameError):
-        bodies = list(FrameParser().feed(data))
-        assert sum(map(len, bodies)) < max(len(data), 1)
 
 
 def test_a_budget_waits_until_there_is_room() -> None:
@@ -112,15 +26,21 @@ class Pipes:
     def __init__(self) -> None:
         read_fd, self.to_server = os.pipe()
         self.from_server, write_fd = os.pipe()
-        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+        self.received: asyncio.Queue[bytes | Lost] = asyncio.Queue()
         self.ended: asyncio.Queue[str] = asyncio.Queue()
+        self.arrived: list[bytes | Lost] = []
         self._descriptors = [read_fd, self.to_server, self.from_server, write_fd]
-        self.connection = Connection(
-            read_fd,
-            write_fd,
-            on_frame=self.received.put_nowait,
-            on_end=self.ended.put_nowait,
-        )
+        self.connection = Connection(read_fd, write_fd, lambda body: body, self)
+
+    def arrive(self, message: bytes | Lost) -> bool:
+        self.arrived.append(message)
+        return message == b"quick"
+
+    def receive(self, message: bytes | Lost) -> None:
+        self.received.put_nowait(message)
+
+    def end(self, reason: str) -> None:
+        self.ended.put_nowait(reason)
 
     def close_one(self, descriptor: int) -> None:
         self._descriptors.remove(descriptor)
@@ -130,20 +50,20 @@ class Pipes:
         for descriptor in self._descriptors:
             os.close(descriptor)
 
-    async def next_frame(self) -> bytes:
+    async def next_frame(self) -> bytes | Lost:
         return await asyncio.wait_for(self.received.get(), PATIENCE_SECONDS)
 
-    async def end(self) -> str:
+    async def next_end(self) -> str:
         return await asyncio.wait_for(self.ended.get(), PATIENCE_SECONDS)
 
 
 @pytest.fixture
-async def pipes() -> Iterator[Pipes]:
+async def pipes() -> AsyncIterator[Pipes]:
     pipes = Pipes()
     pipes.connection.start()
     yield pipes
     pipes.close_one(pipes.to_server)
-    await pipes.end()
+    await pipes.next_end()
     pipes.connection.close()
     pipes.close()
 
@@ -153,28 +73,82 @@ async def test_frames_reach_the_loop_in_order(pipes: Pipes) -> None:
     assert [await pipes.next_frame(), await pipes.next_frame()] == [b"1", b"2"]
 
 
-async def test_what_a_frame_starts_takes_its_first_step_before_the_next_frame() -> None:
-    seen: list[str] = []
-    done = asyncio.Event()
+async def test_what_is_done_with_on_arrival_is_not_received(pipes: Pipes) -> None:
+    os.write(pipes.to_server, frame(b"1") + frame(b"quick") + frame(b"2"))
+    assert [await pipes.next_frame(), await pipes.next_frame()] == [b"1", b"2"]
+    assert pipes.arrived == [b"1", b"quick", b"2"]
 
-    async def step(body: bytes) -> None:
-        seen.append(f"step {body.decode()}")
 
-    def on_frame(body: bytes) -> None:
-        seen.append(f"frame {body.decode()}")
-        asyncio.ensure_future(step(body)).add_done_callback(
-            lambda _: done.set() if len(seen) == 4 else None
-        )
+class Steps:
+    """A receiver that starts a task for each message."""
 
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.done = asyncio.Event()
+
+    def arrive(self, message: bytes) -> bool:
+        self.seen.append(f"arrival {message.decode()}")
+        return False
+
+    def receive(self, message: bytes) -> None:
+        self.seen.append(f"message {message.decode()}")
+        self.task = asyncio.ensure_future(self._step(message))
+
+    def end(self, reason: str) -> None:
+        self.done.set()
+
+    async def _step(self, message: bytes) -> None:
+        self.seen.append(f"step {message.decode()}")
+
+
+async def test_what_a_message_starts_takes_its_first_step_before_the_next_message() -> None:
+    steps = Steps()
     read_fd, to_server = os.pipe()
-    connection = Connection(read_fd, os.dup(to_server), on_frame=on_frame, on_end=seen.append)
-    connection._arrive(b"1")
-    connection._arrive(b"2")
-    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
-    assert seen == ["frame 1", "step 1", "frame 2", "step 2"]
+    connection = Connection(read_fd, os.dup(to_server), lambda body: body, steps)
+    connection._arrive(b"1", 1)
+    connection._arrive(b"2", 1)
+    connection._put(lambda: steps.end(""), 0)
+    await asyncio.wait_for(steps.done.wait(), PATIENCE_SECONDS)
+    assert steps.seen == ["arrival 1", "arrival 2", "message 1", "step 1", "message 2", "step 2"]
     os.close(read_fd)
     os.close(to_server)
     os.close(connection._write_fd)
+
+
+def test_what_is_urgent_is_written_first_and_small_things_together() -> None:
+    outbox = Outbox()
+    outbox.put(b"a")
+    outbox.put(b"b" * transport.WRITE_BYTES)
+    outbox.put(b"c")
+    outbox.put(b"!", is_urgent=True)
+    outbox.close()
+    assert outbox.take() == b"!a"
+    assert outbox.take() == b"b" * transport.WRITE_BYTES
+    assert [outbox.take(), outbox.take()] == [b"c", b""]
+
+
+async def test_a_message_that_stops_coming_is_lost_and_the_next_is_read(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SILENT_SECONDS", 0.01)
+    os.write(pipes.to_server, b"Content-Length: 9\r\n\r\n[1")
+    assert await pipes.next_frame() == Lost(b"[1", "7 bytes of a message did not come")
+    os.write(pipes.to_server, frame(b"[2]"))
+    assert await pipes.next_frame() == b"[2]"
+
+
+async def test_json_lines_are_answered_as_json_lines() -> None:
+    pipes = Pipes()
+    pipes.connection.start()
+    os.write(pipes.to_server, b'{"jsonrpc": "2.0"}\n')
+    lost = await pipes.next_frame()
+    assert isinstance(lost, Lost)
+    assert lost.head == b'{"jsonrpc": "2.0"}\n'
+    assert await pipes.next_end() == ""
+    pipes.connection.write(b"{}")
+    assert os.read(pipes.from_server, 100) == b"{}\n"
+    pipes.connection.close()
+    pipes.close()
 
 
 async def test_what_is_written_is_framed(pipes: Pipes) -> None:
@@ -191,7 +165,7 @@ async def test_a_large_message_is_written_whole(pipes: Pipes) -> None:
 
 async def test_garbage_ends_the_connection_with_a_reason(pipes: Pipes) -> None:
     os.write(pipes.to_server, b"hello\r\n\r\n")
-    assert await pipes.end() == "a header line has no colon"
+    assert await pipes.next_end() == "a header line has no colon"
     pipes.ended.put_nowait("seen")
 
 
@@ -206,7 +180,7 @@ async def test_the_end_of_the_input_has_no_reason() -> None:
     pipes.connection.start()
     os.write(pipes.to_server, b"Content-Length: 10\r\n\r\nhalf")
     pipes.close_one(pipes.to_server)
-    assert await pipes.end() == ""
+    assert await pipes.next_end() == ""
     pipes.connection.close()
     pipes.close()
 
@@ -216,9 +190,9 @@ async def test_a_client_that_is_gone_ends_the_connection() -> None:
     pipes.connection.start()
     pipes.close_one(pipes.from_server)
     pipes.connection.write(b"{}")
-    assert (await pipes.end()).startswith("writing failed")
+    assert (await pipes.next_end()).startswith("writing failed")
     pipes.close_one(pipes.to_server)
-    assert await pipes.end() == ""
+    assert await pipes.next_end() == ""
     pipes.close()
 
 
@@ -229,17 +203,10 @@ async def test_a_client_that_does_not_read_counts_as_dead(monkeypatch: pytest.Mo
     pipes.connection.start()
     pipes.connection.write(b"x" * (2 << 20))
     os.write(pipes.to_server, frame(b"{}"))
-    assert await pipes.end() == "the client stopped reading"
+    assert await pipes.next_end() == "the client stopped reading"
     pipes.close_one(pipes.from_server)
-    assert (await pipes.end()).startswith("writing failed")
+    assert (await pipes.next_end()).startswith("writing failed")
     pipes.close()
-
-
-def _pieces(data: bytes, draw: st.DataObject) -> Iterator[bytes]:
-    while data:
-        size = draw.draw(st.integers(1, len(data)))
-        yield data[:size]
-        data = data[size:]
 
 
 def _read(descriptor: int, num_bytes: int) -> bytes:

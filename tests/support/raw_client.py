@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from lsp_server.transport import FrameParser, frame
+from lsp_server.framing import FrameParser, frame
 
 PATIENCE_SECONDS = 30.0
 """How long a test waits for what must come: so long that the machine's load cannot matter."""

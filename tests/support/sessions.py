@@ -7,7 +7,9 @@ from typing import Any
 from lsprotocol import types
 
 from lsp_server.cli import create_server
+from lsp_server.decoding import decode
 from lsp_server.documents import Document
+from lsp_server.framing import Lost
 from lsp_server.insight.journal import Journal
 from lsp_server.lines import Lines
 from lsp_server.server import InklingServer
@@ -26,10 +28,14 @@ class KeptMessages:
     """Stands where the connection stands."""
 
     def __init__(self) -> None:
+        self.bodies: list[bytes] = []
         self.messages: list[dict[str, Any]] = []
+        self.num_urgent = 0
 
-    def write(self, data: bytes) -> None:
-        self.messages.append(json.loads(data))
+    def write(self, data: bytes, *, is_urgent: bool = False) -> None:
+        self.bodies.append(data)
+        self.messages.append(decode(data))
+        self.num_urgent += is_urgent
 
     def close(self) -> None:
         pass
@@ -45,7 +51,13 @@ class Session:
         self.server.protocol.set_writer(self.kept)
 
     def receive(self, message: object) -> None:
-        self.server.protocol.receive(json.dumps(message).encode())
+        self.receive_bytes(json.dumps(message).encode())
+
+    def receive_bytes(self, body: bytes | Lost) -> None:
+        """Take the body of one message, or what is left of it, as the connection does."""
+        message, protocol = decode(body), self.server.protocol
+        if not protocol.arrive(message):
+            protocol.receive(message)
 
     def request(self, request_id: object, method: str, params: object = None) -> None:
         self.receive({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
@@ -57,6 +69,7 @@ class Session:
         self.request(
             0, "initialize", {"processId": None, "rootUri": None, "capabilities": {}, **params}
         )
+        self.kept.bodies.clear()
         self.kept.messages.clear()
 
     def open(self, text: str, uri: str = URI) -> None:

@@ -1,3 +1,4 @@
+import pytest
 from lsprotocol import types
 
 from tests.support.scripted_engine import Script, ScriptedEngine
@@ -9,6 +10,13 @@ INLINE = {
     "position": {"line": 0, "character": 0},
     "context": {"triggerKind": 2},
 }
+
+
+def _range(start: tuple[int, int], end: tuple[int, int]) -> dict[str, dict[str, int]]:
+    return {
+        name: {"line": place[0], "character": place[1]}
+        for name, place in (("start", start), ("end", end))
+    }
 
 
 def check(session: Session, text: str | None) -> None:
@@ -46,10 +54,67 @@ async def test_the_deprecated_range_length_is_ignored() -> None:
     check(session, "ac")
 
 
-async def test_an_older_version_is_ignored() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"text": None}],
+        [{}],
+        [{"range": _range((0, 0), (0, 1)), "text": None}],
+        [{"range": _range((0, 0), (0, 1))}],
+        [{"range": _range((0, 0), (0, 1)), "text": 3}],
+        [{"range": {"start": {"line": 0}}, "text": "x"}],
+        [{"range": _range((0, -1), (0, 1)), "text": "x"}],
+        [{"range": {"start": {"line": 0, "character": 0.5}}, "text": "x"}],
+        [{"range": [], "text": "x"}],
+        [{"text": "x"}, None],
+        None,
+        "x",
+        3,
+    ],
+)
+async def test_after_a_change_that_is_not_understood_a_document_is_unknown(
+    changes: object,
+) -> None:
     session = opened("a")
-    _change(session, 0, {"text": "old"})
-    check(session, "a")
+    params = {"textDocument": {**DOCUMENT, "version": 2}, "contentChanges": changes}
+    session.notify("textDocument/didChange", params)
+    check(session, None)
+    _change(session, 3, {"range": _range((0, 0), (0, 0)), "text": "x"})
+    check(session, None)
+    _change(session, 4, {"range": None, "text": "whole"})
+    check(session, "whole")
+
+
+async def test_after_an_older_version_a_document_is_unknown() -> None:
+    session = opened("a")
+    _change(session, 0, {"range": _range((0, 0), (0, 0)), "text": "x"})
+    check(session, None)
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, {**DOCUMENT, "version": None}])
+async def test_a_client_need_not_count_versions(document: dict[str, object]) -> None:
+    session = opened("a")
+    change = {"range": _range((0, 1), (0, 1)), "text": "b"}
+    params = {"textDocument": document, "contentChanges": [change]}
+    session.notify("textDocument/didChange", params)
+    check(session, "ab")
+
+
+@pytest.mark.parametrize("item", [{}, {"languageId": None, "version": None}])
+async def test_a_document_without_a_language_is_plain_text(item: dict[str, object]) -> None:
+    session = Session()
+    session.initialize()
+    session.notify("textDocument/didOpen", {"textDocument": {**DOCUMENT, **item, "text": "a"}})
+    document = session.server.documents.get(URI)
+    assert document is not None
+    assert (document.language_id, document.version) == ("plaintext", 0)
+
+
+@pytest.mark.parametrize("item", [{}, {"text": None}, {"text": 3}, {"text": "a", "languageId": 3}])
+async def test_a_document_without_a_text_is_unknown(item: dict[str, object]) -> None:
+    session = opened("a")
+    session.notify("textDocument/didOpen", {"textDocument": {**DOCUMENT, "version": 1, **item}})
+    check(session, None)
 
 
 async def test_a_document_nobody_opened_is_ignored() -> None:
@@ -79,10 +144,3 @@ def _change(session: Session, version: int, *changes: object) -> None:
     document = {**DOCUMENT, "version": version}
     params = {"textDocument": document, "contentChanges": list(changes)}
     session.notify("textDocument/didChange", params)
-
-
-def _range(start: tuple[int, int], end: tuple[int, int]) -> dict[str, dict[str, int]]:
-    return {
-        name: {"line": place[0], "character": place[1]}
-        for name, place in (("start", start), ("end", end))
-    }
