@@ -10,30 +10,27 @@ from typing import Final
 
 WIDTH: Final = 640
 ROW: Final = 26
+BAR_ROW: Final = 42
 LABEL: Final = 190
 VALUE: Final = 110
 PLOT_HEIGHT: Final = 220
 MARGIN: Final = 44
 
 
-def bars(title: str, values: Mapping[str, float], *, unit: str = "") -> str:
-    """Draw one horizontal bar for each name, with its value at its end."""
-    largest, room = max(values.values(), default=0.0) or 1.0, WIDTH - LABEL - VALUE
+def bars(title: str, values: Mapping[str, float]) -> str:
+    """Draw a bar for each name, which may be a sentence: it stands above, the value at the end."""
+    largest, room = max(values.values(), default=0.0) or 1.0, WIDTH - VALUE
     rows = [
-        _text(LABEL - 10, ROW * index + 17, name, anchor="end")
-        + _rect(LABEL, ROW * index + 4, room * (value / largest), ROW - 8, "first")
-        + _text(
-            LABEL + room * (value / largest) + 8,
-            ROW * index + 17,
-            f"{_number(value)}{unit}",
-        )
+        _text(0, BAR_ROW * index + 14, name)
+        + _rect(0, BAR_ROW * index + 20, room * (value / largest), BAR_ROW - 28, "first")
+        + _text(room * (value / largest) + 8, BAR_ROW * index + 31, _number(value))
         for index, (name, value) in enumerate(values.items())
     ]
-    return _svg(title, ROW * max(1, len(values)), rows or [_text(0, 17, "nothing yet")])
+    return _svg(title, BAR_ROW * max(1, len(values)), rows or [_text(0, 14, "nothing yet")])
 
 
 def pairs(title: str, values: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> str:
-    """Draw two bars for each name, the second one fainter and as a longer one behind the first."""
+    """Draw two bars for each name, the longer one faint behind the other."""
     largest = max((max(both) for both in values.values()), default=0.0) or 1.0
     room = WIDTH - LABEL - VALUE
     rows = [
@@ -52,7 +49,7 @@ def pairs(title: str, values: Mapping[str, tuple[float, float]], names: tuple[st
 
 
 def columns(title: str, values: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> str:
-    """Draw two columns for each name side by side in the order of time, the second before all."""
+    """Draw a column for each name in the order given, the longer one faint behind the other."""
     largest = max((max(both) for both in values.values()), default=0.0) or 1.0
     step = (WIDTH - MARGIN) / max(1, len(values))
     parts = [_grid(largest)]

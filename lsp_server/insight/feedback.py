@@ -67,6 +67,11 @@ class Feedback:
         """Whether no accepted text is being looked for right now."""
         return not self._measuring
 
+    def on_screen(self, uri: str) -> Suggestion | None:
+        """Return what is shown in a document, as far as that is known."""
+        followed = self._visible.get(uri)
+        return None if followed is None else followed.suggestion
+
     def answered(self, request: RequestRecord, uri: str, offset: int, text: str) -> int:
         """Take note of text that is going to the client; return the number it goes by.
 
