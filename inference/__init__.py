@@ -33,7 +33,7 @@ from inference.inspection import (
     inspect_runtime,
     is_embedded,
 )
-from inference.languages import language_for, language_id_of
+from inference.languages import language_for, language_id_of, trigger_characters
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
 from inference.timing import Timings
@@ -70,4 +70,5 @@ __all__ = [
     "language_for",
     "language_id_of",
     "open_engine",
+    "trigger_characters",
 ]

@@ -14,12 +14,19 @@ BlockStyle = Literal["indent", "prose"]
 
 
 class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`word_characters` belong to a name beside letters, digits and `_`.
+
+    `trigger_characters`: behind one of them a name or a value begins.
+    """
+
     block: BlockStyle
     line_comment: str | None = None
     suffixes: tuple[str, ...] = ()
     grammar: str | None = None
     statement_nodes: tuple[str, ...] = ()
     block_nodes: tuple[str, ...] = ()
+    word_characters: str = ""
+    trigger_characters: str = ".([="
 
 
 def language_for(language_id: str) -> Language:
@@ -35,6 +42,13 @@ def language_id_of(path: str) -> str:
         if suffix in language.suffixes:
             return language_id
     return PLAIN_TEXT
+
+
+def trigger_characters() -> list[str]:
+    """Return the trigger characters of all languages."""
+    return sorted(
+        {one for language in _languages().values() for one in language.trigger_characters}
+    )
 
 
 @functools.cache

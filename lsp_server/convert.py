@@ -4,13 +4,15 @@ Pure. How much of a document a model reads, the engine decides; here it is cut o
 request may hold.
 """
 
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import Final
 
 from lsprotocol import types
 
-from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest
+from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest, language_for
 from lsp_server.documents import Document
+from lsp_server.profiles import ClientProfile
 
 MAX_NAME_CHARACTERS: Final = 4_096
 """The most of what names a document or a language; the engine accepts no more."""
@@ -32,22 +34,49 @@ def completion_request(
     )
 
 
+def with_selected(
+    document: Document, offset: int, selected: types.SelectedCompletionInfo
+) -> tuple[Document, int] | None:
+    """Return the document as if the selected item of a menu were accepted, and the place behind it.
+
+    None where nothing can be shown that extends the item: every client draws only what stands on
+    one line and begins with what is typed there.
+    """
+    span = selected.range
+    start, end = document.offset_at(span.start), document.offset_at(span.end)
+    typed = document.lines.between(start, offset)
+    is_extendable = span.start.line == span.end.line and start <= offset <= end
+    if not is_extendable or not selected.text.startswith(typed):
+        return None
+    change = types.TextDocumentContentChangePartial(range=span, text=selected.text)
+    return document.edited([change], document.version), start + len(selected.text)
+
+
 def inline_completion_list(
-    document: Document, offset: int, completion: Completion, command: types.Command | None = None
+    document: Document,
+    offset: int,
+    texts: Iterable[str],
+    *,
+    selected: types.SelectedCompletionInfo | None = None,
+    command: types.Command | None = None,
 ) -> types.InlineCompletionList:
-    """Return one item, or none for a completion without text; accepting it runs `command`.
+    """Return an item for each text there is; accepting one runs `command`.
 
     The range is stated although it is empty: VS Code replaces the word at the cursor without one.
+    Where a menu has something selected, items begin with that and stand in its range; `document`
+    and `offset` are then what with_selected returned.
     """
-    if not completion.text:
-        return no_inline_completions()
-    position = document.position_at(offset)
-    item = types.InlineCompletionItem(
-        insert_text=completion.text,
-        range=types.Range(start=position, end=position),
-        command=command,
-    )
-    return types.InlineCompletionList(items=[item])
+    if selected is None:
+        position = document.position_at(offset)
+        begun, span = "", types.Range(start=position, end=position)
+    else:
+        begun, span = selected.text, selected.range
+    items = [
+        types.InlineCompletionItem(insert_text=begun + text, range=span, command=command)
+        for text in dict.fromkeys(texts)
+        if text
+    ]
+    return types.InlineCompletionList(items=items)
 
 
 def no_inline_completions() -> types.InlineCompletionList:
@@ -55,19 +84,19 @@ def no_inline_completions() -> types.InlineCompletionList:
 
 
 def completion_list(
-    document: Document, offset: int, completion: Completion
+    document: Document, offset: int, completion: Completion, client: ClientProfile
 ) -> types.CompletionList:
     """Return one menu item, or none for a completion without text.
 
-    A client compares the word before the cursor with an item and drops the item when they differ.
-    So the item replaces that word by itself and the completion, and all its texts start with it.
-    `label`, `filterText` and `insertText` are one line, for clients that do not know `textEdit`.
-    The list is incomplete: the next character asks anew.
+    A client compares the word before the cursor with an item and drops the item when they differ;
+    what is a word, the language says. So the item replaces that word by itself and the completion,
+    and all its texts start with it. `label`, `filterText` and `insertText` are one line, for
+    clients that do not know `textEdit`. The list is incomplete: the next character asks anew.
     """
     if not completion.text.strip():
         return no_completions()
     before, _ = document.around(offset)
-    word = _word_at_end(before)
+    word = _word_at_end(before, language_for(document.language_id).word_characters)
     text = word + completion.text
     first_line = _first_line(text)
     span = types.Range(
@@ -77,24 +106,37 @@ def completion_list(
         label=first_line,
         kind=types.CompletionItemKind.Text,
         detail="Inkling",
-        documentation=text if text != first_line else None,
         filter_text=first_line,
         insert_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
+        # Its lines are indented as the file is; some clients would indent them once more.
+        insert_text_mode=types.InsertTextMode.AsIs if client.keeps_insert_text else None,
         text_edit=types.TextEdit(range=span, new_text=text),
     )
+    if not client.resolves_documentation:
+        document_item(item)
     return types.CompletionList(is_incomplete=True, items=[item])
+
+
+def document_item(item: types.CompletionItem) -> None:
+    """Give a menu item all of its text as documentation, where that is more than its label.
+
+    The item holds what is needed, so that no session has to remember it.
+    """
+    if item.text_edit is not None and item.text_edit.new_text != item.label:
+        item.documentation = item.text_edit.new_text
 
 
 def no_completions() -> types.CompletionList:
     return types.CompletionList(is_incomplete=True, items=[])
 
 
-def _word_at_end(text: str) -> str:
+def _word_at_end(text: str, word_characters: str) -> str:
     length = sum(
         1
         for _ in takewhile(
-            lambda character: character.isalnum() or character == "_", reversed(text)
+            lambda character: character.isalnum() or character in f"_{word_characters}",
+            reversed(text),
         )
     )
     return text[len(text) - length :]

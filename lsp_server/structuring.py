@@ -4,7 +4,8 @@ lsprotocol makes "None" of a null and 3 of "3"; a document must not hold such a 
 null mean the same here, and what a client leaves out that we can do without has a default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import EnumMeta
 from typing import Any, Final
 
 from cattrs import Converter
@@ -33,13 +34,22 @@ def structure_what_clients_send(converter: Converter) -> None:
         return types.TextDocumentContentChangePartial(range=span, text=text)
 
     # Behind the structure of an attribute the converter looks for these by the attribute's type.
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _whole)
+    converter.register_structure_hook(str, _member_or(_text))
+    converter.register_structure_hook(int, _member_or(_whole))
     converter.register_structure_hook(types.Position, _position)
     converter.register_structure_hook(types.TextDocumentItem, _item)
     converter.register_structure_hook(types.VersionedTextDocumentIdentifier, _versioned)
     converter.register_structure_hook(_CONTENT_CHANGE, content_change)
     converter.register_structure_hook(types.InlineCompletionTriggerKind, _TriggerKinds())
+
+
+def _member_or(read: Callable[[object], object]) -> Callable[[object, object], object]:
+    """Return a hook for texts or numbers. LSP's enumerations are such, too, but stay enumerations."""
+
+    def hook(value: object, known: object) -> object:
+        return known(value) if isinstance(known, EnumMeta) else read(value)
+
+    return hook
 
 
 class _TriggerKinds:
@@ -85,13 +95,13 @@ def _position(value: Mapping[str, Any], _: object) -> types.Position:
     return types.Position(line, character)
 
 
-def _text(value: object, _: object = None) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("this is no text")
     return value
 
 
-def _whole(value: object, _: object = None) -> int:
+def _whole(value: object) -> int:
     """Read a whole number; some languages write it with a fraction of nothing."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

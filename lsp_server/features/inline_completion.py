@@ -16,12 +16,18 @@ async def inline_completion(
 ) -> types.InlineCompletionList:
     is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     trigger = Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC
-    suggestion = await suggest(ls, params.text_document.uri, params.position, trigger)
+    selected = params.context.selected_completion_info
+    suggestion = await suggest(ls, params.text_document.uri, params.position, trigger, selected)
     if suggestion is None:
         return no_inline_completions()
     document, offset, completion, ordinal = suggestion
-    command = accept_command(ls.journal.session, ordinal)
-    return inline_completion_list(document, offset, completion, command)
+    return inline_completion_list(
+        document,
+        offset,
+        [completion.text],
+        selected=selected,
+        command=accept_command(ls.journal.session, ordinal),
+    )
 
 
 # Without an options object the capability would not be advertised.

@@ -22,6 +22,7 @@ class Silence(StrEnum):
     TOO_LARGE = "the document is too large"
     BLANK = "the document is blank"
     LANGUAGE = "the language is switched off"
+    SELECTED = "nothing can be shown that extends what the menu has selected"
 
 
 def silence(settings: Settings, document: Document, trigger: Trigger) -> Silence | None:

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from inference.languages import PLAIN_TEXT, language_for, language_id_of
+from inference.languages import PLAIN_TEXT, language_for, language_id_of, trigger_characters
 
 TABLE = tomllib.loads((resources.files("inference") / "languages.toml").read_text("utf-8"))
 
@@ -65,3 +65,18 @@ def test_every_suffix_leads_back_to_its_language() -> None:
     for language_id, language in TABLE.items():
         for suffix in language.get("suffixes", ()):
             check(f"a{suffix}", gives=language_id)
+
+
+@pytest.mark.parametrize("language_id", TABLE)
+def test_a_letter_of_names_is_never_what_a_name_begins_behind(language_id: str) -> None:
+    """Such a character would both end a word and belong to it."""
+    language = language_for(language_id)
+    assert not set(language.word_characters) & set(language.trigger_characters)
+    assert not any(one.isalnum() or one.isspace() or one == "_" for one in language.word_characters)
+
+
+def test_every_trigger_character_is_of_some_language() -> None:
+    assert set(trigger_characters()) == {
+        one for name in TABLE for one in language_for(name).trigger_characters
+    }
+    assert {".", "(", "[", "="} <= set(trigger_characters())

@@ -72,8 +72,8 @@ class Session:
         self.kept.bodies.clear()
         self.kept.messages.clear()
 
-    def open(self, text: str, uri: str = URI) -> None:
-        self.server.documents.open(types.TextDocumentItem(uri, "python", 1, text))
+    def open(self, text: str, uri: str = URI, language: str = "python") -> None:
+        self.server.documents.open(types.TextDocumentItem(uri, language, 1, text))
 
 
 def document_of(text: str, uri: str = URI) -> Document:

@@ -104,12 +104,93 @@ async def test_settings_reach_the_engine() -> None:
     assert (request.max_tokens, request.deadline_ms) == (5, 77)
 
 
+SELECTED = {
+    "range": {"start": {"line": 0, "character": 3}, "end": {"line": 0, "character": 4}},
+    "text": "path",
+}
+
+
+async def test_ghost_text_extends_what_the_menu_has_selected() -> None:
+    session = Session(ScriptedEngine(Script(text=".join(a)")))
+    session.initialize()
+    session.open("os.p\n")
+    context = {"triggerKind": 2, "selectedCompletionInfo": SELECTED}
+    result = await _result(session, INLINE, URI, context=context)
+    (item,) = result["items"]
+    assert (item["insertText"], item["range"]) == ("path.join(a)", SELECTED["range"])
+    (request,) = session.engine.log.requests
+    assert (request.prefix, request.suffix) == ("os.path", "\n")
+
+
+async def test_what_cannot_be_extended_is_not_asked_for() -> None:
+    session = Session()
+    session.initialize()
+    session.open("os.x\n")
+    context = {"triggerKind": 1, "selectedCompletionInfo": SELECTED}
+    assert await _result(session, INLINE, URI, context=context) == {"items": []}
+    assert session.engine.log.requests == []
+
+
+@pytest.mark.parametrize(
+    ("language", "character", "is_answered"),
+    [
+        ("python", "(", True),
+        ("python", ":", False),
+        ("css", ":", True),
+        ("markdown", ".", False),
+        ("unheard-of", ".", True),
+    ],
+)
+async def test_a_menu_opens_behind_the_languages_own_characters(
+    language: str, character: str, is_answered: bool
+) -> None:
+    session = Session()
+    session.initialize()
+    session.open(f"abc{character}", language=language)
+    context = {"triggerKind": 2, "triggerCharacter": character}
+    result = await _result(session, MENU, URI, context=context)
+    assert bool(result["items"]) is is_answered
+    assert result["isIncomplete"]
+
+
+async def test_a_menu_that_was_asked_for_opens_anywhere() -> None:
+    session = Session()
+    session.initialize()
+    session.open("abc.", language="markdown")
+    assert (await _result(session, MENU, URI, context={"triggerKind": 1}))["items"]
+    assert (await _result(session, MENU, URI))["items"]
+
+
+async def test_an_item_of_the_menu_is_resolved() -> None:
+    resolves = {"completionItem": {"resolveSupport": {"properties": ["documentation"]}}}
+    session = Session(ScriptedEngine(Script(text="a\nb")))
+    session.initialize(capabilities={"textDocument": {"completion": resolves}})
+    session.open("x = ")
+    (item,) = (await _result(session, MENU, URI))["items"]
+    assert "documentation" not in item
+    session.request("resolved", "completionItem/resolve", item)
+    await turns()
+    resolved = session.kept.messages[-1]["result"]
+    assert resolved == {**item, "documentation": "a\nb"}
+
+
+@pytest.mark.parametrize("item", [{"label": "theirs"}, {"label": "x", "data": {"a": 1}}])
+async def test_an_item_of_nobody_is_resolved_to_itself(item: dict[str, object]) -> None:
+    session = Session()
+    session.initialize()
+    session.request("resolved", "completionItem/resolve", item)
+    await turns()
+    assert session.kept.messages[-1]["result"] == item
+
+
 async def test_inline_completion_is_advertised() -> None:
     assert (await _capabilities({}))["inlineCompletionProvider"] == {}
 
 
 async def test_a_menu_is_advertised_only_without_ghost_text() -> None:
-    assert "completionProvider" in await _capabilities({})
+    menu = (await _capabilities({}))["completionProvider"]
+    assert menu["resolveProvider"] is True
+    assert {".", "(", ":"} <= set(menu["triggerCharacters"])
     assert "completionProvider" not in await _capabilities(GHOSTS)
 
 
@@ -128,13 +209,20 @@ async def _capabilities(capabilities: object) -> dict[str, Any]:
 
 
 async def _result(
-    session: Session, method: str, uri: str, *, line: int = 0, character: int = 4
+    session: Session,
+    method: str,
+    uri: str,
+    *,
+    line: int = 0,
+    character: int = 4,
+    context: object = None,
 ) -> dict[str, Any]:
     params = {
         "textDocument": {"uri": uri},
         "position": {"line": line, "character": character},
-        "context": {"triggerKind": 2},
+        "context": context or {"triggerKind": 2},
     }
+    session.kept.messages.clear()
     session.request("here", method, params)
     for _ in range(1000):
         for message in session.kept.messages:
