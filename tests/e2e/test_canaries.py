@@ -12,7 +12,7 @@ from tests.support.raw_client import INKLING_LSP, SCRIPTED_SERVER, RawClient, in
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CANARY = "canary_5c7e"
-URI = f"file:///home/{CANARY}/{CANARY}.py"
+URI = f"file:///users/{CANARY}/{CANARY}.py"
 FORGED = "no/such\n2001-01-01 00:00:00,000 ERROR here: forged"
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and paths
     ("command", "expected"),
     [
         ("/usr/bin/inkling lsp", True),
-        ("/usr/bin/python /home/me/.venv/bin/inkling lsp --stdio", True),
+        ("/usr/bin/python /users/me/.venv/bin/inkling lsp --stdio", True),
         ("python -m inkling lsp", True),
         ("python -P -m inference.serving.host --parent 1", True),
         ("vim inkling.py /tmp/inkling", False),

@@ -29,7 +29,7 @@ from lsp_server.insight.journal import (
 )
 from lsp_server.insight.records import Kept, Record, RequestRecord, decoded, encoded
 
-URI = "file:///home/me/secret/plan.py"
+URI = "file:///users/me/secret/plan.py"
 TEXT = "return canary"
 
 
