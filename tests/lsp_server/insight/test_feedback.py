@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inference import Completion, FinishReason
 from lsp_server.insight.feedback import KEPT_AFTER_SECONDS, Feedback
@@ -189,3 +191,70 @@ async def test_only_the_accepted_part_has_to_be_kept() -> None:
     desk.text = HEAD + "sum"
     await desk.wait(30)
     assert desk.said()[2:] == ["1 kept 1.00 after 30"]
+
+
+STEPS = st.sampled_from(
+    [
+        ("show", TEXT),
+        ("show", "sum(values)"),
+        ("show", "x"),
+        ("type", "s"),
+        ("type", "um"),
+        ("type", "\n"),
+        ("take", ""),
+        ("word", ""),
+        ("delete", ""),
+        ("above", ""),
+        ("close", ""),
+        ("say accepted", ""),
+        ("say part", ""),
+        ("say shown", ""),
+    ]
+)
+
+
+def _step(desk: Desk, numbers: list[int], kind: str, text: str) -> None:
+    now, last = desk.text or "", numbers[-1] if numbers else 1
+    visible = desk.feedback.on_screen(URI)
+    rest = visible.rest if visible else ""
+    match kind:
+        case "show":
+            numbers.append(desk.show(text, at=len(now)))
+        case "type":
+            desk.change(now + text, text)
+        case "take":
+            desk.change(now + rest, rest)
+        case "word":
+            word = rest.partition("(")[0]
+            desk.change(now + word, word)
+        case "delete":
+            desk.change(now[:-1], "")
+        case "above":
+            desk.change("import os\n" + now, "import os\n")
+        case "close":
+            desk.feedback.closed(URI)
+        case "say accepted":
+            desk.feedback.accepted(last)
+        case "say part":
+            desk.feedback.partly_accepted(last, 3)
+        case _:
+            desk.feedback.shown(last)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_each_suggestion_is_shown_once_and_ends_once_but_for_what_the_client_says(
+    steps: list[tuple[str, str]],
+) -> None:
+    desk, numbers = Desk(), list[int]()
+    for kind, text in steps:
+        _step(desk, numbers, kind, text)
+    by_number: dict[int, list[str]] = {}
+    for record in desk.records:
+        by_number.setdefault(record.ordinal, []).append(type(record).__name__)
+    for kinds in by_number.values():
+        assert kinds.count("Shown") <= 1
+        assert kinds.count("Accepted") <= 1
+        assert kinds.count("Rejected") <= 1
+        if not any(kind.startswith("say") for kind, _ in steps):
+            assert kinds[0] == "Shown"
+            assert len(kinds) <= 2
