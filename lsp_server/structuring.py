@@ -44,7 +44,7 @@ def structure_what_clients_send(converter: Converter) -> None:
 
 
 def _member_or(read: Callable[[object], object]) -> Callable[[object, object], object]:
-    """Return a hook for texts or numbers. LSP's enumerations are such, too, but stay enumerations."""
+    """Return a hook for texts or numbers. LSP's enumerations are such, too, and stay themselves."""
 
     def hook(value: object, known: object) -> object:
         return known(value) if isinstance(known, EnumMeta) else read(value)
