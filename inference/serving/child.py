@@ -40,8 +40,10 @@ _KEPT_PREFIXES: Final = ("CUDA_", "LC_", "OMP_", "ORT_", "PYTHON")
 class Child(asyncio.SubprocessProtocol):
     """`ended` becomes the reason, in words, once the process is reaped and its pipes are closed."""
 
-    def __init__(self, on_message: "Callable[[Child, FromHost], None]") -> None:
-        self._on_message = on_message
+    def __init__(
+        self, on_message: "Callable[[Child, FromHost], None]", on_room: Callable[[], None]
+    ) -> None:
+        self._on_message, self._on_room = on_message, on_room
         self._reader = read_from_host()
         self._last_words = b""
         self._reason = ""
@@ -53,14 +55,16 @@ class Child(asyncio.SubprocessProtocol):
         command: Sequence[str],
         environment: Mapping[str, str],
         on_message: "Callable[[Child, FromHost], None]",
+        on_room: Callable[[], None],
     ) -> "Child":
         """Start the process. Raises OSError where it cannot be started.
 
+        `on_room` is called when it reads on after it was not listening.
         The first message may come before this returns, none comes after `ended`.
         On Linux the host dies with the thread that calls this, so that must be one that stays.
         """
         _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(on_message),
+            lambda: cls(on_message, on_room),
             *command,
             stdin=PIPE,
             stdout=PIPE,
@@ -103,6 +107,10 @@ class Child(asyncio.SubprocessProtocol):
         stdin = transport.get_pipe_transport(_STDIN)
         assert isinstance(stdin, asyncio.WriteTransport)
         self._stdin = stdin
+        stdin.set_write_buffer_limits(high=MAX_UNSENT_BYTES - 1, low=MAX_UNSENT_BYTES // 4)
+
+    def resume_writing(self) -> None:
+        self._on_room()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd != _STDOUT:

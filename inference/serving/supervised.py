@@ -32,6 +32,7 @@ from inference.completion import (
 from inference.engine import EngineState, EngineStatus
 from inference.serving.child import Child
 from inference.serving.patience import Patience, RestartBudget
+from inference.serving.turns import Turns
 from inference.serving.wire import (
     Answer,
     Cancel,
@@ -84,6 +85,7 @@ class SupervisedEngine:
         self._settled = asyncio.Event()
         self._request_ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
+        self._turns = Turns()
         self._child: Child | None = None
         self._num_silent_beats = 0
         self._stalled_s = 0.0
@@ -102,7 +104,11 @@ class SupervisedEngine:
         request = checked(request)
         self.start()
         child = self._child
-        if child is None or self._status.state is not EngineState.READY or not child.is_listening:
+        if child is not None and self._status.state is EngineState.READY:
+            how_it_ended = await self._turns.wait(request, is_open=child.is_listening)
+            if how_it_ended is not None:
+                return Completion.nothing(how_it_ended)
+        if child is None or child is not self._child or self._status.state is not EngineState.READY:
             if asyncio.get_running_loop().time() >= self._retry_at:
                 self.retry()
             await asyncio.sleep(0)  # who asks again and again must let us hear of the host
@@ -189,7 +195,9 @@ class SupervisedEngine:
         self._num_silent_beats, self._stalled_s = 0, 0.0
         self._loaded_choice = self._choice()
         try:
-            child = await Child.start(self._command, self._environment, self._receive)
+            child = await Child.start(
+                self._command, self._environment, self._receive, self._listen_again
+            )
         except OSError as error:
             return f"{self._command[0]} cannot be started: {error.strerror}"
         self._child = child
@@ -263,6 +271,9 @@ class SupervisedEngine:
         self._become(EngineState.RESTARTING, message)
         self._status = replace(self._status, num_restarts=self._status.num_restarts + 1)
 
+    def _listen_again(self) -> None:
+        self._turns.end_all(None)
+
     def _receive(self, child: Child, message: FromHost) -> None:
         self._child = child  # its first words may come before `start` returns
         self._num_silent_beats = 0
@@ -316,3 +327,4 @@ class SupervisedEngine:
     def _answer_all_with_nothing(self) -> None:
         for request_id in list(self._pending):
             self._resolve(request_id, Completion.nothing(FinishReason.UNAVAILABLE))
+        self._turns.end_all(FinishReason.UNAVAILABLE)

@@ -7,7 +7,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,8 +26,13 @@ INKLING_LSP = (sys.executable, "-m", "inkling", "lsp")
 
 
 class RawClient:
+    """`parse` cuts what the server writes into bodies."""
+
     def __init__(
-        self, command: Sequence[str] = SCRIPTED_SERVER, env: dict[str, str] | None = None
+        self,
+        command: Sequence[str] = SCRIPTED_SERVER,
+        env: dict[str, str] | None = None,
+        parse: Callable[[bytes], Iterable[Any]] | None = None,
     ) -> None:
         self.process = subprocess.Popen(
             command,
@@ -38,6 +44,8 @@ class RawClient:
             bufsize=0,
         )
         self.stderr = b""
+        self.answered_at: dict[Any, float] = {}
+        self._parse = parse or FrameParser().feed
         self.others: list[dict[str, Any]] = []
         self.logged: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
@@ -151,10 +159,12 @@ class RawClient:
             self._responses.setdefault(message["id"], []).append(message)
 
     def _read_messages(self) -> None:
-        parser = FrameParser()
         while self._may_read.wait() and (data := self.process.stdout.read(PIECE_BYTES)):
-            for body in parser.feed(data):
-                self._arrived.put(json.loads(body))
+            for body in self._parse(data):
+                message = json.loads(body)
+                if "method" not in message:
+                    self.answered_at[message["id"]] = time.perf_counter()
+                self._arrived.put(message)
         self._arrived.put(None)
 
     def _read_stderr(self) -> None:

@@ -75,6 +75,22 @@ async def test_a_request_is_answered() -> None:
     await check("x = ", text="X = ", reason=FinishReason.LINE)
 
 
+async def test_of_a_burst_the_newest_of_each_document_is_answered() -> None:
+    """It is more than waits unsent; what is older may be answered with nothing."""
+    async with engine_on() as engine:
+        await engine.wait_ready()
+        requests = [
+            CompletionRequest(
+                document=f"{number % 16}.py", prefix=f"{number} ", suffix="x" * 60_000
+            )
+            for number in range(800)
+        ]
+        completions = await asyncio.gather(*map(engine.complete, requests))
+        assert [each.text for each in completions[-16:]] == [each.prefix for each in requests[-16:]]
+        ended = {each.finish_reason for each in completions}
+        assert ended == {FinishReason.LINE, FinishReason.SUPERSEDED}
+
+
 async def test_a_failed_request_costs_its_own_answer_only() -> None:
     await check("fail", reason=FinishReason.FAILED)
 
