@@ -10,8 +10,8 @@ never waited for, and a client that refuses costs only the sight of it.
 
 import asyncio
 import contextlib
-import itertools
 import logging
+import secrets
 from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 APPEARS_SECONDS: Final = 1.0
 
 Token = str | int
-
-_ordinals = itertools.count(1)
 
 
 class Report(Protocol):
@@ -99,7 +97,7 @@ class _Shown:
 
 async def _create(ls: InklingServer, shown: _Shown, task: asyncio.Task[object]) -> None:
     await asyncio.sleep(APPEARS_SECONDS)
-    token = f"inkling/{next(_ordinals)}"
+    token = f"inkling/{secrets.token_hex(8)}"
     params = types.WorkDoneProgressCreateParams(token)
     try:
         await ls.protocol.request(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)

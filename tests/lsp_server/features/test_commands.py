@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,11 @@ async def test_the_commands_are_advertised_under_our_name() -> None:
     advertised = answer["result"]["capabilities"]["executeCommandProvider"]["commands"]
     assert advertised == list(COMMANDS)
     assert all(name.startswith("inkling.") for name in advertised)
+
+
+def test_the_manual_names_every_command() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "server.md").read_text("utf-8")
+    assert [name for name in COMMANDS if f"`{name}`" not in manual] == []
 
 
 async def started() -> Session:
