@@ -15,12 +15,15 @@ from pygls.lsp.server import LanguageServer
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
 from lsp_server.convert import completion_request
 from lsp_server.decoding import decode
-from lsp_server.documents import Documents
+from lsp_server.documents import Document, Documents
+from lsp_server.ignored import IgnoreFiles
 from lsp_server.insight.feedback import Feedback
 from lsp_server.insight.journal import Journal
+from lsp_server.insight.records import Accepted, PartlyAccepted, Record, Rejected
 from lsp_server.lifecycle import Lifecycle
 from lsp_server.lines import Lines
-from lsp_server.policy.gate import Trigger, silence
+from lsp_server.policy.gate import Silence, Trigger, silence
+from lsp_server.policy.judge import Judge, Verdict
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
 from lsp_server.settings import Settings
@@ -60,13 +63,15 @@ class InklingServer(LanguageServer):
         self.sources = Sources()
         self.pull: asyncio.Task[None] | None = None
         self.workspace_folders: Mapping[str, str] = {}
-        self.num_ignore_changes = 0
         self.virtual_documents = VirtualDocuments()
         self.cancellable: dict[str | int, asyncio.Task[Any]] = {}
         self.documents = Documents()
         self.protocol.on_lost = self._forget
         self.on_status: Callable[[EngineStatus], None] = lambda _status: None
-        self.feedback = Feedback(journal.record, self.lines_of)
+        self.feedback = Feedback(self._remember, self.lines_of)
+        self.judge = Judge()
+        self.ignored = IgnoreFiles()
+        self._num_characters: dict[str, int] = {}  # by document, when it was asked at last
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
         self._told_model = ""
@@ -83,6 +88,43 @@ class InklingServer(LanguageServer):
         """Return what an open document holds."""
         document = self.documents.get(uri)
         return document.lines if document is not None else None
+
+    def judged(
+        self,
+        trigger: Trigger,
+        request: CompletionRequest,
+        completion: Completion,
+        *,
+        is_shorter: bool,
+    ) -> Verdict:
+        """Say whether a completion is shown; behind a deletion only what was shown before is."""
+        verdict = self.judge.judge(
+            self.settings,
+            trigger,
+            request,
+            completion,
+            model_bytes=self.engine.status().model_bytes,
+        )
+        is_new = trigger is Trigger.AUTOMATIC and completion.origin != "cache"
+        if is_shorter and is_new and verdict.silence is None:
+            return Verdict(Silence.AFTER_DELETION, verdict.probability)
+        return verdict
+
+    def has_shrunk(self, uri: str, document: Document) -> bool:
+        """Say whether a document is shorter than when it was asked for last."""
+        before = self._num_characters.get(uri, 0)
+        self._num_characters[uri] = document.lines.num_characters
+        return document.lines.num_characters < before
+
+    def _remember(self, record: Record) -> None:
+        self.journal.record(record)
+        match record:
+            case Accepted() | PartlyAccepted() | Rejected(reason="typed through"):
+                self.judge.decided(record.ordinal, is_accepted=True)
+            case Rejected(reason="typed over"):
+                self.judge.decided(record.ordinal, is_accepted=False)
+            case _:
+                pass
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Ask the engine, which knows of each document's latest request; report its failure."""

@@ -8,7 +8,7 @@ from pygls.exceptions import JsonRpcException
 
 from lsp_server.features.configuration import pull_configuration
 from lsp_server.features.loading import show_loading
-from lsp_server.features.workspace import WATCHED
+from lsp_server.ignored import IGNORE_FILES
 from lsp_server.profiles import ClientProfile
 from lsp_server.server import Feature, InklingServer
 from lsp_server.settings import SECTION
@@ -24,7 +24,7 @@ def registrations(client: ClientProfile) -> list[types.Registration]:
         wanted.append(types.Registration(method, method, {"section": SECTION}))
     if client.registers_watched_files:
         method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
-        watchers = [{"globPattern": f"**/{name}"} for name in WATCHED]
+        watchers = [{"globPattern": f"**/{name}"} for name in IGNORE_FILES]
         wanted.append(types.Registration(method, method, {"watchers": watchers}))
     return wanted
 

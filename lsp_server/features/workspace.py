@@ -5,10 +5,8 @@ from typing import Any, Final, cast
 
 from lsprotocol import types
 
+from lsp_server.ignored import IGNORE_FILES
 from lsp_server.server import Feature, InklingServer
-
-WATCHED: Final = (".inklingignore", ".gitignore")
-"""Files that say which others are ignored."""
 
 MAX_FOLDERS: Final = 1_000
 MAX_URI_CHARACTERS: Final = 4_096
@@ -46,10 +44,9 @@ def did_change_workspace_folders(
 
 
 def did_change_watched_files(ls: InklingServer, params: types.DidChangeWatchedFilesParams) -> None:
-    """Count changes of WATCHED: whoever has read such a file compares, and reads it again."""
-    ls.num_ignore_changes += sum(
-        change.uri.rsplit("/", 1)[-1] in WATCHED for change in params.changes
-    )
+    """Have the files that say what is ignored read again where one of them has changed."""
+    if any(change.uri.rsplit("/", 1)[-1] in IGNORE_FILES for change in params.changes):
+        ls.ignored.forget()
 
 
 FEATURES: Final = (

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from inference import Completion, CompletionRequest, Timings, TokenCounts
+from lsp_server.policy.gate import Silence
 
 SHOWN: Final = "shown"
 CANCELLED: Final = "cancelled"
@@ -60,6 +61,10 @@ class RequestRecord(Entry, kw_only=True, tag="request"):
         """Take over how much of the document goes to the engine."""
         self.read_before, self.read_after = len(request.prefix), len(request.suffix)
         self.num_documents = 1
+
+    def withhold(self, reason: Silence) -> None:
+        """Take over why nothing is shown."""
+        self.outcome = reason.name.lower()
 
     def answer(self, completion: Completion, model: str) -> None:
         """Take over what the engine says of its answer."""

@@ -70,7 +70,7 @@ def evidence(request: CompletionRequest, completion: Completion) -> Evidence:
 
 
 def _share_of_unknown(request: CompletionRequest, text: str) -> float:
-    """The name that the cursor stands in is begun by the user, and looked up whole."""
+    """Return that of the names; the one that the cursor stands in is looked up whole."""
     begun = re.search(r"\w*\Z", request.prefix)
     whole = (begun[0] if begun else "") + text
     names = [match[0] for match in NAME.finditer(whole)][:MAX_NAMES]

@@ -1,5 +1,6 @@
 """Folders, watched files, and what the server registers for where that is offered."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,12 +67,13 @@ async def test_folders_that_are_added_are_bounded_too() -> None:
     assert len(session.server.workspace_folders) == MAX_FOLDERS
 
 
-async def test_changes_of_ignore_files_are_counted() -> None:
-    session = started()
-    uris = ("file:///a/.inklingignore", "file:///a/b.py", "file:///a/x.inklingignore")
-    changes = [{"uri": uri, "type": 2} for uri in uris]
+async def test_a_changed_ignore_file_is_read_again(tmp_path: Path) -> None:
+    session, uri, folders = started(), (tmp_path / "a.py").as_uri(), [tmp_path.as_uri()]
+    assert not session.server.ignored.names(uri, folders)
+    (tmp_path / ".inklingignore").write_text("*.py\n")
+    changes = [{"uri": f"{tmp_path.as_uri()}/.inklingignore", "type": 2}]
     session.notify("workspace/didChangeWatchedFiles", {"changes": changes})
-    assert session.server.num_ignore_changes == 1
+    assert session.server.ignored.names(uri, folders)
 
 
 async def _registered(session: Session) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
-from lsp_server.policy.gate import Silence, Trigger, silence
-from lsp_server.settings import Settings
+import pytest
+
+from lsp_server.policy.gate import Silence, Trigger, silence, silence_at
+from lsp_server.settings import Level, Settings
 from tests.support.sessions import document_of
 
 
@@ -49,3 +51,29 @@ def test_a_document_at_the_limit_is_answered() -> None:
 
 def test_a_blank_document_is_left_alone() -> None:
     check(Settings(), Silence.BLANK, text=" \n\t\n", trigger=Trigger.INVOKED)
+
+
+def test_a_file_that_holds_secrets_is_left_alone() -> None:
+    document = document_of("A=1", "file:///workspace/.env")
+    for trigger in Trigger:
+        assert silence(Settings(), document, trigger) is Silence.SECRET_FILE
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "expected"),
+    [
+        (Settings(), "x = f(<|>)", None),
+        (Settings(), "x = f(<|>),", None),
+        (Settings(), 'x = f["<|>"]: ', None),
+        (Settings(), "x = <|>f(a)", Silence.IN_FRONT_OF_TEXT),
+        (Settings(level=Level.EAGER), "x = <|>f(a)", None),
+        (Settings(min_prefix=3), "  x =<|>", Silence.SHORT),
+        (Settings(min_prefix=2), "  x =<|>", None),
+    ],
+)
+def test_while_one_types_some_places_are_left_alone(
+    settings: Settings, line: str, expected: Silence | None
+) -> None:
+    before, behind = line.split("<|>")
+    assert silence_at(settings, before, behind, Trigger.AUTOMATIC) is expected
+    assert silence_at(settings, before, behind, Trigger.INVOKED) is None
