@@ -59,6 +59,7 @@ class Watch:
             "HOME": str(self.home),
             "TMPDIR": str(self.files),
             "XDG_CACHE_HOME": str(self.home / "cache"),
+            "XDG_STATE_HOME": str(self.files / "state"),  # where the journal may be written
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
