@@ -33,9 +33,10 @@ def structure_what_clients_send(converter: Converter) -> None:
         span = converter.structure(value["range"], types.Range)
         return types.TextDocumentContentChangePartial(range=span, text=text)
 
-    # Behind the structure of an attribute the converter looks for these by the attribute's type.
+    # The converter looks for these by class, so for enumerations of texts and numbers as well.
     converter.register_structure_hook(str, _member_or(_text))
     converter.register_structure_hook(int, _member_or(_whole))
+    converter.register_structure_hook(bool, _truth)  # a number to Python
     converter.register_structure_hook(types.Position, _position)
     converter.register_structure_hook(types.TextDocumentItem, _item)
     converter.register_structure_hook(types.VersionedTextDocumentIdentifier, _versioned)
@@ -107,4 +108,10 @@ def _whole(value: object) -> int:
         return int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("this is no whole number")
+    return value
+
+
+def _truth(value: object, _: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("this is no truth value")
     return value

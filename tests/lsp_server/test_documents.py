@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +14,7 @@ from lsprotocol.types import (
     TextDocumentItem,
 )
 
+from lsp_server import lines as lines_module
 from lsp_server.documents import UNITS, Document, Documents
 from lsp_server.lines import PIECE_CHARACTERS, Lines, num_units
 
@@ -245,6 +248,31 @@ def test_a_position_returns_to_its_offset(
     document = _document(text, encoding)
     offset = document.offset_at(Position(*place))
     assert document.offset_at(document.position_at(offset)) == offset
+
+
+def test_a_million_random_edits_equal_those_of_a_simple_model(
+    num_examples: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pieces so small that edits cross their borders, one edit upon the other."""
+    monkeypatch.setattr(lines_module, "PIECE_CHARACTERS", 4)
+    random = Random(0)
+    for number in range(num_examples(short=4_000, long=1_000_000) // 20):
+        encoding = (UTF8, UTF16, UTF32)[number % 3]
+        text = _random_text(random, 40)
+        document = _document(text, encoding)
+        for _ in range(20):
+            edit = Edit(_random_place(random), _random_place(random), _random_text(random, 6))
+            document = document.edited([_change(edit)], 1)
+            text = model_edit(text, edit, encoding)
+            assert document.lines.text == text
+
+
+def _random_text(random: Random, length: int) -> str:
+    return "".join(random.choices(ALPHABET, k=random.randint(0, length)))
+
+
+def _random_place(random: Random) -> tuple[int, int]:
+    return random.randint(0, 12), random.randint(0, 14)
 
 
 def model_edit(text: str, edit: Edit, encoding: PositionEncodingKind) -> str:
