@@ -31,9 +31,6 @@ def create_server(engine: Engine, journal: Journal | None = None) -> "InklingSer
 
     Without a journal it remembers the last requests and writes nothing.
     """
-    from lsp_server.lazy_types import import_types
-
-    import_types()
     from lsp_server.features import register
     from lsp_server.server import InklingServer
 
