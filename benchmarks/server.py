@@ -119,7 +119,8 @@ class Editor:
         assert self._process.stdout is not None
         parser, descriptor = FrameParser(), self._process.stdout.fileno()
         while data := os.read(descriptor, READ_BYTES):
-            yield from map(json.loads, parser.feed(data))
+            bodies = [body for body in parser.feed(data) if isinstance(body, bytes)]
+            yield from map(json.loads, bodies)
 
 
 @click.command()

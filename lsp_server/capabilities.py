@@ -1,11 +1,17 @@
 """Say what the server can do, to a client of whom it is known what that can."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from lsprotocol import types
 from pygls.capabilities import ServerCapabilitiesBuilder
 
 from lsp_server.profiles import ClientProfile
+
+_NOTEBOOKS: Final = types.NotebookDocumentSyncOptions(
+    [types.NotebookDocumentFilterWithNotebook(notebook="*")]
+)
+"""All cells of all notebooks."""
 
 
 def server_capabilities(
@@ -26,6 +32,8 @@ def server_capabilities(
         None,
         profile.position_encoding,
     ).build()
+    if types.NOTEBOOK_DOCUMENT_DID_OPEN in features:
+        capabilities.notebook_document_sync = _NOTEBOOKS
     capabilities.workspace = _workspace_options(features, options)
     commands = options.get(types.WORKSPACE_EXECUTE_COMMAND)
     assert commands is None or isinstance(commands, types.ExecuteCommandOptions)

@@ -20,6 +20,7 @@ from lsprotocol.types import (
 )
 
 from lsp_server.lines import Lines, Unit
+from lsp_server.notebooks import Notebooks
 from lsp_server.uris import document_key
 
 UNITS: Final[Mapping[PositionEncodingKind, Unit]] = {
@@ -86,6 +87,7 @@ class Documents:
     """
 
     encoding: PositionEncodingKind = PositionEncodingKind.Utf16
+    notebooks: Notebooks = field(default_factory=Notebooks)
     _known: dict[str, Document] = field(default_factory=dict[str, Document])
     _forgotten: dict[str, Document] = field(default_factory=dict[str, Document])
 
@@ -120,9 +122,26 @@ class Documents:
         if forgotten is not None and certain:
             self._hold(forgotten.edited(certain, version or 0))
 
+    def surroundings(self, uri: str) -> tuple[str, str]:
+        """Return what stands in a notebook above and below a cell, in the cell's own language.
+
+        Both are empty for a document that is no cell.
+        """
+        document = self.get(uri)
+        if document is None:
+            return "", ""
+        above, below = (
+            "".join(self._cell_text(key, document.language_id) for key in keys)
+            for keys in self.notebooks.around(uri)
+        )
+        return above, below
+
     def forget(self, uri: str) -> None:
-        """Know no longer what an open document holds."""
-        key = document_key(uri)
+        """Know no longer what an open document, or each cell of an open notebook, holds."""
+        for key in (document_key(uri), *self.notebooks.close(uri)):
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
         document = self._known.pop(key, None)
         if document is not None:
             self._forgotten[key] = replace(document, lines=Lines.of(""))
@@ -131,6 +150,14 @@ class Documents:
         key = document_key(uri)
         self._known.pop(key, None)
         self._forgotten.pop(key, None)
+
+    def _cell_text(self, key: str, language_id: str) -> str:
+        """Return a cell's text, so that another can follow, where it is of that language."""
+        cell = self._known.get(key)
+        if cell is None or cell.language_id != language_id:
+            return ""
+        text = cell.lines.text
+        return text if text.endswith("\n") or not text else f"{text}\n"
 
     def _hold(self, document: Document) -> None:
         key = document_key(document.uri)

@@ -56,7 +56,8 @@ CHANGES: Final = frozenset(
 class InklingProtocol(LanguageServerProtocol):
     """pygls' dispatch, with an answer for everything. `lifecycle` says when to leave.
 
-    `on_lost` is told the address of a document whose change was not understood.
+    `on_lost` is told the address of a document whose change was not understood, or None where it
+    may have been any.
     """
 
     def __init__(self, server: object, converter: Converter) -> None:
@@ -64,7 +65,7 @@ class InklingProtocol(LanguageServerProtocol):
         structure_what_clients_send(converter)
         self.server_info = types.ServerInfo("inkling")
         self.lifecycle = Lifecycle()
-        self.on_lost: Callable[[str], None] = lambda _: None
+        self.on_lost: Callable[[str | None], None] = lambda _: None
         self._waiting: set[RequestId] = set()
         self._dropped: Counter[RequestId] = Counter()
         self._asked: dict[str, Future[object]] = {}
@@ -183,25 +184,26 @@ class InklingProtocol(LanguageServerProtocol):
             log.debug("%.80r ignored: nobody handles it", method)
         elif (params := self._params(message, method, JsonRPCNotification)) is _INVALID:
             log.warning("%s ignored: its parameters do not fit", method)
-            self._lose(method, _document_uri(message))
+            self._lose(method, message)
         else:
             try:
                 handler(params)
             except Exception as error:  # the boundary: a bug costs its own effect only
                 log.error("%s failed: %s", method, described(error))  # noqa: TRY400 - its text may quote
-                self._lose(method, _document_uri(message))
+                self._lose(method, message)
 
     def _receive_unreadable(self, message: Unreadable) -> None:
         log.warning("%.80s: %s", message.method or "a message", message.reason)
-        self._lose(message.method, message.uri)
+        if message.method in CHANGES or (message.method is None and message.is_json):
+            self.on_lost(message.uri)
         code = INVALID_REQUEST if message.is_json else types.ErrorCodes.ParseError
         request_id = message.request_id if message.method is not None else None
         is_notification = message.method is not None and request_id is None
         if not (message.is_json and is_notification):
             self._send_error(request_id, code, message.reason)
 
-    def _lose(self, method: str | None, uri: str | None) -> None:
-        if method in CHANGES and uri is not None:
+    def _lose(self, method: str, message: Mapping[str, Any]) -> None:
+        if method in CHANGES and (uri := _document_uri(message)) is not None:
             self.on_lost(uri)
 
     def _refusal(self, method: str) -> tuple[int, str] | None:

@@ -136,8 +136,9 @@ class InklingServer(LanguageServer):
             self._tell_model(self.engine.status())
         return completion
 
-    def _forget(self, uri: str) -> None:
-        self.documents.forget(uri)
+    def _forget(self, uri: str | None) -> None:
+        for lost in self.documents.uris if uri is None else [uri]:
+            self.documents.forget(lost)
 
     def read_ahead(self, uri: str) -> None:
         """Have the model read a document that was opened, from where it begins."""

@@ -9,6 +9,7 @@ from lsp_server.features import (
     feedback,
     initialized,
     inline_completion,
+    notebooks,
     progress,
     session,
     sync,
@@ -20,6 +21,7 @@ from lsp_server.server import Feature, InklingServer
 FEATURES: Final[tuple[Feature, ...]] = (
     *session.FEATURES,
     *sync.FEATURES,
+    *notebooks.FEATURES,
     *configuration.FEATURES,
     *workspace.FEATURES,
     *initialized.FEATURES,

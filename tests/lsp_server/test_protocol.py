@@ -193,6 +193,17 @@ async def test_a_document_that_is_lost_is_unknown_and_nobody_is_told() -> None:
     assert session.kept.messages == []
 
 
+@pytest.mark.parametrize(
+    "head", [b'{"params":{"contentChanges":[', b'{"method":"textDocument/didChange","params":{"c']
+)
+async def test_when_any_document_may_have_been_lost_none_is_known(head: bytes) -> None:
+    session = Session()
+    session.initialize()
+    session.open("a")
+    session.receive_bytes(Lost(head, "too long"))
+    assert session.server.documents.uris == []
+
+
 async def test_after_shutdown_requests_are_refused_and_exit_succeeds() -> None:
     session = Session()
     session.initialize()
@@ -403,7 +414,8 @@ async def _failing(raises: str) -> dict[str, object]:
     session = Session(ScriptedEngine(Script(raises=raises)))
     session.initialize()
     session.open("secret")
-    session.request(7, "textDocument/inlineCompletion", INLINE)
+    at_the_end = {**INLINE, "position": {"line": 0, "character": 6}}
+    session.request(7, "textDocument/inlineCompletion", at_the_end)
     await turns()
     (answer,) = session.kept.messages
     return answer
