@@ -32,8 +32,9 @@ from inference.inspection import (
     inspect_model,
     inspect_runtime,
     is_embedded,
+    num_syntax_errors,
 )
-from inference.languages import language_for, language_id_of, trigger_characters
+from inference.languages import Documentation, language_for, language_id_of, trigger_characters
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
 from inference.timing import Timings
@@ -43,6 +44,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Device",
+    "Documentation",
     "Engine",
     "EngineOptions",
     "EngineState",
@@ -69,6 +71,7 @@ __all__ = [
     "is_embedded",
     "language_for",
     "language_id_of",
+    "num_syntax_errors",
     "open_engine",
     "trigger_characters",
 ]

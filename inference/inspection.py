@@ -22,6 +22,7 @@ __all__ = [
     "inspect_model",
     "inspect_runtime",
     "is_embedded",
+    "num_syntax_errors",
 ]
 
 LIBRARIES: Final = ("onnxruntime-gpu", "onnxruntime", "tokenizers", "msgspec", "numpy")
@@ -162,3 +163,10 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def num_syntax_errors(text: str, language_id: str) -> int | None:
+    """Count what a grammar had to skip or to invent; None where no grammar is known."""
+    from inference.syntax import num_errors  # late: a server that is asked for nothing needs none
+
+    return num_errors(text, language_id)

@@ -13,10 +13,20 @@ PLAIN_TEXT: Final = "plaintext"
 BlockStyle = Literal["indent", "prose"]
 
 
+class Documentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What documentation of a function opens and closes with, and whether it stands inside it."""
+
+    opens: str
+    closes: str = ""
+    inside: bool = False
+
+
 class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`word_characters` belong to a name beside letters, digits and `_`.
 
-    `trigger_characters`: behind one of them a name or a value begins.
+    `trigger_characters`: behind one of them a name or a value begins. `documentation` is None where
+    no usual way is known. `optional_types`: parameters may have types, `name: type`, and functions
+    `-> type`.
     """
 
     block: BlockStyle
@@ -27,6 +37,8 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     block_nodes: tuple[str, ...] = ()
     word_characters: str = ""
     trigger_characters: str = ".([="
+    documentation: Documentation | None = None
+    optional_types: bool = False
 
 
 def language_for(language_id: str) -> Language:

@@ -6,13 +6,20 @@ request may hold.
 
 from collections.abc import Iterable
 from itertools import takewhile
+from textwrap import wrap
 from typing import Final
+from urllib.parse import quote
 
 from lsprotocol import types
 
 from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest, language_for
 from lsp_server.documents import Document
 from lsp_server.profiles import ClientProfile
+
+ANNOTATION: Final = "inkling"
+COMMENT_WIDTH: Final = 80
+FIRST_LINES: Final = 10_000
+"""Characters that tell which line ends a file has."""
 
 MAX_NAME_CHARACTERS: Final = 4_096
 """The most of what names a document or a language; the engine accepts no more."""
@@ -23,11 +30,11 @@ def completion_request(
 ) -> CompletionRequest:
     start = max(0, offset - MAX_TEXT_CHARACTERS)
     return CompletionRequest(
-        document=_encodable(document.uri[-MAX_NAME_CHARACTERS:]),
-        prefix=_encodable(document.lines.between(start, offset)),
-        suffix=_encodable(document.lines.between(offset, offset + MAX_TEXT_CHARACTERS)),
+        document=document_name(document),
+        prefix=encodable(document.lines.between(start, offset)),
+        suffix=encodable(document.lines.between(offset, offset + MAX_TEXT_CHARACTERS)),
         num_skipped=start,
-        language=_encodable(document.language_id[:MAX_NAME_CHARACTERS]),
+        language=encodable(document.language_id[:MAX_NAME_CHARACTERS]),
         max_tokens=max_tokens,
         deadline_ms=deadline_ms,
         first_text_ms=first_text_ms,
@@ -148,10 +155,60 @@ def _first_line(text: str) -> str:
     return first if first.strip() else text.lstrip().split("\n", 1)[0].rstrip("\r")
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Replace lone surrogates, which a client may send and no encoding can carry to the engine."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def document_name(document: Document) -> str:
+    """Return what the engine knows a document by."""
+    return encodable(document.uri[-MAX_NAME_CHARACTERS:])
+
+
+def workspace_edit(
+    document: Document, start: int, end: int, text: str, *, label: str, is_versioned: bool
+) -> types.WorkspaceEdit:
+    """Return the edit of one piece of one document; `label` annotates it if it is not empty."""
+    span = types.Range(document.position_at(start), document.position_at(end))
+    if not is_versioned:
+        return types.WorkspaceEdit(changes={document.uri: [types.TextEdit(span, text)]})
+    identifier = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+    if not label:
+        edit = types.TextDocumentEdit(identifier, [types.TextEdit(span, text)])
+        return types.WorkspaceEdit(document_changes=[edit])
+    annotated = types.AnnotatedTextEdit(annotation_id=ANNOTATION, range=span, new_text=text)
+    return types.WorkspaceEdit(
+        document_changes=[types.TextDocumentEdit(identifier, [annotated])],
+        change_annotations={ANNOTATION: types.ChangeAnnotation(label, needs_confirmation=False)},
+    )
+
+
+def new_file_edit(document: Document, name: str, text: str) -> types.WorkspaceEdit:
+    """Return the edit that writes a file beside a document; one that exists is left alone."""
+    uri = f"{document.uri.rpartition('/')[0]}/{quote(name)}"
+    start = types.Position(0, 0)
+    return types.WorkspaceEdit(
+        document_changes=[
+            types.CreateFile(uri, options=types.CreateFileOptions(overwrite=False)),
+            types.TextDocumentEdit(
+                types.OptionalVersionedTextDocumentIdentifier(uri, None),
+                [types.TextEdit(types.Range(start, start), text)],
+            ),
+        ]
+    )
+
+
+def comment_before(document: Document, offset: int, text: str) -> types.WorkspaceEdit:
+    """Return the edit that writes words as a comment of the language above an offset's line."""
+    before, _ = document.around(offset)
+    indent = before[: len(before) - len(before.lstrip())]
+    mark = language_for(document.language_id).line_comment or ""
+    line_end = "\r\n" if "\r\n" in document.lines.between(0, FIRST_LINES) else "\n"
+    lines = [line for words in text.splitlines() for line in wrap(words, COMMENT_WIDTH)]
+    comment = "".join(f"{indent}{mark} {line}".rstrip() + line_end for line in lines)
+    start = offset - len(before)
+    return workspace_edit(document, start, start, comment, label="", is_versioned=False)

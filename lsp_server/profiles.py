@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from lsprotocol.types import InsertTextMode, PositionEncodingKind
+from lsprotocol.types import CodeActionTag, InsertTextMode, PositionEncodingKind
 
 ENCODINGS: Final = (
     PositionEncodingKind.Utf8,
@@ -26,7 +26,9 @@ class ClientProfile:
     documentation when it shows it, and it can leave the indentation of what it inserts alone.
     `answers_configuration`: it may be asked for settings. `registers_*`: what it sends only to
     servers that register for it. `shows_documents`: it opens a document when it is asked to.
-    `shows_virtual_documents`: it asks for the text of a document that is no file.
+    `shows_virtual_documents`: it asks for the text of a document that is no file. Of code actions:
+    it asks for the edit of one that was chosen, shows who wrote it, takes edits for a version of a
+    document, shows what an edit is for, and creates files.
     """
 
     name: str = ""
@@ -41,6 +43,11 @@ class ClientProfile:
     registers_watched_files: bool = False
     shows_progress: bool = False
     shows_virtual_documents: bool = False
+    resolves_code_actions: bool = False
+    tags_code_actions: bool = False
+    versions_edits: bool = False
+    annotates_edits: bool = False
+    creates_files: bool = False
     shows_documents: bool = False
 
 
@@ -49,6 +56,7 @@ def client_profile(params: Mapping[str, object]) -> ClientProfile:
     process_id = params.get("processId")
     text_document = _at(params, "capabilities", "textDocument")
     workspace = _at(params, "capabilities", "workspace")
+    code_action, edits = _at(text_document, "codeAction"), _at(workspace, "workspaceEdit")
     item = _at(text_document, "completion", "completionItem")
     return ClientProfile(
         name=_text(params, "clientInfo", "name"),
@@ -64,6 +72,12 @@ def client_profile(params: Mapping[str, object]) -> ClientProfile:
         shows_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
         shows_documents=_at(params, "capabilities", "window", "showDocument", "support") is True,
         shows_virtual_documents=isinstance(_at(workspace, "textDocumentContent"), dict),
+        resolves_code_actions=_lists(code_action, "edit", "resolveSupport", "properties"),
+        tags_code_actions=_lists(code_action, CodeActionTag.LlmGenerated, "tagSupport", "valueSet"),
+        versions_edits=_at(edits, "documentChanges") is True,
+        annotates_edits=isinstance(_at(edits, "changeAnnotationSupport"), dict),
+        creates_files=_at(edits, "documentChanges") is True
+        and _lists(edits, "create", "resourceOperations"),
     )
 
 

@@ -37,7 +37,7 @@ from inference.package.manifest import (
     write_manifest,
 )
 
-EXPORTER_VERSION: Final = "8"
+EXPORTER_VERSION: Final = "9"
 """Raised whenever the same checkpoint would give other bytes."""
 
 IGNORED_CONFIG: Final = "ignored_config"

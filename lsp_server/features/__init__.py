@@ -3,6 +3,7 @@
 from typing import Final
 
 from lsp_server.features import (
+    code_action,
     commands,
     completion,
     configuration,
@@ -27,6 +28,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *initialized.FEATURES,
     *inline_completion.FEATURES,
     *completion.FEATURES,
+    *code_action.FEATURES,
     *commands.FEATURES,
     *progress.FEATURES,
     *text_document_content.FEATURES,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from lsp_server.features import feedback
+from lsp_server.features import code_action, feedback
 from lsp_server.features.configuration import apply_settings
 from lsp_server.features.loading import show_loading
 from lsp_server.server import Feature, InklingServer
@@ -85,6 +85,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "inkling.toggleLanguage": toggle_language,
     "inkling.setLevel": set_level,
     "inkling.restartEngine": restart_engine,
+    code_action.RUN: code_action.run_action,
     feedback.ACCEPTED: feedback.accepted,
     feedback.EXPLAIN_LAST: feedback.explain_last,
 }

@@ -40,7 +40,7 @@ def test_no_log_and_no_error_holds_a_word_of_a_document() -> None:
         answers = list[object]()
         for script in ({}, {"raises": "bug"}, {"raises": "user"}):
             client.result("scripted/play", script)
-            answers.append(client.response(client.post(INLINE, inline_params(0, 4))).get("error"))
+            answers.append(client.response(client.post(INLINE, inline_params(0, 99))).get("error"))
         for params in ({"text": CANARY}, [CANARY], CANARY, {"textDocument": CANARY}):
             client.notify("textDocument/didChange", params)
             answers.append(client.response(client.post(INLINE, params))["error"])
@@ -71,10 +71,10 @@ def test_no_document_is_read_from_the_disk(tmp_path: Path) -> None:
         client.initialize(rootUri=tmp_path.as_uri())
         assert client.result(INLINE, inline_params(0, 4, on_disk.as_uri())) == {"items": []}
         client.open("name = 'from the editor'", on_disk.as_uri())
-        client.result(INLINE, inline_params(0, 4, on_disk.as_uri()))
+        client.result(INLINE, inline_params(0, 99, on_disk.as_uri()))
         (request,) = client.result("scripted/log", {})["requests"]
         assert client.leave() == 0
-    assert (request["prefix"], request["suffix"]) == ("name", " = 'from the editor'")
+    assert (request["prefix"], request["suffix"]) == ("name = 'from the editor'", "")
     events = audit.read_text("utf-8")
     assert "lsprotocol" in events, "the audit sees what is opened"
     assert on_disk.name not in events

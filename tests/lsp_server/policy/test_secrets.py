@@ -14,14 +14,14 @@ from lsp_server.policy.secrets import holds_secret, is_secret_file, masked
     ],
 )
 def test_such_files_hold_secrets(name: str) -> None:
-    assert is_secret_file(f"file:///home/me/{name}")
+    assert is_secret_file(f"file:///code/{name}")
 
 
 @pytest.mark.parametrize(
     "name", ["a.py", "environment.py", ".env.example", "keys.py", "secret_santa.py", "token.ts"]
 )
 def test_such_files_do_not(name: str) -> None:
-    assert not is_secret_file(f"file:///home/me/{name}")
+    assert not is_secret_file(f"file:///code/{name}")
 
 
 def spelled(*parts: str) -> str:
