@@ -23,6 +23,7 @@ SECRET_FILES: Final = (
 
 TEMPLATES: Final = (".example", ".sample", ".template", ".dist")
 
+# What stands before the telling part is bounded, or a long text would take the square of its time.
 SHAPES: Final = tuple(
     map(
         re.compile,
@@ -36,16 +37,17 @@ SHAPES: Final = tuple(
             r"\bsk-(ant-|proj-)?[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic
             r"\bAIza[\w-]{35}",  # Google
             r"\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w-]{30,}",
-            r"\bSG\.[\w-]{20,}\.[\w-]{20,}",  # SendGrid
-            r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",  # a JSON web token
-            r"[a-z][a-z0-9+.-]*://[^\s/:@'\"]+:[^\s/:@'\"{}$<]{3,}@",  # user and password in a URL
+            r"\bSG\.[\w-]{20,99}\.[\w-]{20,}",  # SendGrid
+            r"\beyJ[\w-]{10,999}\.eyJ[\w-]{10,999}\.[\w-]{10,}",  # a JSON web token
+            # user and password in a URL
+            r"\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{1,99}:[^\s/:@'\"{}$<]{3,}@",
         ),
     )
 )
 
 ASSIGNED: Final = re.compile(
     r"(?i)(pass(word|wd|phrase)?|secret|token|api_?key|access_?key|private_?key|auth|credential)"
-    r"\w*[\"']?\s*(:=|=>|[:=])\s*[\"'`](?P<value>[^\"'`\s]{8,})"
+    r"\w{0,40}[\"']?\s{0,9}(:=|=>|[:=])\s{0,9}[\"'`](?P<value>[^\"'`\s]{8,})"
 )
 LONG_VALUE: Final = re.compile(r"(?P<value>[A-Za-z0-9+/_=-]{32,})")
 MIN_ENTROPY: Final = 3.0

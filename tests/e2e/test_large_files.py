@@ -34,12 +34,13 @@ def client() -> Iterator[RawClient]:
 
 
 def check_typing(client: RawClient, line: int) -> None:
-    """Type 100 characters in a line, with a completion after each; the loop hardly notices."""
-    _type(client, line, 0)
+    """Type 100 characters behind a line, with a completion after each; the loop hardly notices."""
+    end = len(LINE) - 1
+    _type(client, line, end)
     client.result("scripted/play", {})
-    for version in range(100):
-        answer = _type(client, line, version)
-        assert answer["items"][0]["range"]["start"] == {"line": line, "character": version + 1}
+    for column in range(end + 1, end + 101):
+        answer = _type(client, line, column)
+        assert answer["items"][0]["range"]["start"] == {"line": line, "character": column + 1}
     log = client.result("scripted/log", {})
     assert log["num_answered"] == 100
     assert log["slowest_callback_ms"] < MAX_KEYSTROKE_MS
@@ -85,16 +86,16 @@ def test_a_file_above_the_limit_gets_no_completions_and_no_message(client: RawCl
     assert client.others == []
 
 
-def _type(client: RawClient, line: int, version: int) -> Any:
-    place = {"line": line, "character": version}
+def _type(client: RawClient, line: int, column: int) -> Any:
+    place = {"line": line, "character": column}
     client.notify(
         "textDocument/didChange",
         {
-            "textDocument": {"uri": URI, "version": version + 2},
+            "textDocument": {"uri": URI, "version": column + 2},
             "contentChanges": [{"range": {"start": place, "end": place}, "text": "x"}],
         },
     )
-    return client.result(INLINE, inline_params(line, version + 1))
+    return client.result(INLINE, inline_params(line, column + 1))
 
 
 LONG = "é" * 5_000_000

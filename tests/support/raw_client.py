@@ -114,6 +114,13 @@ class RawClient:
             self._take()
         return bool(self._responses.get(request_id))
 
+    def unclaimed(self) -> list[object]:
+        """Return the ids of the responses that nobody has asked for, once the server has left."""
+        while (message := self._arrived.get(timeout=PATIENCE_SECONDS)) is not None:
+            if "method" not in message:
+                self._responses.setdefault(message["id"], []).append(message)
+        return [request_id for request_id, responses in self._responses.items() if responses]
+
     def result(self, method: str, params: object = None) -> Any:
         return self.response(self.post(method, params))["result"]
 
@@ -173,8 +180,9 @@ class RawClient:
 
 
 def inline_params(line: int, character: int, uri: str = "file:///workspace/a.py") -> dict[str, Any]:
+    """Ask as a user does, so that no policy has a say in whether there is an answer."""
     return {
         "textDocument": {"uri": uri},
         "position": {"line": line, "character": character},
-        "context": {"triggerKind": 2},
+        "context": {"triggerKind": 1},
     }
