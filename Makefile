@@ -7,7 +7,7 @@ BIN := .venv/bin
 MODEL ?= qwen2.5-coder-0.5b
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test parity real bench clean
+.PHONY: demo test parity real editors bench clean
 
 demo: .venv/installed
 	$(BIN)/python docs/demo.py $(MODEL)
@@ -20,6 +20,9 @@ parity: .venv/installed-parity
 
 real: .venv/installed-test
 	$(BIN)/python -m pytest -m real_model
+
+editors: .venv/installed-test
+	$(BIN)/python -m pytest -m editor
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.decode

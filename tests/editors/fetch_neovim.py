@@ -1,4 +1,6 @@
-"""Unpack the Neovim of another Debian suite beside the system's: `python -m tests.editors.fetch_neovim`.
+"""Unpack the Neovim of another Debian suite beside the system's.
+
+Run: python -m tests.editors.fetch_neovim
 
 The mirror is the one that this machine's apt asks already, and the keys are the ones it trusts. The
 packages go into a folder of the user's cache, with the C library they were built for; `patchelf`

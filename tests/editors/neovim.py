@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -47,29 +47,28 @@ end })
 """
 
 
-def find(version: str) -> Path:
+class Program(NamedTuple):
+    path: Path
+    version: tuple[int, int]
+
+
+def find(name: str) -> Program:
     """Return the program of a version; "system" is what the machine's own packages have.
 
     Raises UnavailableError, with the reason, where it cannot be had.
     """
-    if version != "system":
-        return fetch(SUITES[version])
-    program = shutil.which("nvim")
-    if program is None:
+    path = fetch(SUITES[name]) if name != "system" else Path(shutil.which("nvim") or "")
+    if path == Path():
         raise UnavailableError("nvim is not installed")
-    return Path(program)
-
-
-def number(program: Path) -> tuple[int, int]:
-    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
+    done = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
     major, minor = re.findall(r"\d+", done.stdout)[:2]
-    return int(major), int(minor)
+    return Program(path, (int(major), int(minor)))
 
 
 class Neovim:
     """`options` go to setup, as Lua; `home` is where it keeps what it writes."""
 
-    def __init__(self, program: Path, home: Path, options: str, before: str = "") -> None:
+    def __init__(self, program: Program, home: Path, options: str, before: str = "") -> None:
         folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in _FOLDERS}
         init = home / "init.lua"
         init.write_text(
@@ -78,7 +77,7 @@ class Neovim:
             f'require("inkling").setup({{{options}}})\n'
         )
         self._process = subprocess.Popen(
-            [program, "--embed", "--headless", "-n", "-i", "NONE", "-u", init],
+            [program.path, "--embed", "--headless", "-n", "-i", "NONE", "-u", init],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
