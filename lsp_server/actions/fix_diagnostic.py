@@ -6,13 +6,20 @@ diagnostic is one of syntax; everything but that span or line stays as it is.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from lsp_server.actions.action import QUICK_FIX, Action, Ask, Edit, Filled, Flagged, Outcome, Site
 
 SYNTAX: Final = re.compile(r"(?i)syntax|expected|unexpected|unterminated|unclosed|invalid")
 MAX_SHOWN: Final = 60
+LINE_END: Final = re.compile(r"[\r\n]|\Z")
+TASK: Final = (
+    "A line of this code has an error: {}. Answer with the corrected line and nothing else. "
+    "The line: {}"
+)
+CHARACTERS_BEFORE: Final = 1_500
+CHARACTERS_BEHIND: Final = 800
 SURE: Final = math.log(0.5)
 """Of the least probable token of a repair that an editor may apply without asking."""
 
@@ -31,56 +38,50 @@ async def _compute(site: Site, which: int, ask: Ask) -> Outcome:
     if flagged is None:
         return None
     num_errors = await ask.num_errors(site.text)
-    for start, end in _spans(site, flagged):
-        stood = site.text[start:end]
-        for filled in await _candidates(site, flagged, start, end, ask):
-            text = filled.text
-            if not text.strip() or text.strip() == stood.strip():
-                continue
-            left = await ask.num_errors(site.text[:start] + text + site.text[end:])
-            if left < num_errors or (left == num_errors and not SYNTAX.search(flagged.message)):
-                is_sure = left <= num_errors and filled.lowest >= SURE
-                return Edit(start, end, text, is_sure=is_sure)
+    is_syntax = SYNTAX.search(flagged.message) is not None
+    async for start, end, filled in _candidates(site, flagged, ask, is_syntax=is_syntax):
+        text = filled.text.strip() if start < end else filled.text.rstrip()
+        if not text.strip() or text == site.text[start:end].strip():
+            continue
+        left = await ask.num_errors(site.text[:start] + text + site.text[end:])
+        if left < num_errors or (left == num_errors and not is_syntax):
+            return Edit(start, end, text, is_sure=filled.lowest >= SURE)
     return None
 
 
-def _spans(site: Site, flagged: Flagged) -> list[tuple[int, int]]:
-    """Return the flagged span if it lies within a line, then the whole line without its indent."""
-    text = site.text
-    first = max(text.rfind("\n", 0, flagged.start), text.rfind("\r", 0, flagged.start)) + 1
-    line_end = re.compile(r"[\r\n]|\Z").search(text, flagged.start)
-    assert line_end is not None
-    indent = re.compile(r"[ \t]*").match(text, first)
-    assert indent is not None
-    line = indent.end(), max(line_end.start(), indent.end())
-    is_within = flagged.start < flagged.end <= line[1]
-    spans = [(flagged.start, flagged.end)] if is_within else []
-    return spans if spans == [line] else [*spans, line]
-
-
 async def _candidates(
-    site: Site, flagged: Flagged, start: int, end: int, ask: Ask
-) -> Sequence[Filled]:
-    """Ask an instructed model, which is told what is wrong, and one that fills, which is not."""
-    line_start = site.text.rfind("\n", 0, start) + 1
-    line = site.text[line_start : _end_of_line(site.text, start)]
-    told = await ask.instruct(
-        f"This line has an error: {flagged.message}. Answer with the corrected line and nothing "
-        f"else. The line: {line.strip()}",
-        site.text[max(0, line_start - 1_500) : line_start + 800],
-        max_tokens=64,
-    )
-    answers = list[Filled]()
-    if told and end == _end_of_line(site.text, start):
-        answers.append(Filled(told.strip().splitlines()[0].strip()))
-    answers.append(await ask.fill(site.text[:start], site.text[end:], scope="line", max_tokens=48))
-    return answers
+    site: Site, flagged: Flagged, ask: Ask, *, is_syntax: bool
+) -> AsyncIterator[tuple[int, int, Filled]]:
+    """Yield what may stand in place of a span, what costs least first.
+
+    Something that is missing behind what is flagged, the flagged span, then its whole line: as a
+    model writes it that is told what is wrong, and as one fills it that is not.
+    """
+    text, (first, last) = site.text, _line_around(site.text, flagged.start)
+
+    async def filled(start: int, end: int) -> tuple[int, int, Filled]:
+        return start, end, await ask.fill(text[:start], text[end:], scope="line", max_tokens=48)
+
+    is_within = first <= flagged.start < flagged.end <= last
+    if is_syntax and is_within:
+        yield await filled(flagged.end, flagged.end)
+    if is_within and (flagged.start, flagged.end) != (first, last):
+        yield await filled(flagged.start, flagged.end)
+    around = text[max(0, first - CHARACTERS_BEFORE) : last + CHARACTERS_BEHIND]
+    told = await ask.instruct(TASK.format(flagged.message, text[first:last]), around, max_tokens=64)
+    lines = [line for line in told.splitlines() if line.strip() and not line.startswith("```")]
+    if lines:
+        yield first, last, Filled(lines[0])
+    yield await filled(first, last)
 
 
-def _end_of_line(text: str, offset: int) -> int:
-    found = re.compile(r"[\r\n]|\Z").search(text, offset)
-    assert found is not None
-    return found.start()
+def _line_around(text: str, offset: int) -> tuple[int, int]:
+    """Return the span of an offset's line without its indentation and its end."""
+    start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+    end = LINE_END.search(text, offset)
+    assert end is not None
+    line = text[start : end.start()]
+    return start + len(line) - len(line.lstrip()), end.start()
 
 
 ACTION: Final = Action(name="fix", kind=QUICK_FIX, titles=_titles, compute=_compute)

@@ -31,11 +31,11 @@ def document_changed(
     before: Lines | None,
     changes: Sequence[types.TextDocumentContentChangeEvent],
 ) -> None:
-    """Take note of a change that was applied to what was `before`."""
+    """Take note of a change that was applied to what was `before`, None where nobody knew."""
     document = ls.documents.get(uri)
-    if document is None:
+    if document is None or before is None:
         ls.feedback.closed(uri)
-    elif before is not None:
+    else:
         ls.feedback.changed(uri, before, document.lines, [change.text for change in changes])
 
 

@@ -4,14 +4,14 @@ from typing import Final
 
 from lsprotocol import types
 
+from lsp_server.features.sync import change_document, close_document, open_document
 from lsp_server.server import Feature, InklingServer
-from lsp_server.structuring import UNVERSIONED
 
 
 def did_open(ls: InklingServer, params: types.DidOpenNotebookDocumentParams) -> None:
     notebook = params.notebook_document
     for item in params.cell_text_documents:
-        ls.documents.open(item)
+        open_document(ls, item)
     ls.documents.notebooks.open(notebook.uri, [cell.document for cell in notebook.cells])
 
 
@@ -22,8 +22,7 @@ def did_change(ls: InklingServer, params: types.DidChangeNotebookDocumentParams)
     if cells.structure is not None:
         _restructure(ls, params.notebook_document.uri, cells.structure)
     for content in cells.text_content or ():
-        version = None if content.document.version == UNVERSIONED else content.document.version
-        ls.documents.change(content.document.uri, version, content.changes)
+        change_document(ls, content.document, content.changes)
 
 
 def did_save(_ls: InklingServer, _params: types.DidSaveNotebookDocumentParams) -> None:
@@ -32,7 +31,7 @@ def did_save(_ls: InklingServer, _params: types.DidSaveNotebookDocumentParams) -
 
 def did_close(ls: InklingServer, params: types.DidCloseNotebookDocumentParams) -> None:
     for cell in params.cell_text_documents:
-        ls.documents.close(cell.uri)
+        close_document(ls, cell.uri)
     ls.documents.notebooks.close(params.notebook_document.uri)
 
 
@@ -40,9 +39,9 @@ def _restructure(
     ls: InklingServer, uri: str, structure: types.NotebookDocumentCellChangeStructure
 ) -> None:
     for item in structure.did_open or ():
-        ls.documents.open(item)
+        open_document(ls, item)
     for cell in structure.did_close or ():
-        ls.documents.close(cell.uri)
+        close_document(ls, cell.uri)
     change = structure.array
     cells = [cell.document for cell in change.cells or ()]
     ls.documents.notebooks.splice(uri, change.start, change.delete_count, cells)

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import msgspec
 from lsprotocol import types
 
-from inference import Completion
+from inference import Completion, CompletionRequest
 from lsp_server.convert import completion_request, with_selected
 from lsp_server.documents import Document
 from lsp_server.insight.records import OUTDATED
 from lsp_server.policy.gate import Silence, Trigger, silence, silence_at
+from lsp_server.policy.judge import Verdict
 from lsp_server.policy.length import first_text_ms, max_tokens
 from lsp_server.server import InklingServer
 
@@ -58,18 +59,22 @@ async def suggest(
         is_shorter = ls.has_shrunk(uri, document)
         completion = await ls.complete(request)
         record.answer(completion, ls.engine.status().model)
-        if ls.documents.get(uri) is not document:
+        is_outdated = ls.documents.get(uri) is not document
+        if is_outdated:
             record.outcome = OUTDATED
-            return Suggestion(*place, completion, record.ordinal)
-        if trigger is Trigger.AUTOMATIC:
-            completion = _steady(ls, uri, place[1], completion)
-        if not completion.text:
+        is_steady = trigger is Trigger.AUTOMATIC and not is_outdated
+        rest = _on_screen(ls, uri, place[1]) if is_steady else ""
+        if not completion.text and not rest:
             return None
-        verdict = ls.judged(trigger, request, completion, is_shorter=is_shorter)
+        completion, verdict = _judged(
+            ls, trigger, request, completion, rest=rest, is_shorter=is_shorter
+        )
         record.probability = verdict.probability
         if verdict.silence is not None:
             record.withhold(verdict.silence)
             return None
+        if is_outdated:  # the client knows what it asked about, and may use what still fits
+            return Suggestion(*place, completion, record.ordinal)
         begun = place[0].lines.between(offset, place[1])
         ordinal = ls.feedback.answered(record, uri, offset, begun + completion.text)
         ls.judge.shown(ordinal, request, completion.text, verdict.probability)
@@ -86,11 +91,29 @@ def _reason_not_to_ask(
     return reason
 
 
-def _steady(ls: InklingServer, uri: str, offset: int, completion: Completion) -> Completion:
-    """Let what is on the screen and still fits stand, unless the answer says more of the same."""
+def _on_screen(ls: InklingServer, uri: str, offset: int) -> str:
+    """Return what is left of the text that is shown at a place, as far as that is known."""
     on_screen = ls.feedback.on_screen(uri)
-    if on_screen is None or on_screen.place != offset or not on_screen.rest:
-        return completion
-    if completion.text.startswith(on_screen.rest):
-        return completion
-    return msgspec.structs.replace(completion, text=on_screen.rest, origin="cache")
+    return on_screen.rest if on_screen is not None and on_screen.place == offset else ""
+
+
+def _judged(
+    ls: InklingServer,
+    trigger: Trigger,
+    request: CompletionRequest,
+    completion: Completion,
+    *,
+    rest: str,
+    is_shorter: bool,
+) -> tuple[Completion, Verdict]:
+    """Return what may be shown instead of `rest`, which is on the screen, and what is said of it.
+
+    What is on the screen was judged when it came. It stands until an answer says more of the same
+    that may be shown, too.
+    """
+    kept = msgspec.structs.replace(completion, text=rest, origin="cache")
+    shown = completion if completion.text.startswith(rest) else kept
+    verdict = ls.judged(trigger, request, shown, is_shorter=is_shorter)
+    if rest and verdict.silence is not None:
+        return kept, Verdict(probability=verdict.probability)
+    return shown, verdict

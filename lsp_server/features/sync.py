@@ -1,5 +1,6 @@
 """Follow what the client's documents hold."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from lsprotocol import types
@@ -9,22 +10,39 @@ from lsp_server.server import Feature, InklingServer
 from lsp_server.structuring import UNVERSIONED
 
 
+def open_document(ls: InklingServer, item: types.TextDocumentItem) -> None:
+    """Take a document as it is now, also where it was open; nothing is shown in it yet."""
+    ls.documents.open(item)
+    ls.feedback.closed(item.uri)
+
+
+def change_document(
+    ls: InklingServer,
+    document: types.VersionedTextDocumentIdentifier,
+    changes: Sequence[types.TextDocumentContentChangeEvent],
+) -> None:
+    before = ls.lines_of(document.uri)
+    version = None if document.version == UNVERSIONED else document.version
+    ls.documents.change(document.uri, version, changes)
+    document_changed(ls, document.uri, before, changes)
+
+
+def close_document(ls: InklingServer, uri: str) -> None:
+    ls.documents.close(uri)
+    ls.feedback.closed(uri)
+
+
 def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:
-    ls.documents.open(params.text_document)
+    open_document(ls, params.text_document)
     ls.read_ahead(params.text_document.uri)
 
 
 def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> None:
-    document = params.text_document
-    before = ls.lines_of(document.uri)
-    version = None if document.version == UNVERSIONED else document.version
-    ls.documents.change(document.uri, version, params.content_changes)
-    document_changed(ls, document.uri, before, params.content_changes)
+    change_document(ls, params.text_document, params.content_changes)
 
 
 def did_close(ls: InklingServer, params: types.DidCloseTextDocumentParams) -> None:
-    ls.documents.close(params.text_document.uri)
-    ls.feedback.closed(params.text_document.uri)
+    close_document(ls, params.text_document.uri)
 
 
 FEATURES: Final = (

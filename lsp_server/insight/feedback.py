@@ -23,6 +23,7 @@ from lsp_server.insight.records import (
     Shown,
 )
 from lsp_server.lines import Lines
+from lsp_server.uris import document_key
 
 KEPT_AFTER_SECONDS: Final = (30, 300)
 NUM_REMEMBERED: Final = 50
@@ -31,7 +32,7 @@ NUM_REMEMBERED: Final = 50
 
 @dataclass
 class Followed:
-    """A suggestion and what was said of it. `uri` is its document's."""
+    """A suggestion and what was said of it. `uri` is its document's, see document_key."""
 
     uri: str
     request: RequestRecord
@@ -69,7 +70,7 @@ class Feedback:
 
     def on_screen(self, uri: str) -> Suggestion | None:
         """Return what is shown in a document, as far as that is known."""
-        followed = self._visible.get(uri)
+        followed = self._visible.get(document_key(uri))
         return None if followed is None else followed.suggestion
 
     def answered(self, request: RequestRecord, uri: str, offset: int, text: str) -> int:
@@ -77,6 +78,7 @@ class Feedback:
 
         More of a suggestion that is on the screen already keeps that one's number.
         """
+        uri = document_key(uri)
         old = self._visible.get(uri)
         if old is not None:
             more = continued(old.suggestion, text, offset)
@@ -94,7 +96,7 @@ class Feedback:
 
     def changed(self, uri: str, before: Lines, after: Lines, inserted: Sequence[str]) -> None:
         """Take note of a change of a document."""
-        followed = self._visible.get(uri)
+        followed = self._visible.get(document_key(uri))
         if followed is None:
             return
         suggestion = follow(followed.suggestion, before, after, inserted)
@@ -107,8 +109,9 @@ class Feedback:
 
     def closed(self, uri: str) -> None:
         """Take note that a document was closed."""
-        if uri in self._visible:
-            self._end(self._visible[uri], "closed")
+        followed = self._visible.get(document_key(uri))
+        if followed is not None:
+            self._end(followed, "closed")
 
     def shown(self, ordinal: int) -> None:
         """Take the client's word that a suggestion is on the screen, from now on for all of them.

@@ -98,6 +98,18 @@ async def test_a_request_is_answered_for_the_text_it_saw() -> None:
     assert session.engine.log.requests[0].prefix == "ab"
 
 
+async def test_what_is_never_shown_is_not_shown_late_either() -> None:
+    secret = "token = 'ghp_" + "a1B2" * 9 + "'"
+    session = Session(ScriptedEngine(Script(text=secret, is_held=True)))
+    session.initialize()
+    session.open("ab")
+    waiting = asyncio.ensure_future(_result(session, INLINE, URI, character=2))
+    await turns()
+    session.open("a longer text")
+    session.engine.release()
+    assert (await waiting)["items"] == []
+
+
 async def test_settings_reach_the_engine() -> None:
     session = await check(INLINE, "return 1", options={"maxTokens": 5, "deadlineMs": 77})
     (request,) = session.engine.log.requests

@@ -110,6 +110,41 @@ async def test_closing_a_document_ends_its_suggestion() -> None:
     assert talk.kinds()[2:] == ["Rejected"]
 
 
+OPEN_AGAIN = {"uri": URI, "languageId": "python", "version": 1, "text": "y = "}
+NAME = {"uri": URI, "version": 2}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [("didOpen", {"textDocument": OPEN_AGAIN})],
+        [
+            ("didChange", {"textDocument": NAME, "contentChanges": [{"text": None}]}),
+            ("didChange", {"textDocument": NAME, "contentChanges": [{"text": "y = "}]}),
+        ],
+    ],
+    ids=["opened again", "lost and stated whole"],
+)
+async def test_what_is_shown_goes_with_the_text_around_it(messages: list[Any]) -> None:
+    talk, _ = await started()
+    talk.session.engine.play(Script(text="other"))
+    for name, params in messages:
+        talk.session.notify(f"textDocument/{name}", params)
+    assert (await talk.complete())["insertText"] == "other"
+
+
+async def test_a_document_is_followed_under_whatever_spelling_of_its_address() -> None:
+    talk, _ = await started()
+    place = {"line": 0, "character": len(TEXT)}
+    change = {"range": {"start": place, "end": place}, "text": ANSWER[0]}
+    name = {"uri": URI.replace("a.py", "a%2Epy"), "version": 2}
+    talk.session.notify(
+        "textDocument/didChange", {"textDocument": name, "contentChanges": [change]}
+    )
+    talk.session.engine.play(Script(text="other"))
+    assert (await talk.complete(len(TEXT) + 1))["insertText"] == ANSWER[1:]
+
+
 async def test_copilots_words_are_understood() -> None:
     talk, item = await started()
     talk.session.notify("textDocument/didShowCompletion", {"item": item})
