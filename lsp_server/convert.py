@@ -26,14 +26,25 @@ MAX_NAME_CHARACTERS: Final = 4_096
 
 
 def completion_request(
-    document: Document, offset: int, *, max_tokens: int, first_text_ms: int, deadline_ms: int
+    document: Document,
+    offset: int,
+    *,
+    surroundings: tuple[str, str] = ("", ""),
+    max_tokens: int,
+    first_text_ms: int,
+    deadline_ms: int,
 ) -> CompletionRequest:
+    """Return the request for a place; `surroundings` stand above and below the whole document."""
+    above, below = surroundings
     start = max(0, offset - MAX_TEXT_CHARACTERS)
+    before = ("" if start else above) + document.lines.between(start, offset)
+    behind = document.lines.between(offset, offset + MAX_TEXT_CHARACTERS) + below
+    prefix = before[-MAX_TEXT_CHARACTERS:]
     return CompletionRequest(
         document=document_name(document),
-        prefix=encodable(document.lines.between(start, offset)),
-        suffix=encodable(document.lines.between(offset, offset + MAX_TEXT_CHARACTERS)),
-        num_skipped=start,
+        prefix=encodable(prefix),
+        suffix=encodable(behind[:MAX_TEXT_CHARACTERS]),
+        num_skipped=len(above) + offset - len(prefix),
         language=encodable(document.language_id[:MAX_NAME_CHARACTERS]),
         max_tokens=max_tokens,
         deadline_ms=deadline_ms,

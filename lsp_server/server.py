@@ -19,11 +19,19 @@ from lsp_server.documents import Document, Documents
 from lsp_server.ignored import IgnoreFiles
 from lsp_server.insight.feedback import Feedback
 from lsp_server.insight.journal import Journal
-from lsp_server.insight.records import Accepted, PartlyAccepted, Record, Rejected
+from lsp_server.insight.records import (
+    Accepted,
+    Event,
+    Learned,
+    PartlyAccepted,
+    Record,
+    Rejected,
+)
 from lsp_server.lifecycle import Lifecycle
 from lsp_server.lines import Lines
 from lsp_server.policy.gate import Silence, Trigger, silence
 from lsp_server.policy.judge import Judge, Verdict
+from lsp_server.policy.prior import Habit, within_bounds
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
 from lsp_server.settings import Settings
@@ -69,7 +77,7 @@ class InklingServer(LanguageServer):
         self.protocol.on_lost = self._forget
         self.on_status: Callable[[EngineStatus], None] = lambda _status: None
         self.feedback = Feedback(self._remember, self.lines_of)
-        self.judge = Judge()
+        self.judge = Judge(_habit(journal))
         self.ignored = IgnoreFiles()
         self._num_characters: dict[str, int] = {}  # by document, when it was asked at last
         self._background: set[asyncio.Task[None]] = set()
@@ -120,11 +128,21 @@ class InklingServer(LanguageServer):
         self.journal.record(record)
         match record:
             case Accepted() | PartlyAccepted() | Rejected(reason="typed through"):
-                self.judge.decided(record.ordinal, is_accepted=True)
+                self._learn(record, is_accepted=True)
             case Rejected(reason="typed over"):
-                self.judge.decided(record.ordinal, is_accepted=False)
+                self._learn(record, is_accepted=False)
             case _:
                 pass
+
+    def _learn(self, event: Event, *, is_accepted: bool) -> None:
+        before = self.judge.habit
+        self.judge.decided(event.ordinal, is_accepted=is_accepted)
+        habit = self.judge.habit
+        if habit != before:
+            learned = Learned(
+                time=event.time, leaning=habit.leaning, num_decisions=habit.num_decisions
+            )
+            self.journal.record(learned)
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Ask the engine, which knows of each document's latest request; report its failure."""
@@ -200,6 +218,14 @@ class InklingServer(LanguageServer):
     def _show_failure(self, status: EngineStatus) -> None:
         if status.state is EngineState.FAILED:
             self.show_once(types.MessageType.Error, status.message)
+
+
+def _habit(journal: Journal) -> Habit:
+    """Return what was learned of the user before, as far as it makes sense."""
+    learned = journal.learned()
+    if learned is None:
+        return Habit()
+    return Habit(leaning=within_bounds(learned.leaning), num_decisions=learned.num_decisions)
 
 
 async def serve(server: InklingServer, read_fd: int, write_fd: int) -> int:

@@ -51,6 +51,7 @@ async def suggest(
         assert place is not None
         request = completion_request(
             *place,
+            surroundings=ls.documents.surroundings(uri),
             max_tokens=max_tokens(ls.settings, trigger),
             first_text_ms=first_text_ms(ls.settings, trigger),
             deadline_ms=ls.settings.deadline_ms,

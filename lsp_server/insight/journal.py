@@ -27,6 +27,7 @@ import platformdirs
 
 from lsp_server.insight.records import (
     CANCELLED,
+    Learned,
     Record,
     RequestRecord,
     decoded,
@@ -40,6 +41,9 @@ SWITCH: Final = "INKLING_JOURNAL"
 """The environment variable that switches the file off: "off"."""
 
 FILE_NAME: Final = "journal.jsonl"
+TAIL_BYTES: Final = 64 << 10
+"""Of the end of a file, in which what was learned is looked for."""
+
 NUM_REMEMBERED: Final = 200
 MAX_FILE_BYTES: Final = 5_000_000
 NUM_OLD_FILES: Final = 4
@@ -108,6 +112,17 @@ class Journal:
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(encoded(record))
 
+    def learned(self) -> Learned | None:
+        """Return what was learned by the last server that learned anything; reads little."""
+        if self._folder is None or not self.enabled:
+            return None
+        for path in reversed(journal_files(self._folder)[-2:]):
+            for line in reversed(_last_lines(path)):
+                record = decoded(line)
+                if isinstance(record, Learned):
+                    return record
+        return None
+
     def close(self) -> None:
         """Write what waits, as far as the disk takes it in time."""
         if self._writer is not None:
@@ -166,6 +181,14 @@ def last_requests(folder: Path, number: int) -> list[RequestRecord]:
     """Return the newest requests of all servers, in their order."""
     found = [record for record in read_journal(folder) if isinstance(record, RequestRecord)]
     return sorted(found, key=lambda record: record.time)[-number:]
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """Return the lines at the end of a file, the first of them perhaps cut off."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return file.read(TAIL_BYTES).splitlines()
+    return []
 
 
 def erase(folder: Path) -> int:

@@ -120,7 +120,15 @@ class Kept(Event, kw_only=True, tag="kept"):
     share: float
 
 
-Record = RequestRecord | Shown | Accepted | PartlyAccepted | Rejected | Kept
+class Learned(msgspec.Struct, kw_only=True, tag_field="kind", tag="learned"):
+    """What a user's decisions say by now, see policy/prior.py: the newest one counts."""
+
+    time: float
+    leaning: float
+    num_decisions: int
+
+
+Record = RequestRecord | Shown | Accepted | PartlyAccepted | Rejected | Kept | Learned
 
 
 def hasher(key: bytes) -> Callable[[str], str]:

@@ -19,6 +19,7 @@ from lsp_server.insight.records import (
     Accepted,
     Event,
     Kept,
+    Learned,
     PartlyAccepted,
     Record,
     Rejected,
@@ -67,7 +68,8 @@ class Statistics(msgspec.Struct, kw_only=True):
 
     `outcomes` counts requests by what became of them, `origins` the shown ones by who knew the
     text, `latency` is of the shown ones: "answer" is the server's own time, the others the
-    engine's stages. `by_day` is by the user's own calendar.
+    engine's stages. `by_day` is by the user's own calendar. `leaning` is what was learned of the
+    user's decisions, in log odds: below zero less is shown, see policy/prior.py.
     """
 
     since: float | None
@@ -80,6 +82,7 @@ class Statistics(msgspec.Struct, kw_only=True):
     by_language: dict[str, Suggested]
     by_model: dict[str, Suggested]
     by_day: dict[str, Suggested]
+    leaning: float = 0.0
 
 
 class _Fate:
@@ -113,7 +116,11 @@ def statistics(records: Iterable[Record], *, since: float = 0.0) -> Statistics:
     """Count the records of `since`, in POSIX seconds, and later."""
     requests, times = list[RequestRecord](), list[float]()
     fates = defaultdict[tuple[str, int], _Fate](_Fate)
+    leaning = 0.0
     for record in records:
+        if isinstance(record, Learned):
+            leaning = record.leaning
+            continue
         if record.time < since:
             continue
         times.append(record.time)
@@ -126,6 +133,7 @@ def statistics(records: Iterable[Record], *, since: float = 0.0) -> Statistics:
         since=min(times, default=None),
         until=max(times, default=None),
         requests=len(requests),
+        leaning=leaning,
         outcomes=dict(Counter(record.outcome for record in requests).most_common()),
         origins=dict(Counter(r.origin for r in requests if r.outcome == SHOWN).most_common()),
         latency=_latency(requests),

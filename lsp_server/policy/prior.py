@@ -53,9 +53,11 @@ class Habit(msgspec.Struct, frozen=True, kw_only=True):
     def after(self, probability: float, *, accepted: bool) -> "Habit":
         """Return the habit behind one more decision on what had this probability."""
         moved = self.leaning + LEARNING_RATE * (float(accepted) - probability)
-        return Habit(
-            leaning=min(max(moved, -MAX_LEANING), MAX_LEANING), num_decisions=self.num_decisions + 1
-        )
+        return Habit(leaning=within_bounds(moved), num_decisions=self.num_decisions + 1)
+
+
+def within_bounds(leaning: float) -> float:
+    return min(max(leaning, -MAX_LEANING), MAX_LEANING)
 
 
 def prior_for(model_bytes: int) -> Prior:

@@ -44,6 +44,7 @@ class Offer(NamedTuple):
 )
 async def client(lsp_client: LanguageClient, request: pytest.FixtureRequest) -> AsyncIterator[None]:
     lsp_client.profile = request.param
+    lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda _params: None)
     params = initialize_params(request.param)
     params.initialization_options = {"deadlineMs": DEADLINE_MS}
     await lsp_client.initialize_session(params)
@@ -108,7 +109,7 @@ async def check(client: LanguageClient, expected: Completion) -> None:
 
 
 async def first_offer(client: LanguageClient) -> Offer:
-    """Ask, as one who types would, until the engine is there."""
+    """Ask, as one who waits for an answer, until the engine is there."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             offers = await _offers(client)
@@ -123,7 +124,7 @@ async def _offers(client: LanguageClient) -> list[Offer]:
         params = types.CompletionParams(document, place)
         menu = await client.text_document_completion_async(params)
         return [Offer(item.text_edit.new_text, item.text_edit.range.end) for item in menu.items]
-    context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic)
+    context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked)
     params = types.InlineCompletionParams(context, document, place)
     ghosts = await client.text_document_inline_completion_async(params)
     return [Offer(item.insert_text, item.range.start) for item in ghosts.items]

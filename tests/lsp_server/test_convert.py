@@ -12,7 +12,7 @@ from lsprotocol.types import (
     TextEdit,
 )
 
-from inference import Completion, FinishReason
+from inference import MAX_TEXT_CHARACTERS, Completion, FinishReason
 from inference.completion import within_bounds
 from lsp_server.convert import (
     completion_list,
@@ -272,3 +272,35 @@ def _completion(text: str) -> Completion:
 def _long_document(lengths: list[int], data: st.DataObject) -> tuple[Document, int]:
     document = document_of("".join("x" * length + "\n" for length in lengths))
     return document, data.draw(st.integers(0, document.lines.num_characters))
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30), st.integers(0, 30))
+def test_a_cell_stands_between_the_others(above: str, cell: str, below: str, offset: int) -> None:
+    document = document_of(cell)
+    offset = min(offset, document.lines.num_characters)
+    request = completion_request(
+        document,
+        offset,
+        surroundings=(above, below),
+        max_tokens=1,
+        first_text_ms=400,
+        deadline_ms=1,
+    )
+    assert request.prefix + request.suffix == above + cell + below
+    assert request.num_skipped == 0
+
+
+def test_of_a_long_notebook_what_is_near_is_kept() -> None:
+    above, cell = "a" * MAX_TEXT_CHARACTERS, "b" * 10
+    request = completion_request(
+        document_of(cell),
+        4,
+        surroundings=(above, "c" * MAX_TEXT_CHARACTERS),
+        max_tokens=1,
+        first_text_ms=400,
+        deadline_ms=1,
+    )
+    assert request.prefix.endswith("abbbb")
+    assert request.suffix.startswith("bbbbbbc")
+    assert len(request.prefix) == len(request.suffix) == MAX_TEXT_CHARACTERS
+    assert request.num_skipped + len(request.prefix) == len(above) + 4

@@ -208,7 +208,7 @@ async def test_a_menu_is_advertised_only_without_ghost_text() -> None:
 
 async def test_nothing_is_advertised_that_is_not_there() -> None:
     known = {"positionEncoding", "textDocumentSync", "inlineCompletionProvider"}
-    known |= {"executeCommandProvider", "notebookDocumentSync", "workspace"}
+    known |= {"codeActionProvider", "executeCommandProvider", "notebookDocumentSync", "workspace"}
     assert set(await _capabilities(GHOSTS)) == known
 
 

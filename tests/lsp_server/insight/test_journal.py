@@ -27,7 +27,7 @@ from lsp_server.insight.journal import (
     open_journal,
     read_journal,
 )
-from lsp_server.insight.records import Kept, Record, RequestRecord, decoded, encoded
+from lsp_server.insight.records import Kept, Learned, Record, RequestRecord, decoded, encoded
 
 URI = "file:///users/me/secret/plan.py"
 TEXT = "return canary"
@@ -226,3 +226,15 @@ def test_a_record_comes_back_as_it_was(share: float, characters: int) -> None:
         share=share,
     )
     assert decoded(encoded(kept).rstrip()) == kept
+
+
+def test_what_was_learned_last_is_found_again(tmp_path: Path) -> None:
+    for leaning in (-0.5, 0.25):
+        append(tmp_path, encoded(Learned(time=1.0, leaning=leaning, num_decisions=3)))
+    append(tmp_path, b"no record\n" * 100)
+    found = Journal(tmp_path).learned()
+    assert found is not None
+    assert found.leaning == 0.25
+    assert Journal(tmp_path, enabled=False).learned() is None
+    erase(tmp_path)
+    assert Journal(tmp_path).learned() is None
