@@ -45,7 +45,7 @@ class AnsweringServer:
         capabilities = {
             "textDocumentSync": {"openClose": True, "change": 2},
             "inlineCompletionProvider": {},
-            "executeCommandProvider": {"commands": ["inkling.status", "inkling.other"]},
+            "executeCommandProvider": {"commands": ["inkling.status", "inkling.accepted"]},
         }
         if "encoding" in answers:
             capabilities["positionEncoding"] = answers["encoding"]

@@ -19,8 +19,9 @@ PLUGIN = ROOT / "editors" / "neovim"
 
 # What tests read back, in the editor's own words.
 HELPERS = """
-notices = {}
+notices, deprecated = {}, {}
 vim.notify = function(message) table.insert(notices, message) end
+vim.deprecate = function(name) table.insert(deprecated, name) end
 
 function ghost()
   local namespace = vim.api.nvim_get_namespaces().inkling
@@ -66,15 +67,14 @@ def find(name: str) -> Program:
 
 
 class Neovim:
-    """`options` go to setup, as Lua; `home` is where it keeps what it writes."""
+    """`home` is where it keeps what it writes; `setup` is Lua for the end of its configuration."""
 
-    def __init__(self, program: Program, home: Path, options: str, before: str = "") -> None:
+    def __init__(self, program: Program, home: Path, setup: str) -> None:
         folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in _FOLDERS}
         init = home / "init.lua"
         init.write_text(
             f'vim.opt.runtimepath:prepend("{PLUGIN}")\nvim.cmd("filetype plugin on")\n'
-            f'vim.o.shortmess = "aoOtTIcF"\n{HELPERS}\n{before}\n'
-            f'require("inkling").setup({{{options}}})\n'
+            f'vim.o.shortmess = "aoOtTIcF"\n{HELPERS}\n{setup}\n'
         )
         self._process = subprocess.Popen(
             [program.path, "--embed", "--headless", "-n", "-i", "NONE", "-u", init],

@@ -21,7 +21,7 @@ from tests.support.raw_client import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
-COMMAND = f'command = {{ "{sys.executable}", "-m", "inkling" }}'
+SETUP = f"""require("inkling").setup({{ command = {{ "{sys.executable}", "-m", "inkling" }} }})"""
 BEFORE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n"
 AFTER = "\n    def norm(self):\n        return (self.x**2 + self.y**2) ** 0.5\n"
 names = itertools.count(1)
@@ -42,7 +42,7 @@ class Begun(NamedTuple):
 @pytest.fixture(scope="module")
 def session(neovim_program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     home = tmp_path_factory.mktemp("neovim")
-    with Neovim(neovim_program, home, COMMAND) as neovim:
+    with Neovim(neovim_program, home, SETUP) as neovim:
         yield Session(neovim, home)
 
 

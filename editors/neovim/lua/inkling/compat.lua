@@ -64,6 +64,9 @@ function M.units(line, col, encoding)
   if encoding == "utf-8" then
     return col
   end
+  if HAS_METHODS then
+    return vim.str_utfindex(line, encoding, col)
+  end
   local utf32, utf16 = vim.str_utfindex(line, col)
   return encoding == "utf-32" and utf32 or utf16
 end
@@ -72,6 +75,9 @@ end
 function M.bytes(line, units, encoding)
   if encoding == "utf-8" then
     return math.min(units, #line)
+  end
+  if HAS_METHODS then
+    return vim.str_byteindex(line, encoding, units, false)
   end
   local is_inside, col = pcall(vim.str_byteindex, line, units, encoding == "utf-16")
   return is_inside and col or #line

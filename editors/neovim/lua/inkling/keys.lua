@@ -47,19 +47,35 @@ end
 -- What Neovim's own module has; the other keys stay as they were.
 local NATIVE = { accept = true, next = true, previous = true }
 
+--- Return what a key is mapped to in all buffers, or false.
+local function mapping_of(key)
+  local lhs = vim.fn.maparg(key, MODE, false, true).lhs
+  for _, one in ipairs(lhs and vim.api.nvim_get_keymap(MODE) or {}) do
+    if one.lhs == lhs then
+      return one
+    end
+  end
+  return false
+end
+
 local function unmap_all()
   for key, old in pairs(mapped) do
     pcall(vim.keymap.del, MODE, key)
     if old then
-      pcall(vim.fn.mapset, MODE, false, old)
+      vim.keymap.set(MODE, key, old.callback or old.rhs, {
+        expr = old.expr == 1,
+        remap = old.noremap == 0,
+        silent = old.silent == 1,
+        desc = old.desc,
+        replace_keycodes = old.expr == 1 and old.replace_keycodes == 1 or nil,
+      })
     end
   end
   mapped = {}
 end
 
 local function map(key, action)
-  local old = vim.fn.maparg(key, MODE, false, true)
-  old = old.lhs and old.buffer == 0 and old or false
+  local old = mapping_of(key)
   mapped[key] = old
   local call, applies = action[1], action[2]
   vim.keymap.set(MODE, key, function()

@@ -57,6 +57,7 @@ function M.offer_models()
   is_offered = true
   local program, output = find.command(), {}
   vim.fn.jobstart(vim.list_extend(vim.deepcopy(program), { "model", "list", "--json" }), {
+    stdin = "null",
     stdout_buffered = true,
     on_stdout = function(_, lines)
       output = lines
