@@ -101,6 +101,7 @@ class FakeEditor:
 
     def open(self, document: ReferenceDocument) -> None:
         document.version, document.is_open, document.is_lost = 1, True, False
+        document.revision += 1
         self.documents[document.uri] = document
         item = {"uri": document.uri, "languageId": document.language, "text": document.text}
         self._notify("didOpen", document, {"textDocument": {**item, "version": 1}})
@@ -133,6 +134,7 @@ class FakeEditor:
         `odd` is what takes the place of the document's name or version.
         """
         document.version += 1
+        document.revision += 1
         self.menu = None
         if self.habits.sends_all and all(change.get("text") is not None for change in changes):
             changes = [{"text": document.text}]

@@ -201,7 +201,7 @@ class RandomTypist:
         """Send a change that nobody can understand; then type on."""
         document = self.document
         self.editor.hide()
-        document.is_lost, document.revision = True, document.revision + 1
+        document.is_lost = True
         if self.random.random() < 0.5:
             self.editor.send_changes(document, [{"text": None}])
             if self.random.random() < 0.5:

@@ -19,7 +19,7 @@ class Edit(NamedTuple):
 
 
 class ReferenceDocument:
-    """`revision` counts edits and never goes back; `version` is what the server is told."""
+    """`version` is what the server is told; `revision` counts what it is told and only grows."""
 
     def __init__(self, uri: str, text: str, encoding: str, language: str | None = "python") -> None:
         self.uri, self.text, self.language = uri, text, language
@@ -52,7 +52,6 @@ class ReferenceDocument:
         self.undoable.append(Edit(start, old, new))
         self.text = self.text[:start] + new + self.text[end:]
         self.cursor = self.snapped(start + len(new))
-        self.revision += 1
         return {"range": span, "rangeLength": units(old, "utf-16"), "text": new}
 
     def undo(self) -> dict[str, Any]:
