@@ -60,9 +60,8 @@ class FakeEditor:
         command: Sequence[str],
         says: Says | None = None,
         settings: dict[str, Any] | None = None,
-        env: dict[str, str] | None = None,
     ) -> None:
-        self.profile, self._command, self._env = profile, command, env
+        self.profile, self._command = profile, command
         self._settings = settings or {}
         self.habits = HABITS.get(profile, Habits())
         self.history = History(says) if says is not None else None
@@ -76,7 +75,7 @@ class FakeEditor:
         self._start()
 
     def _start(self) -> None:
-        self.client = RawClient(self._command, self._env)
+        self.client = RawClient(self._command)
         self.pending: dict[int, Asked | None] = {}
         self._cancelled: set[int] = set()
         params = recorded_params(self.profile)
@@ -93,11 +92,9 @@ class FakeEditor:
         try:
             yield
         except BaseException as error:
-            error.add_note(f"as {self.profile} with seed {seed}, after {self._told()}")
+            events = "\n  ".join(self.events)
+            error.add_note(f"as {self.profile} with seed {seed}, after {events}")
             raise
-
-    def _told(self) -> str:
-        return "\n  ".join(self.events)
 
     def open(self, document: ReferenceDocument) -> None:
         document.version, document.is_open, document.is_lost = 1, True, False
