@@ -57,6 +57,13 @@ MAX_BINDINGS: Final = 48
 
 _WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
+SPIN_DURATION_US: Final = 2_000
+"""How long a thread that has nothing to do looks for work before it sleeps.
+
+Long enough for the step from one token to the next; by default it is 38 ms, of each thread, behind
+every completion (benchmarks/spinning.py)."""
+
+_SPIN_DURATION: Final = "session.intra_op.spin_duration_us"
 _LOG_SEVERITY_ERROR: Final = 3
 _LOG_SEVERITY_FATAL: Final = 4
 _LOG_SEVERITY_WARNING: Final = 2
@@ -371,6 +378,7 @@ def _session_options(num_threads: int | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = num_threads or num_physical_cores()
     options.inter_op_num_threads = 1
+    options.add_session_config_entry(_SPIN_DURATION, str(SPIN_DURATION_US))
     options.log_severity_level = _LOG_SEVERITY_ERROR
     return options
 

@@ -54,6 +54,9 @@ MIN_ENTROPY: Final = 3.0
 MIN_ENTROPY_ALONE: Final = 4.5
 """Bits a character: words have less than the first; what nobody names has random letters."""
 
+MAX_CHARACTERS: Final = 8_192
+"""Searched of a text: more than any completion has."""
+
 PLACEHOLDERS: Final = re.compile(
     r"(?i)example|changeme|placeholder|your|dummy|xxx|\*\*\*|<|\$\{|\{\{"
 )
@@ -68,8 +71,8 @@ def is_secret_file(uri: str) -> bool:
 
 
 def holds_secret(text: str) -> bool:
-    """Say whether a text holds a value that looks like a secret."""
-    return next(_secrets(text), None) is not None
+    """Say whether the beginning of a text holds a value that looks like a secret."""
+    return next(_secrets(text[:MAX_CHARACTERS]), None) is not None
 
 
 def masked(text: str) -> str:
