@@ -1,5 +1,6 @@
 """Typed into real Neovims, answered by `inkling lsp` with the model that ships."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from tests.editors.neovim import PLUGIN, RECORDER, Neovim, Program
-from tests.support.raw_client import PATIENCE_SECONDS
+from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
@@ -261,6 +262,60 @@ def test_health(session: Session) -> None:
     assert "the server runs" in report
     assert "ERROR" not in report
     session.neovim.command("bwipeout!")
+
+
+def test_other_verbs_run_below(session: Session) -> None:
+    begin(session)
+    session.neovim.command("Inkling stats")
+    session.neovim.eventually("text()", lambda text: "suggestions shown" in text)
+    session.neovim.command("bwipeout!")
+
+
+class Terminal:
+    """A Neovim in a terminal of its own, as somebody at a keyboard has it."""
+
+    def __init__(self, program: Program, home: Path) -> None:
+        self._tmux = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]
+        (home / "init.lua").write_text(
+            f'vim.opt.runtimepath:prepend("{PLUGIN}")\nvim.o.laststatus = 2\n'
+            f"vim.o.statusline = \"[%{{luaeval('require([[inkling]]).statusline()')}}]\"\n{SETUP}\n"
+        )
+        environment = [f"{name}={home}" for name in ("XDG_STATE_HOME", "XDG_DATA_HOME")]
+        nvim = [str(program.path), "-n", "-i", "NONE", "-u", str(home / "init.lua")]
+        self.file = home / "typed.py"
+        command = ["env", *environment, *nvim, str(self.file)]
+        self._call("new-session", "-d", "-x", "100", "-y", "24", "-c", str(ROOT), *command)
+
+    def _call(self, *arguments: str) -> str:
+        return subprocess.run(
+            [*self._tmux, *arguments], check=True, capture_output=True, text=True
+        ).stdout
+
+    def type(self, *keys: str) -> None:
+        self._call("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self._call("capture-pane", "-p")
+
+    def close(self) -> None:
+        self._call("kill-server")
+
+
+def test_on_a_real_screen(neovim_program: Program, tmp_path: Path) -> None:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    (tmp_path / "typed.py").write_text(BEFORE + AFTER)
+    terminal = Terminal(neovim_program, tmp_path)
+    try:
+        wait_for(lambda: "[inkling (small model)]" in terminal.screen())
+        terminal.type("3G", "o", "for item in ra")
+        wait_for(lambda: re.search(r"for item in ra\S+", terminal.screen()))
+        shown = re.search(r"for item in ra.*\S", terminal.screen())[0]
+        terminal.type("Tab", "Escape", ":wq", "Enter")
+        wait_for(lambda: shown in terminal.file.read_text())
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):  # it left with Neovim
+            terminal.close()
 
 
 def test_lua_is_clean() -> None:

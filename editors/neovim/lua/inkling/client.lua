@@ -205,6 +205,9 @@ function M.attach(buf)
   options.workspace_folders = folder and { folder } or nil
   status.reset("starting")
   current = compat.start(options, buf)
+  if not current then
+    status.reset("failed", "it cannot be started: " .. table.concat(options.cmd, " "))
+  end
 end
 
 --- Attach every buffer that there is.

@@ -34,7 +34,8 @@ local function menu_is_open()
 end
 
 local function client_of(buf)
-  local client = clients[buf] and vim.lsp.get_client_by_id(clients[buf])
+  local id = clients[buf]
+  local client = id and vim.lsp.buf_is_attached(buf, id) and vim.lsp.get_client_by_id(id)
   return client and not compat.is_stopped(client) and client or nil
 end
 
@@ -79,17 +80,27 @@ function M.forget()
   hide()
 end
 
+--- Return the current suggestion and how much of it is before the cursor; nil where none fits.
+local function current()
+  local buf, row, col = cursor()
+  if not shown or shown.buf ~= buf or not can_show() then
+    return nil
+  end
+  local one = shown.all[shown.index]
+  local length = reached(one, buf, row, col)
+  if length and length < #one.text then
+    return one, length
+  end
+end
+
 --- Draw what is left of the current suggestion behind the cursor, or nothing where none fits.
 local function redraw()
-  if not shown then
-    return
+  local one, length = current()
+  if not one then
+    hide()
+    return nil
   end
   local buf, row, col = cursor()
-  local one = shown.all[shown.index]
-  local length = buf == shown.buf and can_show() and reached(one, buf, row, col)
-  if not length or length == #one.text then
-    return hide()
-  end
   ghost.draw(buf, row, col, one.text:sub(length + 1))
   return one
 end
@@ -200,7 +211,7 @@ end
 
 --- Whether a suggestion is on the screen.
 function M.is_visible()
-  return shown ~= nil and not menu_is_open()
+  return current() ~= nil
 end
 
 --- Ask for a suggestion at the cursor now.
@@ -218,7 +229,7 @@ function M.select(step)
   end
   local old = shown.all[shown.index]
   shown.index = (shown.index - 1 + step) % #shown.all + 1
-  local one, client = redraw(), client_of(shown and shown.buf)
+  local one, client = redraw(), client_of(vim.api.nvim_get_current_buf())
   if one and client then
     tell_shown(client, one, old)
   end
@@ -241,12 +252,12 @@ end
 
 --- Insert what is shown: `part` is all, word or line. Return whether there was something.
 function M.accept(part)
-  local one, buf, row, col = redraw(), cursor()
+  local buf, row, col = cursor()
+  local one, before = current()
   local client = client_of(buf)
   if not one or not client then
     return false
   end
-  local before = reached(one, buf, row, col)
   local rest = one.text:sub(before + 1)
   local piece = suggestion.piece(rest, part)
   local is_whole = piece == rest

@@ -1,4 +1,5 @@
 --- Find the program `inkling` where people install it. A workspace has no say in that.
+local compat = require("inkling.compat")
 local config = require("inkling.config")
 
 local M = {}
@@ -7,7 +8,7 @@ local IS_WINDOWS = vim.fn.has("win32") == 1
 local NAME = IS_WINDOWS and "inkling.exe" or "inkling"
 
 local function folders()
-  local home, environment = vim.fn.expand("~"), vim.env.VIRTUAL_ENV
+  local home, environment = compat.uv.os_homedir(), vim.env.VIRTUAL_ENV
   local active = environment and environment .. (IS_WINDOWS and "/Scripts" or "/bin") or nil
   return {
     { "the active virtual environment", active },

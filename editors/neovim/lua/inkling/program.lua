@@ -19,7 +19,9 @@ function M.run(arguments)
   vim.cmd("botright 15new")
   vim.bo.bufhidden = "wipe"
   compat.terminal(vim.list_extend(vim.deepcopy(program), arguments))
-  vim.cmd("startinsert")
+  if arguments[2] == "add" then
+    vim.cmd("startinsert") -- it may ask
+  end
 end
 
 --- Never offer a better model again on this machine.
