@@ -100,14 +100,14 @@ class FakeEditor:
         document.version, document.is_open, document.is_lost = 1, True, False
         document.revision += 1
         self.documents[document.uri] = document
-        item = {"uri": document.uri, "languageId": document.language, "text": document.text}
+        item = {"uri": document.spelled, "languageId": document.language, "text": document.text}
         self._notify("didOpen", document, {"textDocument": {**item, "version": 1}})
 
     def close(self, document: ReferenceDocument) -> None:
         document.is_open = False
         document.revision += 1
         self.hide()
-        self._notify("didClose", document, {"textDocument": {"uri": document.uri}})
+        self._notify("didClose", document, {"textDocument": {"uri": document.spelled}})
 
     def edit(self, document: ReferenceDocument, edits: Sequence[tuple[int, int, str]]) -> None:
         """Make edits, each in the text that the one before left, and send them as one change."""
@@ -136,7 +136,7 @@ class FakeEditor:
         if self.habits.sends_all and all(change.get("text") is not None for change in changes):
             changes = [{"text": document.text}]
             document.is_lost = False
-        name = {"uri": document.uri, "version": document.version, **odd}
+        name = {"uri": document.spelled, "version": document.version, **odd}
         self._notify("didChange", document, {"textDocument": name, "contentChanges": changes})
         if self.habits.cancels_stale:
             for request_id, asked in self.pending.items():
@@ -252,7 +252,7 @@ class FakeEditor:
     ) -> int:
         method = MENU if asked.kind == "menu" else INLINE
         place = document.position(document.cursor)
-        name = {"uri": document.uri}
+        name = {"uri": document.spelled}
         params = {"textDocument": name, "position": place, "context": context}
         request_id = self.post(method, params)
         self.pending[request_id] = asked

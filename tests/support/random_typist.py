@@ -46,6 +46,7 @@ ACTIONS = {
     "lose": 1,
     "replace_whole": 1,
     "be_odd": 2,
+    "respell": 1,
 }
 
 
@@ -229,6 +230,12 @@ class RandomTypist:
         method = self.random.choice(("inlineCompletion", "completion", "hover"))
         params = {"textDocument": name, "position": place, "context": None}
         self.editor.post(f"textDocument/{method}", params)
+
+    def respell(self) -> None:
+        """Write the document's address in another way from here on, as other libraries do."""
+        uri = self.document.uri
+        spellings = (uri, uri.replace(".py", "%2Epy"), uri.replace("///", "/"))
+        self.document.spelled = self.random.choice(spellings)
 
     def check_texts(self) -> None:
         """Assert that the server's documents are the editor's. Only the telling server tells."""

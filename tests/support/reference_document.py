@@ -23,6 +23,8 @@ class ReferenceDocument:
 
     def __init__(self, uri: str, text: str, encoding: str, language: str | None = "python") -> None:
         self.uri, self.text, self.language = uri, text, language
+        self.spelled = uri
+        """The address as it is sent, in any spelling of it."""
         self.encoding = encoding
         self.version, self.revision = 1, 0
         self.cursor = len(text)
