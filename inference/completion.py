@@ -54,6 +54,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="hole"):
     in, and what is not all there after a part of it is answered line by line, as lines stand. With
     it the answer depends on what was read and answered before. Without it all is read, and the same
     is answered always.
+
+    `num_candidates` asks for as many texts as that to choose from, as far as there is time.
     """
 
     document: Name
@@ -65,6 +67,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="hole"):
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=512)] = 64
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 10_000
     first_text_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] | None = None
+    num_candidates: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
 
 
 class InstructionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="instruction"):
@@ -133,6 +136,7 @@ class SyntaxCheck(msgspec.Struct, frozen=True, kw_only=True):
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """Text to insert between prefix and suffix; empty text is a valid answer.
 
+    `alternatives` are other texts for the same place, the likelier beginning first.
     `log_probabilities` are natural logarithms, one for each of the first tokens that the model
     chose, its end token among them: how sure it was. They are those of the whole completion, also
     where some of it was typed since. `syntax` is None where no grammar is known.
@@ -143,6 +147,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenCounts = TokenCounts()
     timings: Timings = msgspec.field(default_factory=Timings)
     origin: Origin = "model"
+    alternatives: tuple[str, ...] = ()
     log_probabilities: tuple[float, ...] = ()
     syntax: SyntaxCheck | None = None
 

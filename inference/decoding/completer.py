@@ -5,11 +5,13 @@ says when to stop.
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import (
@@ -30,7 +32,7 @@ from inference.decoding.pace import measure_pace
 from inference.decoding.postprocess import Surroundings, clean
 from inference.decoding.probabilities import log_probability
 from inference.decoding.prompt import Prompt
-from inference.decoding.reader import Reader
+from inference.decoding.reader import Reader, Reading
 from inference.decoding.scoring import Score, score_tokens
 from inference.decoding.session import Session
 from inference.decoding.stopping import fills_line, stop_rule
@@ -84,6 +86,7 @@ class Completer:
         syntax = self._parsing.submit(place, request.prefix, request.suffix, request.language)
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = self._reader.read(reading, cancel)
+        beginning = logits.copy() if request.num_candidates > 1 else logits
         request = msgspec.structs.replace(request, max_tokens=budget.max_new)
         around = Surroundings.of(request.prefix, request.suffix)
         healing = self._healing(request, around, reading.prompt)
@@ -105,6 +108,11 @@ class Completer:
                     raise
                 reason = FinishReason.DEADLINE
         text = clean(writer.text, around)
+        others = list[str]()
+        if text and request.num_candidates > 1:
+            due_ms = received_ms + request.deadline_ms
+            with stopwatch(timings, "decode_ms"):
+                others = self._others(request, reading, beginning, writer, cancel, due_ms)
         found = syntax.result() if text else None
         checked = None if found is None else found.check(text)
         timings.total_ms = now_ms() - started
@@ -113,6 +121,7 @@ class Completer:
             finish_reason=reason if text else FinishReason.EMPTY,
             tokens=msgspec.structs.replace(tokens, generated=writer.num_generated),
             timings=timings,
+            alternatives=tuple(other for other in others if other != text),
             log_probabilities=tuple(writer.log_probabilities),
             syntax=checked,
         )
@@ -182,6 +191,40 @@ class Completer:
             is_first_likeliest=is_first_likeliest,
         )
 
+    def _others(
+        self,
+        request: CompletionRequest,
+        reading: Reading,
+        beginning: Logits,
+        first: "_Writer",
+        cancel: CancelToken,
+        due_ms: float,
+    ) -> list[str]:
+        """Return other completions, one after another, each with another token where it was free.
+
+        `beginning` are the logits behind the prompt. At the deadline those that are there count.
+        Raises RequestCancelledError when cancelled.
+        """
+        around = Surroundings.of(request.prefix, request.suffix)
+        texts, taken = list[str](), {first.branch_token_id}
+        while len(taken) < request.num_candidates:
+            healing = self._healing(request, around, reading.prompt)
+            writer = _Writer(self._loaded, request, around, healing, Timings())
+            writer.excluded = taken
+            try:
+                reading.session.hold(reading.prompt.token_ids, cancel)
+                writer.write(reading.session, beginning.copy(), cancel, now_ms())
+            except RequestCancelledError:
+                if now_ms() < due_ms:
+                    raise
+                break
+            if writer.branch_token_id in taken:
+                break
+            taken.add(writer.branch_token_id)
+            text = clean(writer.text, around)
+            texts += [text] if text and text not in texts else []
+        return texts
+
     def _reading_ms(self, request: CompletionRequest, waited_ms: float) -> float | None:
         if request.first_text_ms is None:
             return None
@@ -210,7 +253,11 @@ def _hole(request: CompletionRequest) -> Hole:
 
 
 class _Writer:
-    """The text of one completion as it grows; valid at every moment, so it may be cut short."""
+    """The text of one completion as it grows; valid at every moment, so it may be cut short.
+
+    Where the first token that is not the only one possible is chosen, those `excluded` are not;
+    what was chosen there is `branch_token_id`.
+    """
 
     def __init__(
         self,
@@ -222,6 +269,8 @@ class _Writer:
     ) -> None:
         self.text = ""
         self.num_generated = 0
+        self.excluded: AbstractSet[int] = frozenset()
+        self.branch_token_id = -1
         self.log_probabilities: list[float] = []
         self.on_growth: Callable[[], None] = lambda: None
         self._end_token_ids = loaded.end_token_ids
@@ -262,7 +311,13 @@ class _Writer:
 
     def _choose(self, logits: Logits) -> int:
         choosable = self._healing.choosable
+        is_branch = self.branch_token_id < 0 and (choosable is None or len(choosable) > 1)
+        if is_branch and self.excluded:
+            logits = logits.copy()
+            logits[list(self.excluded)] = -np.inf
         token_id = self._healing.choose(logits)
+        if is_branch:
+            self.branch_token_id = token_id
         if len(self.log_probabilities) < NUM_JUDGED:
             # What was held back is no choice of the model's: its token is judged among those alone.
             all_choosable = logits if choosable is None else logits[choosable]

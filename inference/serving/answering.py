@@ -54,7 +54,7 @@ class Answering:
         """
         self._latest[request.document] = request
         try:
-            if request.first_text_ms is not None:
+            if request.first_text_ms is not None and request.num_candidates == 1:
                 known = self._cache.find(request) or await self._joined(request, received_ms)
                 if known is not None:
                     return known

@@ -100,7 +100,12 @@ def remainder(completion: Completion, typed: str, request: CompletionRequest) ->
 
 def _known(completion: Completion, text: str) -> Completion:
     return msgspec.structs.replace(
-        completion, text=text, tokens=TokenCounts(), timings=Timings(), origin="cache"
+        completion,
+        text=text,
+        tokens=TokenCounts(),
+        timings=Timings(),
+        origin="cache",
+        alternatives=(),
     )
 
 

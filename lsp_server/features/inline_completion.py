@@ -24,7 +24,7 @@ async def inline_completion(
     return inline_completion_list(
         document,
         offset,
-        [completion.text],
+        [completion.text, *completion.alternatives],
         selected=selected,
         command=accept_command(ls.journal.session, ordinal),
     )

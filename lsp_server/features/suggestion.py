@@ -11,7 +11,7 @@ from lsp_server.documents import Document
 from lsp_server.insight.records import OUTDATED
 from lsp_server.policy.gate import Silence, Trigger, silence, silence_at
 from lsp_server.policy.judge import Verdict
-from lsp_server.policy.length import first_text_ms, max_tokens
+from lsp_server.policy.length import first_text_ms, max_tokens, num_candidates
 from lsp_server.server import InklingServer
 
 
@@ -55,6 +55,9 @@ async def suggest(
             max_tokens=max_tokens(ls.settings, trigger),
             first_text_ms=first_text_ms(ls.settings, trigger),
             deadline_ms=ls.settings.deadline_ms,
+        )
+        request = msgspec.structs.replace(
+            request, num_candidates=num_candidates(ls.settings, trigger)
         )
         record.reads(request)
         is_shorter = ls.has_shrunk(uri, document)

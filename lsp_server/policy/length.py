@@ -13,6 +13,11 @@ def max_tokens(settings: Settings, trigger: Trigger) -> int:
     return settings.max_tokens * (INVOKED_FACTOR if trigger is Trigger.INVOKED else 1)
 
 
+def num_candidates(settings: Settings, trigger: Trigger) -> int:
+    """Return how many texts to choose from; only who asks is ready to wait for more than one."""
+    return settings.candidates if trigger is Trigger.INVOKED else 1
+
+
 def first_text_ms(settings: Settings, trigger: Trigger) -> int:
     """Return the time in which lines are to be shown; who asks waits for all of them."""
     return settings.deadline_ms if trigger is Trigger.INVOKED else settings.first_text_ms

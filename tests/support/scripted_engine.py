@@ -14,6 +14,7 @@ from inference import (
     EngineStatus,
     FinishReason,
     InklingError,
+    Request,
 )
 
 
@@ -21,6 +22,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What the next requests meet. `is_held` requests wait for `release`, `step_ms` each step."""
 
     text: str = "return 1"
+    alternatives: tuple[str, ...] = ()
     finish_reason: FinishReason = FinishReason.BLOCK
     num_steps: int = 1
     step_ms: float = 0.0
@@ -74,7 +76,11 @@ class ScriptedEngine:
             case "bug":
                 raise ValueError(f"cannot cope with {request.prefix!r}")
             case _:
-                return Completion(text=script.text, finish_reason=script.finish_reason)
+                return Completion(
+                    text=script.text,
+                    finish_reason=script.finish_reason,
+                    alternatives=script.alternatives[: _num_more(request)],
+                )
 
     def warm(self, request: CompletionRequest) -> None:
         self.log.warmed.append(request)
@@ -113,6 +119,10 @@ class ScriptedEngine:
             await asyncio.sleep(script.step_ms / 1000)
             self.log.num_steps += 1
         await self._gate.wait()
+
+
+def _num_more(request: Request) -> int:
+    return request.num_candidates - 1 if isinstance(request, CompletionRequest) else 0
 
 
 def _gate(script: Script) -> asyncio.Event:

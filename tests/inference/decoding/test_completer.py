@@ -24,7 +24,7 @@ from inference.runtime.language_model import KvCache, Logits
 from inference.serving.local import load_package
 from tests.support.answers import answered
 from tests.support.byte_tokenizer import VOCAB_SIZE
-from tests.support.scripted_model import CHAT, FIM, NextToken, ScriptedModel, loaded, playing
+from tests.support.scripted_model import CHAT, END, FIM, NextToken, ScriptedModel, loaded, playing
 
 
 def complete(
@@ -273,3 +273,34 @@ def test_a_model_that_follows_nothing_answers_nothing() -> None:
 def test_an_instruction_longer_than_the_context_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="more than the context of 16"):
         followed(ScriptedModel(playing("because"), context_length=16))
+
+
+def test_others_begin_with_other_tokens() -> None:
+    """The model holds every first letter for possible, in the order of the alphabet."""
+
+    def logits_behind(token_ids: Sequence[int]) -> int:
+        text = bytes(token for token in token_ids if token < 256).decode()
+        last = text.rpartition("=")[2]
+        return ord("!") if last.endswith(("a", "b", "c")) else END
+
+    model = Ranked(logits_behind)
+    request = CompletionRequest(
+        document="a.py", prefix="x = ", scope="line", num_candidates=3, deadline_ms=60_000
+    )
+    completion = complete(model, request)
+    assert (completion.text, completion.alternatives) == ("a!", ("b!", "c!"))
+
+
+class Ranked(ScriptedModel):
+    """Behind a blank likes the letters of the alphabet, the first ones more."""
+
+    def forward(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
+    ) -> Logits:
+        logits = super().forward(token_ids, cache, num_logits=num_logits, cancel=cancel)
+        if token_ids[-1] in (ord(" "), ord("=")):
+            logits[-1] = 0
+            letters = range(ord("a"), ord("z") + 1)
+            logits[-1, letters] = np.linspace(3, 2, len(letters))
+            logits[-1, ord(" ")] = 4 if token_ids[-1] == ord("=") else 0
+        return logits

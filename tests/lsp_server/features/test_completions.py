@@ -246,3 +246,19 @@ async def _result(
 
 def _text(item: dict[str, Any]) -> str:
     return item["textEdit"]["newText"] if "textEdit" in item else item["insertText"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "candidates", "texts"),
+    [(1, 3, ["a", "b", "c"]), (1, 2, ["a", "b"]), (1, 1, ["a"]), (2, 3, ["a"])],
+)
+async def test_who_asks_may_choose(kind: int, candidates: int, texts: list[str]) -> None:
+    script = Script(text="a", alternatives=("b", "c", "d"))
+    session = Session(ScriptedEngine(script))
+    session.initialize(initializationOptions={"candidates": candidates})
+    session.open("x = ")
+    place = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}}
+    session.request(1, "textDocument/inlineCompletion", {**place, "context": {"triggerKind": kind}})
+    await turns()
+    items = session.kept.messages[-1]["result"]["items"]
+    assert [item["insertText"] for item in items] == texts
