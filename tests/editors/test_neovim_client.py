@@ -117,6 +117,18 @@ def test_what_is_drawn_is_what_is_inserted(
     )
 
 
+def test_what_was_accepted_is_undone_by_itself(client: Client) -> None:
+    client.answer("y\nz")
+    client.open()
+    client.neovim.keys("ax")
+    client.neovim.ghost()
+    client.answer()
+    client.neovim.keys("<Tab>")
+    client.neovim.eventually("text()", lambda text: text == "xy\nz")
+    client.neovim.keys("<Esc>u")
+    client.neovim.eventually("text()", lambda text: text == "x")
+
+
 def test_the_rest_of_a_line_stays_readable(client: Client) -> None:
     client.answer("new")
     client.open("f(old)\n")
@@ -322,6 +334,9 @@ def test_status_is_a_line_and_a_better_model_is_offered(
             "require('inkling').statusline()", lambda line: line == "inkling (small model)"
         )
         neovim.eventually("notices[1]", lambda notice: notice and "model add" in notice)
+        component = "%{v:lua.require'inkling'.statusline()}"
+        line = neovim.lua("return vim.api.nvim_eval_statusline(..., {}).str", component)
+        assert line == "inkling (small model)"
         neovim.command("Inkling model decline")
     with Client(neovim_program, tmp_path).neovim as neovim:
         client.answer(statuses=[ready])

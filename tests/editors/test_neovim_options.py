@@ -94,6 +94,38 @@ def test_the_program_is_found_where_people_install_it(
     assert Path(found[0]).is_relative_to(tmp_path / first)
 
 
+def test_a_workspace_names_no_program(neovim: Neovim, tmp_path: Path) -> None:
+    for place in ("", ".venv/bin", "bin", "node_modules/.bin"):
+        program = tmp_path / place / "inkling"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    found = neovim.lua(
+        "local path, active = vim.env.PATH, vim.env.VIRTUAL_ENV; vim.cmd('cd ' .. ...);"
+        "vim.env.PATH, vim.env.VIRTUAL_ENV = '/nowhere', nil;"
+        "local command = require('inkling.find').command();"
+        "vim.env.PATH, vim.env.VIRTUAL_ENV = path, active; return command",
+        str(tmp_path),
+    )
+    assert found is None or not Path(found[0]).is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("listed", "name"),
+    [
+        ('[{"name": "a", "state": "installed"}, {"name": "b", "state": "can be added"}]', "b"),
+        ('[{"name": "a", "state": "installed"}]', None),
+        ("[3, null]", None),
+        ("no JSON", None),
+    ],
+)
+def test_the_first_model_that_can_be_added_is_offered(
+    neovim: Neovim, listed: str, name: str | None
+) -> None:
+    row = neovim.lua("return require('inkling.program').addable(...)", listed)
+    assert (row or {}).get("name") == name
+
+
 def test_without_a_program_one_command_is_shown_once(
     neovim_program: Program, tmp_path: Path
 ) -> None:

@@ -35,7 +35,8 @@ end
 function M.addable(json)
   local is_json, rows = pcall(vim.fn.json_decode, json)
   for _, row in ipairs(is_json and type(rows) == "table" and rows or {}) do
-    if type(row.state) == "string" and row.state:find("can be added", 1, true) then
+    local state = type(row) == "table" and row.state
+    if type(state) == "string" and state:find("can be added", 1, true) then
       return row
     end
   end
