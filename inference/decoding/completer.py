@@ -5,13 +5,11 @@ says when to stop.
 """
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import (
@@ -27,26 +25,20 @@ from inference.decoding.healing import Healing, Vocabulary
 from inference.decoding.layout import Hole
 from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.loaded import LoadedModel
-from inference.decoding.loops import num_without_loop, repetition
 from inference.decoding.pace import measure_pace
 from inference.decoding.postprocess import Surroundings, clean
-from inference.decoding.probabilities import log_probability
 from inference.decoding.prompt import Prompt
 from inference.decoding.reader import Reader, Reading
 from inference.decoding.scoring import Score, score_tokens
-from inference.decoding.session import Session
-from inference.decoding.stopping import fills_line, stop_rule
+from inference.decoding.stopping import fills_line
+from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
-from inference.languages import language_for
 from inference.runtime.language_model import Logits
 from inference.syntax import place
 from inference.timing import Timings, now_ms, stopwatch
 
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
-
-NUM_JUDGED: Final = 16
-"""Tokens whose probabilities are told; each costs a pass over the vocabulary."""
 
 Publish = Callable[[Completion], None]
 """Is given a completion whose text is not yet cleaned, whenever it has grown."""
@@ -91,15 +83,8 @@ class Completer:
         around = Surroundings.of(request.prefix, request.suffix)
         healing = self._healing(request, around, reading.prompt)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
-        writer = _Writer(self._loaded, request, around, healing, timings)
-        writer.on_growth = lambda: publish(
-            Completion(
-                text=writer.text,
-                finish_reason=FinishReason.LINE,
-                tokens=tokens,
-                log_probabilities=tuple(writer.log_probabilities),
-            )
-        )
+        writer = Writer(self._loaded, request, around, healing, timings)
+        writer.on_growth = lambda: publish(writer.so_far(tokens))
         with stopwatch(timings, "decode_ms"):
             try:
                 reason = writer.write(reading.session, logits, cancel, started)
@@ -116,13 +101,12 @@ class Completer:
         found = syntax.result() if text else None
         checked = None if found is None else found.check(text)
         timings.total_ms = now_ms() - started
-        return Completion(
+        return msgspec.structs.replace(
+            writer.so_far(tokens),
             text=text,
             finish_reason=reason if text else FinishReason.EMPTY,
-            tokens=msgspec.structs.replace(tokens, generated=writer.num_generated),
             timings=timings,
             alternatives=tuple(other for other in others if other != text),
-            log_probabilities=tuple(writer.log_probabilities),
             syntax=checked,
         )
 
@@ -196,7 +180,7 @@ class Completer:
         request: CompletionRequest,
         reading: Reading,
         beginning: Logits,
-        first: "_Writer",
+        first: "Writer",
         cancel: CancelToken,
         due_ms: float,
     ) -> list[str]:
@@ -209,7 +193,7 @@ class Completer:
         texts, taken = list[str](), {first.branch_token_id}
         while len(taken) < request.num_candidates:
             healing = self._healing(request, around, reading.prompt)
-            writer = _Writer(self._loaded, request, around, healing, Timings())
+            writer = Writer(self._loaded, request, around, healing, Timings())
             writer.excluded = taken
             try:
                 reading.session.hold(reading.prompt.token_ids, cancel)
@@ -250,91 +234,3 @@ def _hole(request: CompletionRequest) -> Hole:
         suffix=with_line_feeds(request.suffix),
         num_skipped=request.num_skipped,
     )
-
-
-class _Writer:
-    """The text of one completion as it grows; valid at every moment, so it may be cut short.
-
-    Where the first token that is not the only one possible is chosen, those `excluded` are not;
-    what was chosen there is `branch_token_id`.
-    """
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        request: CompletionRequest,
-        around: Surroundings,
-        healing: Healing,
-        timings: Timings,
-    ) -> None:
-        self.text = ""
-        self.num_generated = 0
-        self.excluded: AbstractSet[int] = frozenset()
-        self.branch_token_id = -1
-        self.log_probabilities: list[float] = []
-        self.on_growth: Callable[[], None] = lambda: None
-        self._end_token_ids = loaded.end_token_ids
-        self._decode = loaded.tokenizer.stream()
-        self._healing = healing
-        self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
-        self._max_tokens = request.max_tokens + bool(healing.wanted)
-        self._around = around
-        self._stop, self._stop_reason = stop_rule(
-            request.scope, language_for(request.language), around.before, around.behind
-        )
-        self._timings = timings
-
-    def write(
-        self, session: Session, logits: Logits, cancel: CancelToken, started: float
-    ) -> FinishReason:
-        """Write until there is a reason to stop; `started` is when the work on it began."""
-        begun, logits = self._healing.begin(session, logits, cancel)
-        following = generate(session, logits, self._choose, self._end_token_ids, cancel)
-        for token_id in chain(begun, following):
-            self.num_generated += 1
-            self._add(self._decode(token_id))
-            if self.text and not self._timings.first_token_ms:
-                self._timings.first_token_ms = now_ms() - started
-            num_kept = self._stop(self.text)
-            if num_kept is not None:
-                self.text = self.text[:num_kept]
-                return self._stop_reason
-            num_kept = self._num_before_loop()
-            if num_kept is not None:
-                self.text = self.text[:num_kept]
-                return FinishReason.REPETITION
-            if self.num_generated == self._max_tokens:
-                return FinishReason.LENGTH
-            self.on_growth()
-        is_full = session.cache_length == session.capacity
-        return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN
-
-    def _choose(self, logits: Logits) -> int:
-        choosable = self._healing.choosable
-        is_branch = self.branch_token_id < 0 and (choosable is None or len(choosable) > 1)
-        if is_branch and self.excluded:
-            logits = logits.copy()
-            logits[list(self.excluded)] = -np.inf
-        token_id = self._healing.choose(logits)
-        if is_branch:
-            self.branch_token_id = token_id
-        if len(self.log_probabilities) < NUM_JUDGED:
-            # What was held back is no choice of the model's: its token is judged among those alone.
-            all_choosable = logits if choosable is None else logits[choosable]
-            self.log_probabilities.append(log_probability(all_choosable, logits[token_id]))
-        return token_id
-
-    def _add(self, text: str) -> None:
-        self.text += text[self._num_held_back :]
-        self._num_held_back = max(0, self._num_held_back - len(text))
-
-    def _num_before_loop(self) -> int | None:
-        """Return how much to keep of a text that says again what was said, see loops.py."""
-        num_kept = repetition(self.text)
-        if num_kept is None and self.text.endswith("\n"):
-            first, *others = self.text[:-1].split("\n")
-            lines = [self._around.cursor_line + first, *others]
-            num_lines = num_without_loop(self._around.above, lines)
-            if num_lines < len(lines):
-                return len("\n".join([first, *others][:num_lines]))
-        return num_kept

@@ -26,11 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.cancellation import CancelToken
-from inference.errors import (
-    EngineUnavailableError,
-    InvalidModelError,
-    RequestCancelledError,
-)
+from inference.errors import EngineUnavailableError, InvalidModelError, RequestCancelledError
 from inference.package.external_data import check_external_data
 from inference.package.manifest import GRAPH_FILES, Architecture, Device, Full, ModelManifest
 from inference.runtime.caches import create_caches, num_cache_bytes
@@ -58,10 +54,7 @@ MAX_BINDINGS: Final = 48
 _WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
 SPIN_DURATION_US: Final = 2_000
-"""How long a thread that has nothing to do looks for work before it sleeps.
-
-Long enough for the step from one token to the next; by default it is 38 ms, of each thread, behind
-every completion (benchmarks/spinning.py)."""
+"""How long a thread looks for work before it sleeps; 38 ms by default (benchmarks/spinning.py)."""
 
 _SPIN_DURATION: Final = "session.intra_op.spin_duration_us"
 _LOG_SEVERITY_ERROR: Final = 3

@@ -16,8 +16,9 @@ from inference.completion import (
     Scope,
     SyntaxCheck,
 )
-from inference.decoding.completer import NUM_JUDGED, Completer
+from inference.decoding.completer import Completer
 from inference.decoding.pool import max_sessions
+from inference.decoding.writer import NUM_JUDGED
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.package.store import embedded_folder
 from inference.runtime.language_model import KvCache, Logits

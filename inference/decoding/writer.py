@@ -1,0 +1,126 @@
+"""Write one completion token after token, and stop where there is a reason to.
+
+Lives in the engine thread, like all that touches a session.
+"""
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from itertools import chain
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from inference.cancellation import CancelToken
+from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.decoding.generate import generate
+from inference.decoding.healing import Healing
+from inference.decoding.loaded import LoadedModel
+from inference.decoding.loops import num_without_loop, repetition
+from inference.decoding.postprocess import Surroundings
+from inference.decoding.probabilities import log_probability
+from inference.decoding.session import Session
+from inference.decoding.stopping import stop_rule
+from inference.languages import language_for
+from inference.runtime.language_model import Logits
+from inference.timing import Timings, now_ms
+
+NUM_JUDGED: Final = 16
+"""Tokens whose probabilities are told; each costs a pass over the vocabulary."""
+
+
+class Writer:
+    """The text of one completion as it grows; valid at every moment, so it may be cut short.
+
+    Where the first token that is not the only one possible is chosen, those `excluded` are not;
+    what was chosen there is `branch_token_id`.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        request: CompletionRequest,
+        around: Surroundings,
+        healing: Healing,
+        timings: Timings,
+    ) -> None:
+        self.text = ""
+        self.num_generated = 0
+        self.excluded: AbstractSet[int] = frozenset()
+        self.branch_token_id = -1
+        self.log_probabilities: list[float] = []
+        self.on_growth: Callable[[], None] = lambda: None
+        self._end_token_ids = loaded.end_token_ids
+        self._decode = loaded.tokenizer.stream()
+        self._healing = healing
+        self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
+        self._max_tokens = request.max_tokens + bool(healing.wanted)
+        self._around = around
+        self._stop, self._stop_reason = stop_rule(
+            request.scope, language_for(request.language), around.before, around.behind
+        )
+        self._timings = timings
+
+    def so_far(self, tokens: TokenCounts) -> Completion:
+        """Return what is written, as it is; `tokens` are those that were read for it."""
+        return Completion(
+            text=self.text,
+            finish_reason=FinishReason.LINE,
+            tokens=msgspec.structs.replace(tokens, generated=self.num_generated),
+            log_probabilities=tuple(self.log_probabilities),
+        )
+
+    def write(
+        self, session: Session, logits: Logits, cancel: CancelToken, started: float
+    ) -> FinishReason:
+        """Write until there is a reason to stop; `started` is when the work on it began."""
+        begun, logits = self._healing.begin(session, logits, cancel)
+        following = generate(session, logits, self._choose, self._end_token_ids, cancel)
+        for token_id in chain(begun, following):
+            self.num_generated += 1
+            self._add(self._decode(token_id))
+            if self.text and not self._timings.first_token_ms:
+                self._timings.first_token_ms = now_ms() - started
+            num_kept = self._stop(self.text)
+            if num_kept is not None:
+                self.text = self.text[:num_kept]
+                return self._stop_reason
+            num_kept = self._num_before_loop()
+            if num_kept is not None:
+                self.text = self.text[:num_kept]
+                return FinishReason.REPETITION
+            if self.num_generated == self._max_tokens:
+                return FinishReason.LENGTH
+            self.on_growth()
+        is_full = session.cache_length == session.capacity
+        return FinishReason.LENGTH if is_full else FinishReason.END_TOKEN
+
+    def _choose(self, logits: Logits) -> int:
+        choosable = self._healing.choosable
+        is_branch = self.branch_token_id < 0 and (choosable is None or len(choosable) > 1)
+        if is_branch and self.excluded:
+            logits = logits.copy()
+            logits[list(self.excluded)] = -np.inf
+        token_id = self._healing.choose(logits)
+        if is_branch:
+            self.branch_token_id = token_id
+        if len(self.log_probabilities) < NUM_JUDGED:
+            # What was held back is no choice of the model's: its token is judged among those alone.
+            all_choosable = logits if choosable is None else logits[choosable]
+            self.log_probabilities.append(log_probability(all_choosable, logits[token_id]))
+        return token_id
+
+    def _add(self, text: str) -> None:
+        self.text += text[self._num_held_back :]
+        self._num_held_back = max(0, self._num_held_back - len(text))
+
+    def _num_before_loop(self) -> int | None:
+        """Return how much to keep of a text that says again what was said, see loops.py."""
+        num_kept = repetition(self.text)
+        if num_kept is None and self.text.endswith("\n"):
+            first, *others = self.text[:-1].split("\n")
+            lines = [self._around.cursor_line + first, *others]
+            num_lines = num_without_loop(self._around.above, lines)
+            if num_lines < len(lines):
+                return len("\n".join([first, *others][:num_lines]))
+        return num_kept
