@@ -50,6 +50,16 @@ local function check_server(report)
   report.info("log: " .. client.log_file())
 end
 
+--- Two that draw the same would show it twice.
+local function check_native(report)
+  local native = vim.lsp.inline_completion
+  if native and not config.options.native and native.is_enabled({ bufnr = 0 }) then
+    report.info(
+      "vim.lsp.inline_completion is enabled; where suggestions are drawn twice, set native = true"
+    )
+  end
+end
+
 local function check_keys(report)
   for name, key in pairs(config.options.keys) do
     local there = key and vim.fn.maparg(key, "i", false, true) or {}
@@ -66,6 +76,7 @@ function M.check()
   check_editor(report)
   check_program(report)
   check_server(report)
+  check_native(report)
   check_keys(report)
 end
 
