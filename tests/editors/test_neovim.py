@@ -154,6 +154,17 @@ def test_it_is_dismissed_and_asked_for_again(session: Session) -> None:
     assert session.neovim.ghost().startswith(ghost.split("\n")[0])
 
 
+def test_who_asks_for_another_gets_another(session: Session) -> None:
+    neovim = session.neovim
+    typed, ghost = begin(session)
+    neovim.keys("<M-]>")
+    other = neovim.eventually("ghost()", lambda shown: shown and shown != ghost)
+    neovim.keys("<M-[>")
+    neovim.eventually("ghost()", lambda shown: shown and shown != other)
+    neovim.keys("<M-]><Tab>")
+    neovim.eventually("text()", lambda text: typed + other in text)
+
+
 def test_leaving_insert_mode_takes_it_back(session: Session) -> None:
     begin(session)
     session.neovim.keys("<Esc>")
