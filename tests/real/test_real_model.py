@@ -17,7 +17,14 @@ from export.catalogue.install import add_model
 from export.errors import CheckpointError
 from export.package.manifest import EXPORTER_VERSION
 from export.quality.holes import NUM_TAIL_TOKENS
-from inference.completion import Completion, CompletionRequest, Scope
+from inference.chat import Message
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    InstructionRequest,
+    Scope,
+)
 from inference.engine import EngineState
 from inference.package.manifest import ModelManifest, read_manifest, verify_files
 from inference.package.store import choose, installed_folder
@@ -162,3 +169,25 @@ def test_the_server_completes_with_it_and_says_so() -> None:
         items = client.result("textDocument/inlineCompletion", inline_params(1, 11))["items"]
         assert [item["insertText"] for item in items] == ["number * 2"]
         assert client.leave() == 0
+
+
+async def test_it_follows_an_instruction() -> None:
+    engine = LocalEngine.open(NAME)
+    try:
+        assert (await engine.wait_ready()).follows_instructions
+        question = Message("user", "What is 2 + 3? Answer with the number alone.")
+        request = InstructionRequest(document="a.py", messages=(question,), max_tokens=16)
+        completion = await engine.complete(request)
+    finally:
+        await engine.close()
+    assert completion.text.strip(" .") == "5"
+    assert completion.finish_reason is FinishReason.END_TOKEN
+
+
+def test_a_conversation_is_laid_out_as_it_was_taught(manifest: ModelManifest) -> None:
+    """The official template's own marks, by the ids of Qwen2.5's tokenizer."""
+    assert manifest.chat is not None
+    begin, end = 151_644, 151_645  # <|im_start|>, <|im_end|>
+    assert manifest.chat.user.before == (begin, "user\n")
+    assert manifest.chat.user.behind == (end, "\n")
+    assert manifest.chat.assistant.before == (begin, "assistant\n")
