@@ -55,8 +55,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int
     eos_token_ids: tuple[int, ...]
     fim: FimTemplate | None
-    chat: ChatTemplate | None
     leading_token_ids: tuple[int, ...]
+    chat: ChatTemplate | None = None
 
 
 def ignored_config(manifest: ModelManifest) -> tuple[str, ...]:
