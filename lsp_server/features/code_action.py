@@ -99,8 +99,13 @@ def _offered(
 
 
 async def resolve(ls: InklingServer, action: types.CodeAction) -> types.CodeAction:
-    """Fill in the edit; a code action for which nothing good came is disabled, with the reason."""
+    """Fill in the edit; a code action for which nothing good came is disabled, with the reason.
+
+    One that is not of this server is resolved to itself.
+    """
     chosen = _chosen(action.data)
+    if chosen is None:
+        return action
     document, outcome, base = await _computed(ls, chosen)
     match outcome:
         case Edit(is_sure=is_sure):
@@ -119,6 +124,8 @@ NOTHING: Final = "the model had nothing to offer that is better than what stands
 async def run_action(ls: InklingServer, arguments: Sequence[Any]) -> object:
     """Compute an action and have the client apply it. Arguments: what the code action carries."""
     chosen = _chosen(arguments[0] if len(arguments) == 1 else None)
+    if chosen is None:
+        raise _refused("these are no arguments of a code action")
     document, outcome, base = await _computed(ls, chosen)
     label = "Inkling"
     match outcome:
@@ -161,7 +168,7 @@ async def _computed(ls: InklingServer, chosen: Chosen) -> tuple[Document, Outcom
     document = ls.documents.get(chosen.uri)
     action = next((action for action in ACTIONS if action.name == chosen.action), None)
     if action is None:
-        raise JsonRpcException("there is no such action", types.ErrorCodes.InvalidParams)
+        raise _refused("there is no such action")
     if document is None or document.version != chosen.version:
         raise _modified()
     base, site = site_in(document, chosen.start, chosen.end, chosen.flagged)
@@ -177,12 +184,16 @@ def _modified() -> JsonRpcException:
     return JsonRpcException(reason, types.LSPErrorCodes.ContentModified)
 
 
-def _chosen(data: object) -> Chosen:
+def _refused(reason: str) -> JsonRpcException:
+    return JsonRpcException(reason, types.ErrorCodes.InvalidParams)
+
+
+def _chosen(data: object) -> Chosen | None:
+    """Return what a code action of this server carries, None for what is none of ours."""
     try:
         return msgspec.convert(data, type=Chosen)
     except msgspec.ValidationError:
-        reason = "these are no arguments of a code action"
-        raise JsonRpcException(reason, types.ErrorCodes.InvalidParams) from None
+        return None
 
 
 def site_in(

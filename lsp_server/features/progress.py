@@ -13,7 +13,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -108,7 +108,8 @@ async def _create(ls: InklingServer, shown: _Shown, task: asyncio.Task[object]) 
 
 
 def cancel(ls: InklingServer, params: types.WorkDoneProgressCancelParams) -> None:
-    task = ls.cancellable.get(params.token)
+    token = cast("object", params.token)  # what a client sends may be anything
+    task = ls.cancellable.get(token) if isinstance(token, str | int) else None
     if task is not None:
         task.cancel()
 

@@ -45,17 +45,19 @@ def test_what_makes_no_sense_is_not_there(params: dict[str, object]) -> None:
 
 
 NOTHING = ClientProfile()
+EDITS = "resolves_code_actions versions_edits"
 MENU = "resolves_documentation answers_configuration"
 CAN = {
-    "emacs28-eglot1.9": "answers_configuration registers_watched_files",
-    "emacs30-eglot1.17": f"{MENU} registers_watched_files shows_progress shows_documents",
-    "helix25.01": f"{MENU} registers_watched_files shows_progress",
-    "nvim010": "answers_configuration shows_progress shows_documents",
-    "nvim012": f"{MENU} shows_progress shows_documents",
-    "nvim07": "shows_progress",
+    "emacs28-eglot1.9": "answers_configuration registers_watched_files versions_edits",
+    "emacs30-eglot1.17": f"{MENU} {EDITS} registers_watched_files shows_progress shows_documents",
+    "helix25.01": f"{MENU} {EDITS} creates_files registers_watched_files shows_progress",
+    "nvim010": "answers_configuration resolves_code_actions shows_progress shows_documents",
+    "nvim012": f"{MENU} resolves_code_actions annotates_edits shows_progress shows_documents",
+    "nvim07": "resolves_code_actions shows_progress",
     "vim-ale3.3": "",
-    "vscode1.139-languageclient11": f"{MENU} keeps_insert_text registers_configuration "
-    "registers_watched_files shows_progress shows_documents shows_virtual_documents",
+    "vscode1.139-languageclient11": f"{MENU} {EDITS} annotates_edits creates_files "
+    "keeps_insert_text registers_configuration registers_watched_files shows_documents "
+    "shows_progress shows_virtual_documents tags_code_actions",
 }
 
 

@@ -96,6 +96,9 @@ def _object_of(kind: type[Any], random: Random, depth: int) -> dict[str, Any]:
     attrs.resolve_types(kind, dict(types.ALL_TYPES_MAP), {})
     values = dict[str, Any]()
     for field in attrs.fields(kind):
+        if isinstance(field.default, str):  # the one word that tells this type from others
+            values[_camel_case(field.name)] = field.default
+            continue
         is_optional = field.default is not attrs.NOTHING
         if is_optional and (depth >= MAX_DEPTH or random.random() < 0.5):
             continue

@@ -170,10 +170,14 @@ async def test_a_document_that_has_changed_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("data", [None, {}, {"action": "fix"}, "x", {"uri": 1}])
-async def test_what_is_no_action_of_ours_is_refused(data: object) -> None:
+async def test_what_is_no_action_of_ours_is_left_as_it_is(data: object) -> None:
     session = started()
-    action = {"title": "x", "data": data}
-    assert (await answer(session, "codeAction/resolve", action))["code"] == -32602
+    action = {"title": "x", "kind": "quickfix", "data": data}
+    resolved = await answer(session, "codeAction/resolve", action)
+    assert resolved["title"] == "x"
+    assert "edit" not in resolved
+    run = {"command": "inkling.runAction", "arguments": [data]}
+    assert (await answer(session, "workspace/executeCommand", run))["code"] == -32602
 
 
 async def test_a_diagnostic_is_repaired() -> None:
