@@ -167,7 +167,9 @@ def test_the_server_completes_with_it_and_says_so() -> None:
         assert client.logged[0]["params"]["message"] == f"Inkling: {NAME} completes"
         client.open("def double(number):\n    return ")
         items = client.result("textDocument/inlineCompletion", inline_params(1, 11))["items"]
-        assert [item["insertText"] for item in items] == ["number * 2"]
+        texts = [item["insertText"] for item in items]
+        assert texts[0] == "number * 2"
+        assert 1 < len(texts) == len(set(texts))
         assert client.leave() == 0
 
 
