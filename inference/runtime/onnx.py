@@ -53,7 +53,7 @@ MAX_BINDINGS: Final = 48
 
 _WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
-SPIN_DURATION_US: Final = 2_000
+SPIN_DURATION_US: Final = 500
 """How long a thread looks for work before it sleeps; 38 ms by default (benchmarks/spinning.py)."""
 
 _SPIN_DURATION: Final = "session.intra_op.spin_duration_us"
