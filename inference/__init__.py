@@ -15,6 +15,8 @@ from inference.completion import (
     Scope,
     SyntaxCheck,
     TokenCounts,
+    line_before,
+    line_behind,
 )
 from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import (
@@ -71,6 +73,8 @@ __all__ = [
     "is_embedded",
     "language_for",
     "language_id_of",
+    "line_before",
+    "line_behind",
     "num_syntax_errors",
     "open_engine",
     "trigger_characters",

@@ -87,6 +87,19 @@ Request = CompletionRequest | InstructionRequest
 AnyRequest = TypeVar("AnyRequest", CompletionRequest, InstructionRequest, Request)
 
 
+def line_before(prefix: str) -> str:
+    """Return what stands on the cursor's line before it; a lone carriage return ends a line, too.
+
+    See LSP 3.18, "Text Documents". Costs what the line holds, not what the text does.
+    """
+    return prefix[max(prefix.rfind("\n"), prefix.rfind("\r")) + 1 :]
+
+
+def line_behind(suffix: str) -> str:
+    """Return what stands on the cursor's line behind it, without the line's end."""
+    return suffix.partition("\n")[0].partition("\r")[0]
+
+
 def within_bounds(prefix: str, suffix: str) -> tuple[str, str, int]:
     """Cut a document's two sides to what a request may hold; return `num_skipped` with them."""
     num_skipped = max(0, len(prefix) - MAX_TEXT_CHARACTERS)

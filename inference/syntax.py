@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tree_sitter
 
-from inference.completion import SyntaxCheck, SyntaxScope
+from inference.completion import SyntaxCheck, SyntaxScope, line_before
 from inference.languages import language_for
 
 CHECKED_BEFORE: Final = 12_000
@@ -203,7 +203,7 @@ def _scope_at(root: tree_sitter.Node, offset: int) -> SyntaxScope:
 
 def _is_quote_open(prefix: str) -> bool:
     """Say whether a quote of the cursor's line is not closed before the cursor."""
-    line = _QUOTED.sub("", re.split(r"[\r\n]", prefix)[-1])
+    line = _QUOTED.sub("", line_before(prefix))
     return _QUOTE.search(line) is not None
 
 

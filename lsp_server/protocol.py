@@ -304,6 +304,11 @@ class InklingProtocol(LanguageServerProtocol):
             future.cancel()
 
 
+def refused(message: str) -> JsonRpcException:
+    """Return what a handler raises where it cannot do what it is asked for."""
+    return JsonRpcException(message, types.ErrorCodes.InvalidParams)
+
+
 def described(error: BaseException) -> str:
     """Return an error's kind and where it came from, without its text and without any value."""
     places = "".join(traceback.format_tb(error.__traceback__))

@@ -77,7 +77,7 @@ class InklingServer(LanguageServer):
         self.protocol.on_lost = self._forget
         self.on_status: Callable[[EngineStatus], None] = lambda _status: None
         self.feedback = Feedback(self._remember, self.lines_of)
-        self.judge = Judge(_habit(journal))
+        self.judge = Judge()
         self.ignored = IgnoreFiles()
         self._num_characters: dict[str, int] = {}  # by document, when it was asked at last
         self._background: set[asyncio.Task[None]] = set()
@@ -96,6 +96,13 @@ class InklingServer(LanguageServer):
         """Return what an open document holds."""
         document = self.documents.get(uri)
         return document.lines if document is not None else None
+
+    def silence_in(self, document: Document, trigger: Trigger) -> Silence | None:
+        """Return the reason to answer nothing in a document, None to go on."""
+        reason = silence(self.settings, document, trigger)
+        if reason is None and self.ignored.names(document.uri, self.workspace_folders):
+            return Silence.IGNORED
+        return reason
 
     def judged(
         self,
@@ -161,7 +168,7 @@ class InklingServer(LanguageServer):
     def read_ahead(self, uri: str) -> None:
         """Have the model read a document that was opened, from where it begins."""
         document, settings = self.documents.get(uri), self.settings
-        if document is None or silence(settings, document, Trigger.AUTOMATIC) is not None:
+        if document is None or self.silence_in(document, Trigger.AUTOMATIC) is not None:
             return
         request = completion_request(
             document,
@@ -176,6 +183,7 @@ class InklingServer(LanguageServer):
         """Load the model in the background; should that fail, say so."""
         self.on_status(self.engine.status())
         self.spawn(self._watch_engine())
+        self.spawn(self._recall())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run what nobody waits for; where it fails, the log says so."""
@@ -194,6 +202,10 @@ class InklingServer(LanguageServer):
         if message and message not in self._shown:
             self._shown.add(message)
             self.window_show_message(types.ShowMessageParams(kind, f"Inkling: {message}"))
+
+    async def _recall(self) -> None:
+        """Know what was learned of the user; `initialize` does not wait for that."""
+        self.judge.habit = _habit(await asyncio.to_thread(self.journal.learned))
 
     async def _watch_engine(self) -> None:
         try:
@@ -220,9 +232,8 @@ class InklingServer(LanguageServer):
             self.show_once(types.MessageType.Error, status.message)
 
 
-def _habit(journal: Journal) -> Habit:
+def _habit(learned: Learned | None) -> Habit:
     """Return what was learned of the user before, as far as it makes sense."""
-    learned = journal.learned()
     if learned is None:
         return Habit()
     return Habit(leaning=within_bounds(learned.leaning), num_decisions=learned.num_decisions)

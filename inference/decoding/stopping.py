@@ -24,7 +24,7 @@ A rule remembers what it has seen of its text, so a token costs the same whereve
 from collections.abc import Callable
 from typing import Final, Literal
 
-from inference.completion import FinishReason, Scope
+from inference.completion import FinishReason, Scope, line_before, line_behind
 from inference.languages import Language
 
 CLOSING: Final = (")", "]", "}")
@@ -44,28 +44,23 @@ def stop_rule(
         return LineEnd(), FinishReason.LINE
     if language.block == "prose":
         return ParagraphEnd(), FinishReason.BLOCK
-    return BlockEnd(_cursor_line(prefix)), FinishReason.BLOCK
+    return BlockEnd(line_before(prefix)), FinishReason.BLOCK
 
 
 def fills_line(scope: Scope, prefix: str, suffix: str) -> bool:
     """Say whether a line is asked for that is empty so far: then a line end is no answer."""
-    return _chosen(scope, suffix) == "line" and not _cursor_line(prefix).strip()
+    return _chosen(scope, suffix) == "line" and not line_before(prefix).strip()
 
 
 def follows_on_line(suffix: str) -> bool:
     """Say whether anything stands behind the cursor on its line: a block would push it down."""
-    # A lone carriage return ends a line too (LSP 3.18, "Text Documents").
-    return bool(suffix.partition("\n")[0].partition("\r")[0].strip())
+    return bool(line_behind(suffix).strip())
 
 
 def _chosen(scope: Scope, suffix: str) -> Literal["line", "block"]:
     if scope == "auto":
         return "line" if follows_on_line(suffix) else "block"
     return scope
-
-
-def _cursor_line(prefix: str) -> str:
-    return prefix[max(prefix.rfind("\n"), prefix.rfind("\r")) + 1 :]
 
 
 class LineEnd:

@@ -44,13 +44,14 @@ class Job(Generic[T]):
         *,
         idle_name: str | None = None,
         resumes: bool = False,
+        is_awaited: bool = False,
     ) -> None:
         self.document = document
         self.work = work
         self.idle_name = idle_name
         self.resumes = resumes
         self.is_idle = idle_name is not None
-        self.is_awaited = False
+        self.is_awaited = is_awaited
         self.token = CancelToken()
         self.future: Future[T] = Future()
         # From here on Future.cancel() does nothing, so that the future is resolved by us alone.
@@ -117,8 +118,7 @@ class Scheduler(Generic[T]):
 
         What `is_awaited` goes before other idle work. Raises EngineUnavailableError when closed.
         """
-        job = Job(document, work, idle_name=name, resumes=resumes)
-        job.is_awaited = is_awaited
+        job = Job(document, work, idle_name=name, resumes=resumes, is_awaited=is_awaited)
         with self._condition:
             self._check_open()
             if is_awaited and not (self._running and self._running.is_awaited):

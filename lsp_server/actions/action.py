@@ -5,7 +5,10 @@ Offsets are characters of `Site.text`, which is the document or what is near in 
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, Protocol
+
+from lsp_server.actions.definitions import Definition, definition_at
 
 QUICK_FIX: Final = "quickfix"
 REWRITE: Final = "refactor.rewrite"
@@ -35,6 +38,15 @@ class Site:
     @property
     def selected(self) -> str:
         return self.text[self.start : self.end]
+
+    @property
+    def line_end(self) -> str:
+        return "\r\n" if "\r\n" in self.text else "\n"
+
+    @cached_property
+    def definition(self) -> Definition | None:
+        """The function around the beginning of the selection; looked for once for all actions."""
+        return definition_at(self.text, self.start)
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,12 @@ class Action:
     is_instructed: bool = False
     edits: bool = True
     min_model_bytes: int = 0
+
+
+async def if_well_formed(site: Site, edit: Edit, ask: Ask) -> Edit | None:
+    """Return an edit if it leaves the text with no more syntax errors than it has."""
+    edited = site.text[: edit.start] + edit.text + site.text[edit.end :]
+    return edit if await ask.num_errors(edited) <= await ask.num_errors(site.text) else None
 
 
 def only(

@@ -5,8 +5,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from inference import language_for
-from lsp_server.actions.action import REWRITE, Action, Ask, Edit, Outcome, Site, only
-from lsp_server.actions.definitions import Definition, definition_at
+from lsp_server.actions.action import (
+    REWRITE,
+    Action,
+    Ask,
+    Edit,
+    Outcome,
+    Site,
+    if_well_formed,
+    only,
+)
+from lsp_server.actions.definitions import Definition
 
 HEADER: Final = re.compile(r"def\s+\w+\s*\((?P<parameters>[^()]*)\)(?P<returns>\s*->[^:]*)?\s*:")
 PARAMETER: Final = re.compile(r"(?P<name>\*{0,2}\w+)(?P<type>\s*:[^=,]*)?(?P<default>\s*=[^,]*)?")
@@ -17,7 +26,7 @@ UNTYPED: Final = frozenset(("self", "cls", "*", "/"))
 def _header(site: Site) -> tuple[Definition, re.Match[str]] | None:
     """Return the header of the function at a site if something in it has no type yet."""
     types = language_for(site.language).optional_types
-    found = definition_at(site.text, site.start) if types else None
+    found = site.definition if types else None
     header = HEADER.search(site.text, found.start, found.end) if found else None
     if found is None or header is None:
         return None
@@ -55,10 +64,9 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
         kind = await _type(ask, f"{before}{opening}{written}) -> ", f":{behind}")
         returns = f" -> {kind}" if kind else ""
     new = f"{opening}{written}){returns}:"
-    old = site.text[found.start : header.end()]
-    if new == old or await ask.num_errors(before + new + behind) > await ask.num_errors(site.text):
+    if new == site.text[found.start : header.end()]:
         return None
-    return Edit(found.start, header.end(), new)
+    return await if_well_formed(site, Edit(found.start, header.end(), new), ask)
 
 
 async def _type(ask: Ask, before: str, behind: str) -> str:

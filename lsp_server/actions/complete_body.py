@@ -3,8 +3,17 @@
 import re
 from typing import Final
 
-from lsp_server.actions.action import REWRITE, Action, Ask, Edit, Outcome, Site, only
-from lsp_server.actions.definitions import Definition, definition_at
+from lsp_server.actions.action import (
+    REWRITE,
+    Action,
+    Ask,
+    Edit,
+    Outcome,
+    Site,
+    if_well_formed,
+    only,
+)
+from lsp_server.actions.definitions import Definition
 
 STUB: Final = re.compile(
     r"""(?x)\s*(?: pass | \.\.\. | raise\s+NotImplementedError(?:\(.*\))? | todo!\(.*\);?
@@ -18,7 +27,7 @@ CLOSING_LINE: Final = re.compile(r"\s*(?:\}[;)]*|end)?\s*\Z")
 
 def _hole(site: Site) -> tuple[int, int] | None:
     """Return what of the text is to be written anew: behind a TODO's line, or the stub itself."""
-    found = definition_at(site.text, site.start)
+    found = site.definition
     if found is None:
         return None
     start, end = _stub(site.text, found)
@@ -48,23 +57,17 @@ def _stub(text: str, found: Definition) -> tuple[int, int]:
 
 
 async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
-    hole = _hole(site)
-    found = definition_at(site.text, site.start)
+    hole, found = _hole(site), site.definition
     if hole is None or found is None:
         return None
     start, end = hole
-    line_end = "\r\n" if "\r\n" in site.text else "\n"
     indent = found.indent + ("\t" if found.indent.startswith("\t") else _step(site.text))
-    before = site.text[:start].rstrip(" \t\r\n") + line_end + indent
-    filled = await ask.fill(before, site.text[end:], scope="block", max_tokens=192)
+    kept, opening = site.text[:start].rstrip(" \t\r\n"), site.line_end + indent
+    filled = await ask.fill(kept + opening, site.text[end:], scope="block", max_tokens=192)
     body = filled.text.strip()
     if not body or STUB.fullmatch(body):
         return None
-    new = line_end + indent + body
-    whole = site.text[: len(site.text[:start].rstrip(" \t\r\n"))]
-    if await ask.num_errors(whole + new + site.text[end:]) > await ask.num_errors(site.text):
-        return None
-    return Edit(len(whole), end, new)
+    return await if_well_formed(site, Edit(len(kept), end, opening + body), ask)
 
 
 def _step(text: str) -> str:

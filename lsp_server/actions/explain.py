@@ -3,7 +3,6 @@
 from typing import Final
 
 from lsp_server.actions.action import EXPLAIN, Action, Ask, Outcome, Shown, Site, only
-from lsp_server.actions.definitions import definition_at
 
 TASK: Final = (
     "Explain in a few plain sentences what this code does, for a programmer who reads it for the "
@@ -15,7 +14,7 @@ MAX_CHARACTERS: Final = 6_000
 def _code(site: Site) -> str:
     if site.selected.strip():
         return site.selected[:MAX_CHARACTERS]
-    found = definition_at(site.text, site.start)
+    found = site.definition
     return "" if found is None else found.text_in(site.text)[:MAX_CHARACTERS]
 
 
@@ -24,7 +23,7 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
     said = (await ask.instruct(TASK, code, max_tokens=320)).strip()
     if not said:
         return None
-    found = definition_at(site.text, site.start)
+    found = site.definition
     is_selection = found is None or bool(site.selected.strip())
     name = "selection" if found is None or is_selection else found.name
     at = site.start if found is None or is_selection else found.start

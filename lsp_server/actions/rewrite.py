@@ -3,7 +3,16 @@
 import re
 from typing import Final
 
-from lsp_server.actions.action import REWRITE, Action, Ask, Edit, Outcome, Site, only
+from lsp_server.actions.action import (
+    REWRITE,
+    Action,
+    Ask,
+    Edit,
+    Outcome,
+    Site,
+    if_well_formed,
+    only,
+)
 
 COMMENT: Final = re.compile(r"\s*(?:#|//|--|/\*|<!--|%)+\s*(?P<words>\S.*?)\s*(?:\*/|-->)?\s*\n")
 FENCE: Final = re.compile(r"```[\w+-]*\n(?P<code>.*?)\n?```", re.DOTALL)
@@ -27,26 +36,21 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
     if found is None:
         return None
     words, code = found
-    new = await rewritten(ask, words, code, site.language)
+    task = (
+        f"Rewrite this {site.language} code so that: {words}. Answer with the whole changed code "
+        "in one block and nothing else."
+    )
+    new = code_in(await ask.instruct(task, code, max_tokens=512))
     if not new or new.strip() == code.strip():
         return None
     start = site.end - len(code)
-    text = _as_it_was_indented(new, code)
-    whole = site.text[:start] + text + site.text[site.end :]
-    if await ask.num_errors(whole) > await ask.num_errors(site.text):
-        return None
-    return Edit(start, site.end, text)
+    return await if_well_formed(site, Edit(start, site.end, _as_it_was_indented(new, code)), ask)
 
 
-async def rewritten(ask: Ask, words: str, code: str, language: str) -> str:
-    """Return code changed as `words` say, "" where none came."""
-    task = (
-        f"Rewrite this {language} code so that: {words}. Answer with the whole changed code in one "
-        "block and nothing else."
-    )
-    said = await ask.instruct(task, code, max_tokens=512)
+def code_in(said: str) -> str:
+    """Return the code of an answer: its first block, or all of it where there is none."""
     fenced = FENCE.search(said)
-    return fenced["code"] if fenced else said.strip("\n")
+    return (fenced["code"] if fenced else said).strip("\n")
 
 
 def _as_it_was_indented(new: str, old: str) -> str:

@@ -4,9 +4,18 @@ import re
 from typing import Final
 
 from inference import Documentation, language_for
-from lsp_server.actions.action import REWRITE, Action, Ask, Edit, Outcome, Site, only
+from lsp_server.actions.action import (
+    REWRITE,
+    Action,
+    Ask,
+    Edit,
+    Outcome,
+    Site,
+    if_well_formed,
+    only,
+)
 from lsp_server.actions.complete_body import DOCSTRING
-from lsp_server.actions.definitions import Definition, definition_at
+from lsp_server.actions.definitions import Definition
 
 DOUBLE: Final = '"""'
 SINGLE: Final = "'''"
@@ -35,7 +44,7 @@ def _style(site: Site) -> Documentation | None:
 
 
 def _undocumented(site: Site) -> Definition | None:
-    style, found = _style(site), definition_at(site.text, site.start)
+    style, found = _style(site), site.definition
     if style is None or found is None:
         return None
     if style.inside:
@@ -49,7 +58,6 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
     style, found = _style(site), _undocumented(site)
     if style is None or found is None:
         return None
-    line_end = "\r\n" if "\r\n" in site.text else "\n"
     if style.inside:
         body = site.text[found.body :]
         place = found.body
@@ -60,17 +68,16 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
     told = await ask.instruct(TASK, found.text_in(site.text)[:MAX_CHARACTERS], max_tokens=64)
     said = _cleaned(told, style)
     if not said:
-        before, behind = site.text[:place] + opening, style.closes + line_end + site.text[place:]
+        before, behind = (
+            site.text[:place] + opening,
+            style.closes + site.line_end + site.text[place:],
+        )
         filled = await ask.fill(before, behind, scope="line", max_tokens=48)
         said = _cleaned(filled.text, style)
     if len(said) < MIN_WORDS:
         return None
-    text = f"{opening}{said}{style.closes}{line_end}"
-    if await ask.num_errors(site.text[:place] + text + site.text[place:]) > await ask.num_errors(
-        site.text
-    ):
-        return None
-    return Edit(place, place, text)
+    text = f"{opening}{said}{style.closes}{site.line_end}"
+    return await if_well_formed(site, Edit(place, place, text), ask)
 
 
 def _cleaned(text: str, style: Documentation) -> str:

@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from lsp_server.actions.action import REWRITE, Action, Ask, NewFile, Outcome, Site, only
-from lsp_server.actions.definitions import Definition, definition_at
-from lsp_server.actions.rewrite import FENCE
+from lsp_server.actions.definitions import Definition
+from lsp_server.actions.rewrite import code_in
 
 LARGE_MODEL_BYTES: Final = 900_000_000
 MAX_CHARACTERS: Final = 6_000
@@ -18,7 +18,7 @@ FRAMEWORKS: Final = {
 
 
 def _tested(site: Site) -> Definition | None:
-    found = definition_at(site.text, site.start) if site.language in FRAMEWORKS else None
+    found = site.definition if site.language in FRAMEWORKS else None
     if found is None or found.name.startswith("test") or found.end - found.start > MAX_CHARACTERS:
         return None
     return found
@@ -33,9 +33,7 @@ async def _compute(site: Site, _which: int, ask: Ask) -> Outcome:
         f"Write a test of the function `{found.name}` with {framework}: two or three cases with "
         "literal values. Answer with the whole test file in one block and nothing else."
     )
-    said = await ask.instruct(task, found.text_in(site.text), max_tokens=384)
-    fenced = FENCE.search(said)
-    text = (fenced["code"] if fenced else said).strip("\n")
+    text = code_in(await ask.instruct(task, found.text_in(site.text), max_tokens=384))
     is_test = found.name in text and ("assert" in text or "expect" in text or "t.Error" in text)
     if not is_test or await ask.num_errors(text):
         return None

@@ -20,7 +20,8 @@ from lsp_server.documents import Document
 from lsp_server.features.asking import EngineAsk
 from lsp_server.features.progress import progress
 from lsp_server.features.text_document_content import show_text
-from lsp_server.policy.gate import Trigger, silence
+from lsp_server.policy.gate import Trigger
+from lsp_server.protocol import refused
 from lsp_server.server import Feature, InklingServer
 
 RUN: Final = "inkling.runAction"
@@ -44,9 +45,7 @@ async def code_action(ls: InklingServer, params: types.CodeActionParams) -> list
     document = ls.documents.get(params.text_document.uri)
     if document is None or not ls.settings.code_actions:
         return []
-    if silence(ls.settings, document, Trigger.INVOKED) is not None:
-        return []
-    if ls.ignored.names(document.uri, ls.workspace_folders):
+    if ls.silence_in(document, Trigger.INVOKED) is not None:
         return []
     diagnostics = params.context.diagnostics[:MAX_FLAGGED]
     start, end = (document.offset_at(place) for place in (params.range.start, params.range.end))
@@ -125,7 +124,7 @@ async def run_action(ls: InklingServer, arguments: Sequence[Any]) -> object:
     """Compute an action and have the client apply it. Arguments: what the code action carries."""
     chosen = _chosen(arguments[0] if len(arguments) == 1 else None)
     if chosen is None:
-        raise _refused("these are no arguments of a code action")
+        raise refused("these are no arguments of a code action")
     document, outcome, base = await _computed(ls, chosen)
     label = "Inkling"
     match outcome:
@@ -168,7 +167,7 @@ async def _computed(ls: InklingServer, chosen: Chosen) -> tuple[Document, Outcom
     document = ls.documents.get(chosen.uri)
     action = next((action for action in ACTIONS if action.name == chosen.action), None)
     if action is None:
-        raise _refused("there is no such action")
+        raise refused("there is no such action")
     if document is None or document.version != chosen.version:
         raise _modified()
     base, site = site_in(document, chosen.start, chosen.end, chosen.flagged)
@@ -182,10 +181,6 @@ async def _computed(ls: InklingServer, chosen: Chosen) -> tuple[Document, Outcom
 def _modified() -> JsonRpcException:
     reason = "the document has changed since this was offered"
     return JsonRpcException(reason, types.LSPErrorCodes.ContentModified)
-
-
-def _refused(reason: str) -> JsonRpcException:
-    return JsonRpcException(reason, types.ErrorCodes.InvalidParams)
 
 
 def _chosen(data: object) -> Chosen | None:

@@ -8,19 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 
 from lsp_server.features import code_action, feedback
 from lsp_server.features.configuration import apply_settings
 from lsp_server.features.loading import show_loading
+from lsp_server.protocol import refused
 from lsp_server.server import Feature, InklingServer
 
 Command = Callable[[InklingServer, Sequence[Any]], Awaitable[object]]
-
-
-def refused(message: str) -> JsonRpcException:
-    """Return what to raise where a command cannot be run as it was asked for."""
-    return JsonRpcException(message, types.ErrorCodes.InvalidParams)
 
 
 async def status(ls: InklingServer, _arguments: Sequence[Any]) -> object:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 
 from lsp_server.insight.explain import as_json
 from lsp_server.lines import Lines
+from lsp_server.protocol import refused
 from lsp_server.server import Feature, InklingServer
 
 ACCEPTED: Final = "inkling.accepted"
@@ -43,9 +43,7 @@ async def accepted(ls: InklingServer, arguments: Sequence[Any]) -> None:
     """Take the client's word that an item was accepted. Arguments: its command's."""
     ordinal = _ordinal(ls, arguments)
     if ordinal is None:
-        raise JsonRpcException(
-            f"{ACCEPTED} takes the id that came with an item", types.ErrorCodes.InvalidParams
-        )
+        raise refused(f"{ACCEPTED} takes the id that came with an item")
     ls.feedback.accepted(ordinal)
 
 

@@ -9,7 +9,7 @@ from inference import Completion, CompletionRequest
 from lsp_server.convert import completion_request, with_selected
 from lsp_server.documents import Document
 from lsp_server.insight.records import OUTDATED
-from lsp_server.policy.gate import Silence, Trigger, silence, silence_at
+from lsp_server.policy.gate import Silence, Trigger, silence_at
 from lsp_server.policy.judge import Verdict
 from lsp_server.policy.length import first_text_ms, max_tokens, num_candidates
 from lsp_server.server import InklingServer
@@ -88,11 +88,8 @@ async def suggest(
 def _reason_not_to_ask(
     ls: InklingServer, document: Document, offset: int, trigger: Trigger
 ) -> Silence | None:
-    reason = silence(ls.settings, document, trigger)
-    reason = reason or silence_at(ls.settings, *document.around(offset), trigger)
-    if reason is None and ls.ignored.names(document.uri, ls.workspace_folders):
-        return Silence.IGNORED
-    return reason
+    reason = ls.silence_in(document, trigger)
+    return reason or silence_at(ls.settings, *document.around(offset), trigger)
 
 
 def _on_screen(ls: InklingServer, uri: str, offset: int) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from lsp_server.protocol import refused
 from lsp_server.server import Feature, InklingServer
 from lsp_server.virtual_documents import SCHEME
 
@@ -17,7 +18,7 @@ async def text_document_content(
 ) -> types.TextDocumentContentResult:
     text = ls.virtual_documents.get(params.uri)
     if text is None:
-        raise JsonRpcException("there is no such text any more", types.ErrorCodes.InvalidParams)
+        raise refused("there is no such text any more")
     return types.TextDocumentContentResult(text)
 
 

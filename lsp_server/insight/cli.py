@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +91,7 @@ def audit(*, as_json: bool) -> None:
         ("time", "document", "language", "characters before", "behind", "documents", "outcome"),
         (
             (
-                _time(r.time),
+                words.moment(r.time),
                 r.document,
                 r.language,
                 f"{r.read_before:,}",
@@ -208,10 +207,6 @@ def _shares(counts: Mapping[str, int], named: Mapping[str, str]) -> Iterable[tup
 
 def _no_sockets(sockets: list[str] | None) -> str:
     return "cannot be looked at" if sockets is None else "none but its pipes"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%m-%d %H:%M:%S")
 
 
 def _print_json(value: object) -> None:

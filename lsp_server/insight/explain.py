@@ -68,12 +68,16 @@ def as_json(record: RequestRecord) -> dict[str, Any]:
     return {**msgspec.to_builtins(record), "sentence": sentence(record)}
 
 
+def moment(seconds: float) -> str:
+    """Return POSIX seconds as people read them, by their own clock."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%m-%d %H:%M:%S")
+
+
 def cells(record: RequestRecord) -> tuple[str, ...]:
     """Return the columns of `inkling explain`."""
-    time = datetime.fromtimestamp(record.time).astimezone().strftime("%m-%d %H:%M:%S")
     tokens = record.tokens
     return (
-        time,
+        moment(record.time),
         record.language,
         record.trigger,
         record.outcome if record.outcome == SHOWN else reason(record.outcome),

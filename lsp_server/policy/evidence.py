@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from inference import Completion, CompletionRequest
+from inference import Completion, CompletionRequest, line_before, line_behind
 
 NAME: Final = re.compile(r"[^\W\d]\w{2,}")
 MAX_NAMES: Final = 32
@@ -50,8 +50,8 @@ def evidence(request: CompletionRequest, completion: Completion) -> Evidence:
     logs = [max(value, UNSURE) for value in completion.log_probabilities] or [UNSURE]
     syntax = completion.syntax
     new_errors = 0 if syntax is None else syntax.num_errors_after - syntax.num_errors_before
-    before = re.split(r"[\r\n]", request.prefix)[-1]
-    behind = re.split(r"[\r\n]", request.suffix, maxsplit=1)[0]
+    before = line_before(request.prefix)
+    behind = line_behind(request.suffix)
     return Evidence(
         mean=sum(logs) / len(logs),
         lowest=min(logs) / 4,
@@ -71,7 +71,7 @@ def evidence(request: CompletionRequest, completion: Completion) -> Evidence:
 
 def _share_of_unknown(request: CompletionRequest, text: str) -> float:
     """Return that of the names; the one that the cursor stands in is looked up whole."""
-    begun = re.search(r"\w*\Z", request.prefix)
+    begun = re.search(r"\w*\Z", line_before(request.prefix))
     whole = (begun[0] if begun else "") + text
     names = [match[0] for match in NAME.finditer(whole)][:MAX_NAMES]
     if not names:

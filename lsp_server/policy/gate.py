@@ -1,5 +1,6 @@
 """Decide whether to ask the engine at all, and say why not. What it answers, judge.py judges."""
 
+from collections.abc import Callable
 from enum import Enum, StrEnum, auto
 from typing import Final
 
@@ -42,15 +43,16 @@ class Silence(StrEnum):
 
 def silence(settings: Settings, document: Document, trigger: Trigger) -> Silence | None:
     """Return the reason to answer nothing in a document, None to go on."""
-    rules = (
-        (not settings.enable, Silence.DISABLED),
-        (not settings.languages.get(document.language_id, True), Silence.LANGUAGE),
-        (trigger is Trigger.AUTOMATIC and not settings.automatic, Silence.ONLY_ON_REQUEST),
-        (document.lines.num_bytes > settings.max_document_bytes, Silence.TOO_LARGE),
-        (document.lines.is_blank, Silence.BLANK),
-        (is_secret_file(document.uri), Silence.SECRET_FILE),
-    )
-    return next((reason for is_so, reason in rules if is_so), None)
+    is_typing, lines = trigger is Trigger.AUTOMATIC, document.lines
+    rules: dict[Silence, Callable[[], bool]] = {  # in this order, no further than to one that holds
+        Silence.DISABLED: lambda: not settings.enable,
+        Silence.LANGUAGE: lambda: not settings.languages.get(document.language_id, True),
+        Silence.ONLY_ON_REQUEST: lambda: is_typing and not settings.automatic,
+        Silence.TOO_LARGE: lambda: lines.num_bytes > settings.max_document_bytes,
+        Silence.BLANK: lambda: lines.is_blank,
+        Silence.SECRET_FILE: lambda: is_secret_file(document.uri),
+    }
+    return next((reason for reason, holds in rules.items() if holds()), None)
 
 
 def silence_at(settings: Settings, before: str, behind: str, trigger: Trigger) -> Silence | None:

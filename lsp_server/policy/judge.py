@@ -5,13 +5,12 @@ probable it is to be what the user wants (prior.py). Who asks for a suggestion g
 looks like a secret or stands where the user wants none.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple
 
-from inference import Completion, CompletionRequest
+from inference import Completion, CompletionRequest, line_before
 from lsp_server.policy.evidence import evidence
 from lsp_server.policy.gate import Silence, Trigger
 from lsp_server.policy.prior import Habit, prior_for, probability
@@ -72,7 +71,7 @@ class Judge:
         self, ordinal: int, request: CompletionRequest, text: str, likely: float | None
     ) -> None:
         """Take note that a suggestion is shown, which goes by this number."""
-        self._undecided[ordinal] = _Undecided(_line_before(request), text, likely)
+        self._undecided[ordinal] = _Undecided(line_before(request.prefix), text, likely)
         if len(self._undecided) > MAX_UNDECIDED:
             self._undecided.popitem(last=False)
 
@@ -93,7 +92,7 @@ class Judge:
     ) -> Silence | None:
         if trigger is not Trigger.AUTOMATIC:
             return None
-        before, now = _line_before(request), self._clock()
+        before, now = line_before(request.prefix), self._clock()
         is_rejected = self._rejections.holds(before, completion.text, now)
         return Silence.REJECTED if is_rejected else None
 
@@ -105,7 +104,3 @@ def _never_shown(settings: Settings, completion: Completion) -> Silence | None:
     if scope in ("string", "docstring") and not settings.strings:
         return Silence.STRING
     return Silence.SECRET if holds_secret(completion.text) else None
-
-
-def _line_before(request: CompletionRequest) -> str:
-    return re.split(r"[\r\n]", request.prefix)[-1]
