@@ -23,10 +23,6 @@ from lsp_server.transport import take_standard_streams
 if TYPE_CHECKING:
     from lsp_server.server import InklingServer
 
-COLLECTION_THRESHOLDS: Final = (1_000, 1_000, 1_000)
-"""The young are collected often, which takes 0.1 ms, and what outlives that behind a million more
-objects: with a few thousand messages in the queue it took 8 ms (measured)."""
-
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -48,7 +44,6 @@ def run(server: "InklingServer", *, client_process_id: int | None = None) -> int
     read_fd, write_fd = take_standard_streams()
     # LSP's types are so many objects that one full collection stops the loop for 70 ms (measured).
     gc.freeze()
-    gc.set_threshold(*COLLECTION_THRESHOLDS)
     gc.enable()
     return asyncio.run(_serve(server, read_fd, write_fd, client_process_id))
 

@@ -10,12 +10,14 @@ This module knows bytes; what a message says is the receiver's business.
 """
 
 import asyncio
+import contextlib
 import os
 import select
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from lsp_server.framing import FrameError, FrameParser, JsonLinesError, Lost, frame, json_line
@@ -29,6 +31,9 @@ SILENT_SECONDS: Final = 10.0
 Only that message is lost, so an editor that was stopped in the middle of writing may go on. The
 clock stands still while the machine sleeps.
 """
+POSTED_A_TURN: Final = 64
+"""Messages that the loop sees ahead of those that wait, before it does anything else."""
+
 CLOSING_SECONDS: Final = 0.5
 READ_BYTES: Final = 64 << 10
 WRITE_BYTES: Final = 64 << 10
@@ -124,6 +129,8 @@ class Connection:
         self._read_fd, self._write_fd = read_fd, write_fd
         self._decode, self._receiver = decode, receiver
         self._loop = asyncio.get_running_loop()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._is_woken = False
         self._inbox: deque[tuple[Callable[[], None], int]] = deque()
         self._inbox_budget = Budget(MAX_INBOX_BYTES)
         self._outbox = Outbox()
@@ -196,10 +203,27 @@ class Connection:
         self._post(self._put, lambda: self._receiver.end(reason), 0)
 
     def _post(self, callback: Callable[..., None], *arguments: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:  # the loop is closed: the process is leaving
+        """Have the loop call back, in order; from any thread.
+
+        The loop is woken once for all that comes until it looks. Woken for each message of a flood
+        it reads nothing but wakings, for as long as the reader is quicker than it (14 ms measured).
+        """
+        self._posted.append(partial(callback, *arguments))
+        if self._is_woken:
             return
+        self._is_woken = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is leaving
+            self._loop.call_soon_threadsafe(self._take_posted)
+
+    def _take_posted(self) -> None:
+        self._is_woken = False  # before it looks: what is posted behind that wakes it again
+        try:
+            for _ in range(min(len(self._posted), POSTED_A_TURN)):
+                self._posted.popleft()()
+        finally:
+            if self._posted and not self._is_woken:
+                self._is_woken = True
+                self._loop.call_soon(self._take_posted)
 
     def _arrive(self, message: Any, num_bytes: int) -> None:  # noqa: ANN401
         if self._receiver.arrive(message):

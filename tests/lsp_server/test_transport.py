@@ -1,6 +1,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -214,3 +215,41 @@ def _read(descriptor: int, num_bytes: int) -> bytes:
     while len(data) < num_bytes:
         data += os.read(descriptor, num_bytes - len(data))
     return data
+
+
+async def test_a_flood_wakes_the_loop_once_a_turn(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, num_wakings = asyncio.get_running_loop(), 0
+    wake = loop.call_soon_threadsafe
+
+    def counted(*arguments: object) -> object:
+        nonlocal num_wakings
+        num_wakings += 1
+        return wake(*arguments)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    bodies = [b"%d" % number for number in range(5 * transport.POSTED_A_TURN)]
+    os.write(pipes.to_server, b"".join(map(frame, bodies)))
+    until = time.monotonic() + PATIENCE_SECONDS
+    while len(pipes.connection._posted) < len(bodies):  # the loop does something else meanwhile
+        assert time.monotonic() < until
+        time.sleep(0.001)  # noqa: ASYNC251 - that is what is tested
+    assert num_wakings == 1
+    assert [await pipes.next_frame() for _ in bodies] == bodies
+
+
+async def test_what_breaks_on_arrival_holds_up_nothing_behind_it(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    arrive = pipes.arrive
+
+    def breaking(message: bytes | Lost) -> bool:
+        if message == b"bad":
+            raise ValueError
+        return arrive(message)
+
+    monkeypatch.setattr(pipes, "arrive", breaking)
+    os.write(pipes.to_server, b"".join(map(frame, (b"bad", b"good", b"bad", b"better"))))
+    assert [await pipes.next_frame(), await pipes.next_frame()] == [b"good", b"better"]
