@@ -7,11 +7,16 @@ files of different length (the edit and a request that is refused at once).
 
 Of the few starts, as many as there are rounds, the median and the longest are told; of the others,
 a hundred and more, the 95th percentile too.
+
+`--peer COMMAND` starts another language server by turns with ours, GitHub's for example, and
+measures what can be had of it without an account: the time to the answer of `initialize`, and the
+memory of all its processes after IDLE_SECONDS.
 """
 
 import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,6 +25,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import click
+import psutil
 from rich.progress import track
 
 from benchmarks.report import print_json, print_report, summary
@@ -32,6 +38,8 @@ NUM_KEYSTROKES: Final = 200
 NUM_EDITS: Final = 101
 FILE_LINES: Final = (1_000, 10_000, 100_000)
 POLL_SECONDS: Final = 0.002
+IDLE_SECONDS: Final = 5.0
+MIB: Final = 1 << 20
 CAPABILITIES: Final = {
     "general": {"positionEncodings": ["utf-16"]},
     "textDocument": {"inlineCompletion": {"dynamicRegistration": True}},
@@ -64,8 +72,10 @@ TYPED: Final = (
 class Editor:
     """A client that waits for each answer."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self._frames = self._read()
         self._ids = itertools.count(1)
         self._versions = itertools.count(1)
@@ -105,6 +115,12 @@ class Editor:
         ]
         return items
 
+    def memory_mib(self) -> float:
+        """Return the memory of the server and its children, what they share counted once."""
+        process = psutil.Process(self._process.pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(member.memory_full_info().pss for member in family) / MIB
+
     def leave(self) -> None:
         self.request("shutdown", None)
         self.notify("exit", None)
@@ -125,8 +141,12 @@ class Editor:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(2))
-def main(rounds: int) -> None:
+@click.option("--peer", metavar="COMMAND", help="Another language server to start by turns.")
+def main(rounds: int, peer: str | None) -> None:
     """Measure the server with the model that ships with Inkling."""
+    if peer is not None:
+        _beside(shlex.split(peer), rounds)
+        return
     starts = [_start_ms() for _ in track(range(rounds), description="starting")]
     samples = {
         "process start to initialize": [start for start, _ in starts],
@@ -140,6 +160,31 @@ def main(rounds: int) -> None:
     rows = {name: _cells(figure) for name, figure in figures.items()}
     print_report("the server, seen from an editor", columns, rows)
     print_json("server", {"rounds": rounds, "milliseconds": figures})
+
+
+def _beside(peer: Sequence[str], rounds: int) -> None:
+    servers = {"inkling": COMMAND, "peer": tuple(peer)}
+    initialize: dict[str, list[float]] = {name: [] for name in servers}
+    memory: dict[str, list[float]] = {name: [] for name in servers}
+    for _ in track(range(rounds), description="starting by turns"):
+        for name, command in servers.items():
+            started = time.perf_counter()
+            with _editor(command) as editor:
+                initialize[name].append(1000 * (time.perf_counter() - started))
+                editor.notify("initialized", {})
+                time.sleep(IDLE_SECONDS)
+                memory[name].append(editor.memory_mib())
+    milliseconds = {name: summary(values) for name, values in initialize.items()}
+    mib = {name: summary(values) for name, values in memory.items()}
+    rows = {f"{name}: process start to initialize, ms": milliseconds[name] for name in servers}
+    rows |= {f"{name}: memory, MiB": mib[name] for name in servers}
+    shown = {name: _cells(figure) for name, figure in rows.items()}
+    print_report("started by turns", ("median", "p95", "max", "spread", "count"), shown)
+    ratios = {
+        "initialize": milliseconds["inkling"]["median"] / milliseconds["peer"]["median"],
+        "memory": mib["inkling"]["median"] / mib["peer"]["median"],
+    }
+    print_json("server", {"milliseconds": milliseconds, "mib": mib, "ratios": ratios})
 
 
 def _start_ms() -> tuple[float, float]:
@@ -184,8 +229,8 @@ def _edits_ms(num_lines: int) -> list[float]:
 
 
 @contextmanager
-def _editor() -> Generator[Editor]:
-    editor = Editor()
+def _editor(command: Sequence[str] = COMMAND) -> Generator[Editor]:
+    editor = Editor(command)
     editor.initialize()
     yield editor
     editor.leave()
