@@ -21,7 +21,7 @@ parity: .venv/installed-parity
 real: .venv/installed-test
 	$(BIN)/python -m pytest -m real_model
 
-editors: .venv/installed-test
+editors: .venv/installed-editors
 	$(BIN)/python -m pytest -m editor
 
 bench: .venv/installed-test
@@ -42,6 +42,10 @@ bench: .venv/installed-test
 
 .venv/installed-parity: .venv/installed-test
 	$(INSTALL) --group parity
+	@touch $@
+
+.venv/installed-editors: .venv/installed-test
+	$(INSTALL) --group editors
 	@touch $@
 
 clean:

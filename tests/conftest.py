@@ -22,6 +22,7 @@ if os.environ.get("CI"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat what is random a million times")
+    parser.addoption("--write-table", action="store_true", help="write what editors did")
 
 
 @pytest.fixture
