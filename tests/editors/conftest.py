@@ -1,4 +1,4 @@
-"""Every test of an editor runs in each version of it that can be had here, and may tell of it."""
+"""A test of an editor may tell what it showed of it; docs/editors.md's table is made of that."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,19 +7,9 @@ import pytest
 
 from tests.editors import features
 from tests.editors.features import Identity
-from tests.editors.fetch_neovim import UnavailableError
-from tests.editors.neovim import Program, find
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "editors.md"
 outcomes: dict[tuple[Identity, str], bool] = {}
-
-
-@pytest.fixture(scope="module", params=["system", "0.10", "0.12"])
-def neovim_program(request: pytest.FixtureRequest) -> Program:
-    try:
-        return find(request.param)
-    except UnavailableError as error:
-        pytest.skip(f"Neovim, {request.param}: {error}")
 
 
 @pytest.hookimpl(wrapper=True)

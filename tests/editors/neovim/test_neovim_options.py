@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors.neovim import PLUGIN, Neovim, Program
+from tests.editors.neovim.editor import PLUGIN, Neovim, Program
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.editors.neovim import Neovim, Program
+from tests.editors.neovim.editor import Neovim, Program
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 

@@ -1,26 +1,22 @@
-"""Unpack the Neovim of another Debian suite beside the system's.
-
-Run: python -m tests.editors.fetch_neovim
+"""Unpack programs of another Debian suite beside the system's.
 
 The mirror is the one that this machine's apt asks already, and the keys are the ones it trusts. The
 packages go into a folder of the user's cache, with the C library they were built for; `patchelf`
-points the program at that, so that `v:progpath` stays true. Nothing of the system changes.
+points the program at that, so that it still knows its own path. Nothing of the system changes.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
-SUITES: Final = {"0.10": "trixie", "0.12": "sid"}
-"""The suite that has a version, where this machine's own may not."""
-
-CACHE: Final = Path(platformdirs.user_cache_dir("inkling-tests")) / "neovim"
+CACHE: Final = Path(platformdirs.user_cache_dir("inkling-tests")) / "debian"
 
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -39,48 +35,56 @@ Acquire::Check-Valid-Until "false";
 
 
 class UnavailableError(Exception):
-    """The suite cannot be had here; the message says why."""
+    """What was asked for cannot be had here; the message says why."""
 
 
-def executable(suite: str) -> Path:
-    return CACHE / suite / "usr" / "bin" / "nvim"
+def fetch(suite: str, package: str, program: str = "") -> Path:
+    """Return the folder that a package of `suite` and all it depends on are unpacked in.
 
-
-def fetch(suite: str) -> Path:
-    """Return Neovim's program of `suite`, fetched where it is not here yet.
-
-    Raises UnavailableError where that cannot be.
+    `program` is a path inside of it that shall run here. Raises UnavailableError where there can be
+    no such folder.
     """
-    program = executable(suite)
-    if program.is_file():
-        return program
+    destination = CACHE / suite / package
+    if destination.is_dir():
+        return destination
     for tool in ("apt-get", "dpkg-deb", "patchelf"):
         if shutil.which(tool) is None:
             raise UnavailableError(f"{tool} is not installed")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="apt-", dir=CACHE) as folder:
-        root, unpacked = Path(folder), Path(folder) / "unpacked"
-        for package in _download(suite, root):
-            _run("dpkg-deb", "-x", str(package), str(unpacked))
-        _relocate(unpacked, CACHE / suite)
-        shutil.rmtree(CACHE / suite, ignore_errors=True)
-        unpacked.rename(CACHE / suite)
-    return program
+    with _apt(suite) as root:
+        unpacked = root / "unpacked"
+        shutil.rmtree(unpacked, ignore_errors=True)
+        for archive in _download(package, root):
+            _run("dpkg-deb", "-x", str(archive), str(unpacked))
+        if program:
+            _relocate(unpacked, program, destination)
+        if not destination.is_dir():
+            unpacked.rename(destination)
+    return destination
 
 
-def _download(suite: str, root: Path) -> list[Path]:
-    site = _mirror()
+@contextmanager
+def _apt(suite: str) -> Iterator[Path]:
+    """Hold a folder in which apt knows this suite and nothing as installed; one at a time does."""
+    root = CACHE / suite / "apt"
     for name in ("state/lists/partial", "cache/archives/partial"):
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
     (root / "status").touch()
     signed_by = f" [signed-by={KEYRING}]" if KEYRING.is_file() else ""
-    (root / "sources.list").write_text(f"deb{signed_by} {site} {suite} main\n")
-    configuration = root / "apt.conf"
-    configuration.write_text(APT_CONFIGURATION.format(root=root))
-    environment = {**os.environ, "APT_CONFIG": str(configuration)}
+    (root / "sources.list").write_text(f"deb{signed_by} {_mirror()} {suite} main\n")
+    (root / "apt.conf").write_text(APT_CONFIGURATION.format(root=root))
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield root
+
+
+def _download(package: str, root: Path) -> list[Path]:
+    environment = {**os.environ, "APT_CONFIG": str(root / "apt.conf")}
+    archives = root / "cache" / "archives"
+    for old in archives.glob("*.deb"):
+        old.unlink()
     _run("apt-get", "update", "-qq", "--error-on=any", env=environment)
-    _run("apt-get", "install", "-qq", "-y", "--download-only", "neovim", env=environment)
-    return sorted((root / "cache" / "archives").glob("*.deb"))
+    _run("apt-get", "install", "-qq", "-y", "--download-only", package, env=environment)
+    return sorted(archives.glob("*.deb"))
 
 
 def _mirror() -> str:
@@ -94,7 +98,7 @@ def _mirror() -> str:
     raise UnavailableError("apt knows no Debian mirror here")
 
 
-def _relocate(unpacked: Path, destination: Path) -> None:
+def _relocate(unpacked: Path, program: str, destination: Path) -> None:
     """Point the program at the C library beside it, as it lies in `destination` later."""
     loader = next(unpacked.glob("**/ld-linux-*.so.*"), None)
     if loader is None:
@@ -104,7 +108,7 @@ def _relocate(unpacked: Path, destination: Path) -> None:
     libraries = ":".join(str(destination / folder) for folder in sorted(folders))
     _run(
         *("patchelf", "--set-interpreter", str(destination / loader.relative_to(unpacked))),
-        *("--force-rpath", "--set-rpath", libraries, str(unpacked / "usr" / "bin" / "nvim")),
+        *("--force-rpath", "--set-rpath", libraries, str(unpacked / program)),
     )
 
 
@@ -116,11 +120,3 @@ def _run(*command: str, env: dict[str, str] | None = None) -> str:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise UnavailableError(f"{' '.join(command[:2])}: {last[0]}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    for version, suite in SUITES.items():
-        try:
-            print(f"neovim {version}: {fetch(suite)}")  # noqa: T201
-        except UnavailableError as error:
-            print(f"neovim {version}: not here, {error}", file=sys.stderr)  # noqa: T201

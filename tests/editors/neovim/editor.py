@@ -12,10 +12,13 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from tests.editors.fetch_neovim import SUITES, UnavailableError, fetch
+from tests.editors import debian
 from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
 PLUGIN = ROOT / "editors" / "neovim"
+
+SUITES = {"0.10": "trixie", "0.12": "sid"}
+"""The Debian suite that has a version, where this machine's own may not."""
 
 # What tests read back, in the editor's own words.
 HELPERS = """
@@ -50,7 +53,12 @@ end })
 
 class Program(NamedTuple):
     path: Path
-    version: tuple[int, int]
+    full_version: str
+
+    @property
+    def version(self) -> tuple[int, int]:
+        major, minor = self.full_version.split(".")[:2]
+        return int(major), int(minor)
 
 
 def find(name: str) -> Program:
@@ -58,12 +66,13 @@ def find(name: str) -> Program:
 
     Raises UnavailableError, with the reason, where it cannot be had.
     """
-    path = fetch(SUITES[name]) if name != "system" else Path(shutil.which("nvim") or "")
-    if path == Path():
-        raise UnavailableError("nvim is not installed")
+    path = Path(shutil.which("nvim") or "")
+    if name != "system":
+        path = debian.fetch(SUITES[name], "neovim", "usr/bin/nvim") / "usr" / "bin" / "nvim"
+    elif path == Path():
+        raise debian.UnavailableError("nvim is not installed")
     done = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
-    major, minor = re.findall(r"\d+", done.stdout)[:2]
-    return Program(path, (int(major), int(minor)))
+    return Program(path, re.search(r"[\d.]+\d", done.stdout)[0])
 
 
 class Neovim:

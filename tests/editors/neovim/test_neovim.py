@@ -17,7 +17,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from tests.editors.neovim import PLUGIN, RECORDER, Neovim, Program
+from tests.editors.neovim.editor import PLUGIN, RECORDER, Neovim, Program
 from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
