@@ -34,6 +34,7 @@ from inference.inspection import (
     inspect_model,
     inspect_runtime,
     is_embedded,
+    model_names,
     num_syntax_errors,
 )
 from inference.languages import Documentation, language_for, language_id_of, trigger_characters
@@ -75,6 +76,7 @@ __all__ = [
     "language_id_of",
     "line_before",
     "line_behind",
+    "model_names",
     "num_syntax_errors",
     "open_engine",
     "trigger_characters",

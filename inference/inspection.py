@@ -13,7 +13,14 @@ from inference.package.manifest import (
     read_manifest,
     verify_files,
 )
-from inference.package.store import data_folder, embedded_folder, find_model, installed
+from inference.package.store import (
+    EMBEDDED,
+    chosen,
+    data_folder,
+    embedded_folder,
+    find_model,
+    installed,
+)
 
 __all__ = [
     "ModelReport",
@@ -22,6 +29,7 @@ __all__ = [
     "inspect_model",
     "inspect_runtime",
     "is_embedded",
+    "model_names",
     "num_syntax_errors",
 ]
 
@@ -121,6 +129,12 @@ def is_embedded(name: str) -> bool:
         return read_manifest(embedded_folder()).name == name
     except InklingError:
         return False
+
+
+def model_names() -> list[str]:
+    """Return what models there are, by the names that open them; first the one that answers."""
+    there = [EMBEDDED, *installed()]
+    return sorted(there, key=lambda name: name != chosen())
 
 
 def _describe(report: ModelReport, manifest: ModelManifest) -> None:

@@ -21,6 +21,8 @@ VERBS: Final = {
     "export": ("export.cli:export", "Turn a checkpoint into a quantized model package."),
     "model": ("export.catalogue.cli:model", "Add, choose and remove models by name."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
+    "playground": ("inkling.playground:playground", "Try a model in the browser."),
+    "setup": ("inkling.setup.cli:setup", "Have an editor know Inkling."),
     "stats": ("lsp_server.insight.cli:stats", "Count what was shown, accepted and kept."),
     "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),
 }

@@ -36,7 +36,7 @@ from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
 from lsp_server.settings import Settings
 from lsp_server.sources import Sources
-from lsp_server.transport import Connection
+from lsp_server.transport import Connection, Link
 from lsp_server.virtual_documents import VirtualDocuments
 
 log = logging.getLogger(__name__)
@@ -241,16 +241,19 @@ def _habit(learned: Learned | None) -> Habit:
 
 async def serve(server: InklingServer, read_fd: int, write_fd: int) -> int:
     """Speak LSP over two descriptors until the client leaves; return the exit code."""
+    return await converse(server, Connection(read_fd, write_fd, decode, server.protocol))
+
+
+async def converse(server: InklingServer, link: Link) -> int:
+    """Speak LSP over a link until the client leaves; return the exit code."""
     asyncio.get_running_loop().set_exception_handler(_report)
     protocol, lifecycle = server.protocol, server.lifecycle
-
-    connection = Connection(read_fd, write_fd, decode, protocol)
-    protocol.set_writer(connection)
-    connection.start()
+    protocol.set_writer(link)
+    link.start()
     await lifecycle.wait_ended()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(server.engine.close(), LEAVING_SECONDS)
-    connection.close()
+    link.close()
     server.journal.close()
     return lifecycle.exit_code
 

@@ -58,6 +58,18 @@ class Receiver(Protocol):
         ...
 
 
+class Link(Protocol):
+    """What carries messages between a client and a session's protocol."""
+
+    def start(self) -> None: ...
+
+    def write(self, data: bytes, *, is_urgent: bool = False) -> None:
+        """Queue the body of one message, before all others where it is urgent. Never blocks."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Budget:
     """Bytes under way, counted across threads."""
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-QUOTING_LOGGERS: Final = ("pygls", "lsprotocol", "cattrs", "asyncio")
-"""Libraries that write messages, and with them documents, into their logs."""
+QUOTING_LOGGERS: Final = ("pygls", "lsprotocol", "cattrs", "asyncio", "websockets")
+"""Libraries that write what they are sent, and with it documents, into their logs."""
 
 LINE: Final = "%(levelname)s %(name)s: %(message)s"
 
