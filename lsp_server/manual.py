@@ -1,13 +1,17 @@
 """Write what the tree of settings says: the user's manual, and the schema that VS Code shows.
 
 Run: python -m lsp_server.manual --markdown > docs/settings.md
-     python -m lsp_server.manual --schema     the "configuration" of an extension's package.json
+     python -m lsp_server.manual --extension editors/vscode
+
+An extension's package.json keeps its own settings first; the last section of its "configuration"
+is the server's. The sentences stand in package.nls.json, for those who translate them.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -57,7 +61,7 @@ one message says so.
 """
 
 
-def markdown() -> str:
+def manual() -> str:
     """Return `docs/settings.md`."""
     return INTRODUCTION + "".join(_row(name) for name in SETTINGS) + RULES
 
@@ -68,6 +72,23 @@ def schema() -> Mapping[str, object]:
     return {"title": "Inkling", "properties": properties}
 
 
+def sentences() -> Mapping[str, str]:
+    """Return the sentence about each setting, by the key that stands for it in the schema."""
+    described = {_key(name): about(SETTINGS[name]).description for name in SETTINGS}
+    return {key: f"{text[0].upper()}{text[1:]}." for key, text in described.items()}
+
+
+def write_extension(folder: Path) -> None:
+    """Bring an extension's manifest and its English sentences up to date."""
+    manifest, texts = folder / "package.json", folder / "package.nls.json"
+    package: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
+    package["contributes"]["configuration"][-1] = schema()
+    written: dict[str, str] = json.loads(texts.read_text("utf-8"))
+    own = {key: text for key, text in written.items() if not key.startswith(_key(""))}
+    _write_json(manifest, package)
+    _write_json(texts, {**own, **sentences()})
+
+
 def _row(name: str) -> str:
     known = about(SETTINGS[name])
     return f"| `{name}` | `{_default(name)}` | {known.kind.expected} | {known.description} |\n"
@@ -75,13 +96,20 @@ def _row(name: str) -> str:
 
 def _property(name: str) -> Mapping[str, object]:
     known = about(SETTINGS[name])
-    description = f"{known.description[0].upper()}{known.description[1:]}."
     return {
         **known.kind.schema,
         "default": _DEFAULTS[SETTINGS[name].name],
         "scope": known.scope,
-        "markdownDescription": description,
+        "markdownDescription": f"%{_key(name)}%",
     }
+
+
+def _key(name: str) -> str:
+    return f"setting.{name}"
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _default(name: str) -> str:
@@ -92,13 +120,20 @@ _DEFAULTS: Final = asdict(Settings())
 
 
 @click.command()
-@click.option("--markdown", "form", flag_value="markdown", help="The manual of settings.")
-@click.option("--schema", "form", flag_value="schema", help="VS Code's schema, as JSON.")
-def main(form: str | None) -> None:
-    """Write what the tree of settings says to the standard output."""
-    if form is None:
-        raise click.UsageError("--markdown or --schema?")
-    click.echo(markdown() if form == "markdown" else json.dumps(schema(), indent=2), nl=False)
+@click.option("--markdown", is_flag=True, help="Print the manual of settings.")
+@click.option(
+    "--extension",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of an extension for VS Code, whose package.json gets the schema.",
+)
+def main(*, markdown: bool, extension: Path | None) -> None:
+    """Write what the tree of settings says."""
+    if markdown:
+        click.echo(manual(), nl=False)
+    elif extension is not None:
+        write_extension(extension)
+    else:
+        raise click.UsageError("--markdown or --extension?")
 
 
 if __name__ == "__main__":

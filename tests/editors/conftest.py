@@ -38,7 +38,7 @@ def _remember(item: pytest.Item, shown: list[str], *, passed: bool) -> None:
 def _identified(request: pytest.FixtureRequest) -> None:
     """Have the editor's name at hand where a test shows something of it."""
     if request.node.get_closest_marker("shows") is not None:
-        request.getfixturevalue("identity")
+        request.node.funcargs["identity"] = request.getfixturevalue("identity")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
