@@ -18,6 +18,7 @@ from inference.completion import (
     line_before,
     line_behind,
 )
+from inference.dissection import Dissection
 from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import (
     EngineUnavailableError,
@@ -40,6 +41,7 @@ from inference.inspection import (
 from inference.languages import Documentation, language_for, language_id_of, trigger_characters
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
+from inference.serving.dissector import Dissector
 from inference.timing import Timings
 
 __all__ = [
@@ -47,6 +49,8 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Device",
+    "Dissection",
+    "Dissector",
     "Documentation",
     "Engine",
     "EngineOptions",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inference import EngineOptions, model_names, open_engine
+from inference import Dissector, EngineOptions, model_names, open_engine
 from inkling.clients import client_folder
 from lsp_server.insight.logs import configure_logging
 
@@ -28,13 +28,23 @@ if TYPE_CHECKING:
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 def playground(model: str | None, port: int, *, no_browser: bool) -> None:
     """Try a model in the browser, on this machine alone."""
+    from lsp_server.cli import create_server
+    from lsp_server.playground.look import look_feature
     from lsp_server.playground.site import read_site
     from lsp_server.playground.web import Playground
 
     configure_logging("warning")
-    pages = read_site(page_folder())
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(Playground(pages, lambda: _models(model), _begin), port, no_browser))
+    pages, dissector = read_site(page_folder()), Dissector()
+
+    def begin(name: str) -> "InklingServer":
+        """Begin a session: its engine is its own, and nothing of it is written to the journal."""
+        server = create_server(open_engine(EngineOptions(model=name)))
+        server.register([look_feature(dissector, name)])
+        return server
+
+    page = Playground(pages, lambda: _models(model), begin)
+    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(dissector):
+        asyncio.run(_serve(page, port, opens_browser=not no_browser))
 
 
 def page_folder() -> Path:
@@ -47,14 +57,7 @@ def _models(named: str | None) -> list[str]:
     return list(dict.fromkeys([*([named] if named else []), *model_names()]))
 
 
-def _begin(model: str) -> "InklingServer":
-    """Begin a session: its engine is its own, and nothing of it goes into the user's journal."""
-    from lsp_server.cli import create_server
-
-    return create_server(open_engine(EngineOptions(model=model)))
-
-
-async def _serve(page: "Playground", port: int, no_browser: bool) -> None:
+async def _serve(page: "Playground", port: int, *, opens_browser: bool) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows
@@ -62,6 +65,6 @@ async def _serve(page: "Playground", port: int, no_browser: bool) -> None:
     async with page.opened(port) as door:
         click.echo(f"The playground, until Ctrl+C: {door.address}")
         click.echo("The address lets in one browser tab, once.")
-        if not no_browser:
+        if opens_browser:
             webbrowser.open(door.address)
         await stopped.wait()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from inference.errors import InvalidModelError
+from inference.package.protobuf import fields
 
 MAX_GRAPH_BYTES: Final = 256 << 20
 """A graph is some hundred kilobytes; its weights lie in a file of their own."""
@@ -40,9 +41,6 @@ _MESSAGES: Final[Mapping[str, Mapping[int, str]]] = {
     "ExternalData": {},
 }
 _KEY, _VALUE = 1, 2
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_TAG: Final = (1 << 32) - 1
 
 
 def check_external_data(path: Path, allowed: Collection[str]) -> None:
@@ -80,55 +78,15 @@ def _locations(message: memoryview, kind: str, *, depth: int) -> Generator[str]:
         yield from _location(message)
         return
     parts = _MESSAGES[kind]
-    for number, content in _fields(message):
+    for number, content in fields(message):
         if number in parts:
             yield from _locations(content, parts[number], depth=depth + 1)
 
 
 def _location(entry: memoryview) -> Generator[str]:
     """Yield every value of an entry that has the key `location`, also where it is repeated."""
-    fields = [(number, bytes(content)) for number, content in _fields(entry)]
-    keys = [content for number, content in fields if number == _KEY]
+    found = [(number, bytes(content)) for number, content in fields(entry)]
+    keys = [content for number, content in found if number == _KEY]
     if b"location" in keys:
-        values = [content for number, content in fields if number == _VALUE]
+        values = [content for number, content in found if number == _VALUE]
         yield from (value.decode("utf-8", "backslashreplace") for value in values or [b""])
-
-
-def _fields(message: memoryview) -> Generator[tuple[int, memoryview]]:
-    """Yield the fields that have a length: strings, bytes and messages.
-
-    The encoding is https://protobuf.dev/programming-guides/encoding.
-    """
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        if tag > _MAX_TAG:
-            raise ValueError("it has a field number that is none")  # others read its low bits
-        number, wire_type = tag >> 3, tag & 7
-        if wire_type == _VARINT:
-            _, position = _varint(message, position)
-        elif wire_type == _BYTES:
-            size, position = _varint(message, position)
-            if size > len(message) - position:
-                raise ValueError("it is cut off")
-            yield number, message[position : position + size]
-            position += size
-        elif wire_type in {_FIXED32, _FIXED64}:
-            position += 4 if wire_type == _FIXED32 else 8
-        else:
-            raise ValueError(f"it has a field of the unknown type {wire_type}")
-    if position > len(message):
-        raise ValueError("it is cut off")
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise ValueError("it is cut off")
-        byte = message[position]
-        value |= (byte & 0x7F) << shift
-        position += 1
-        if byte < 0x80:
-            return value, position
-    raise ValueError("it has a number of more than ten bytes")

@@ -115,6 +115,10 @@ class Tokenizer:
         found = b"".join(self.pieces.get(token_id, b"") for token_id in token_ids)
         return found.decode(errors="replace")
 
+    def shown(self, token_id: int) -> str:
+        """Return a token for people: its text, or a control token's name."""
+        return self._control.get(token_id) or self.decode([token_id])
+
     def stream(self) -> Callable[[int], str]:
         """Return a function from the next token id to the text it completes.
 

@@ -13,7 +13,7 @@ from lsp_server.cli import create_server
 from lsp_server.playground.door import Door
 from lsp_server.playground.site import Page
 from lsp_server.playground.web import Playground
-from lsp_server.server import InklingServer
+from lsp_server.server import Feature, InklingServer
 from tests.support.scripted_engine import ScriptedEngine
 
 PATIENCE_SECONDS = 10.0
@@ -83,13 +83,15 @@ class Opened:
 
 
 @asynccontextmanager
-async def playground() -> AsyncIterator[Opened]:
+async def playground(*features: Feature) -> AsyncIterator[Opened]:
     engines = list[ClosingEngine]()
 
     def begin(model: str) -> InklingServer:
         assert model in MODELS
         engines.append(ClosingEngine())
-        return create_server(engines[-1])
+        server = create_server(engines[-1])
+        server.register(features)
+        return server
 
     pages = {
         "/": Page("text/html; charset=utf-8", gzip.compress(b"<p>the page")),
