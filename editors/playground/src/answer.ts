@@ -1,0 +1,70 @@
+/** What became of the last request, and where its time went. */
+
+import { byId, html, percent } from "./dom";
+import type { Explanation, Origin } from "./protocol";
+
+export const SOURCES: Readonly<Record<Origin, string>> = {
+  model: "the model",
+  joined: "a draft that was under way",
+  cache: "the cache, from an earlier answer",
+};
+
+interface Stage {
+  readonly name: string;
+  readonly ms: number;
+}
+
+export function showAnswer(explanation: Explanation): void {
+  const { outcome, sentence, origin, tokens, probability } = explanation;
+  const isShown = outcome === "shown";
+  const lines = [html("p", {}, capital(sentence))];
+  const facts = [
+    isShown && origin !== "" ? `from ${SOURCES[origin]}` : "",
+    tokens.prompt ? `prompt ${tokens.prompt} tokens, ${tokens.reused} of them known` : "",
+    tokens.generated ? `${tokens.generated} written` : "",
+    probability === null ? "" : `acceptance estimated at ${percent(probability)}`,
+  ].filter((fact) => fact !== "");
+  if (facts.length > 0) {
+    lines.push(html("p", { class: "hint" }, facts.join(" · ")));
+  }
+  byId("answer").replaceChildren(
+    html("code", { class: "outcome", "data-shown": String(isShown) }, outcome),
+    ...lines,
+  );
+}
+
+export function showTime(explanation: Explanation): void {
+  const stages = stagesOf(explanation);
+  const bar = html("div", { class: "bar" });
+  const legend = html("ul", { class: "legend" });
+  for (const { name, ms } of stages) {
+    const part = html("span", { "data-stage": name, title: `${name}: ${milliseconds(ms)}` });
+    part.style.flexGrow = String(ms);
+    bar.append(part);
+    legend.append(html("li", { "data-stage": name }, `${name} `, html("b", {}, milliseconds(ms))));
+  }
+  const total = html("p", { class: "total" }, milliseconds(explanation.elapsed_ms));
+  byId("time").replaceChildren(total, bar, legend);
+}
+
+/** The engine's stages, and what is left of the server's own time from request to answer. */
+function stagesOf({ timings, elapsed_ms }: Explanation): readonly Stage[] {
+  const named: readonly (readonly [string, string])[] = [
+    ["wait", "queue_ms"],
+    ["prompt", "prompt_ms"],
+    ["read", "prefill_ms"],
+    ["write", "decode_ms"],
+  ];
+  const stages = named.map(([name, key]) => ({ name, ms: timings[key] ?? 0 }));
+  const rest = elapsed_ms - stages.reduce((sum, { ms }) => sum + ms, 0);
+  // A draft's stages began before the request did, and may be longer than it.
+  return [...stages, { name: "server", ms: Math.max(0, rest) }].filter(({ ms }) => ms >= 0.01);
+}
+
+function milliseconds(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+function capital(sentence: string): string {
+  return sentence.slice(0, 1).toUpperCase() + sentence.slice(1);
+}

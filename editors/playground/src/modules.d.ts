@@ -1,0 +1,2 @@
+/** What esbuild takes beside scripts. */
+declare module "*.css";
