@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,7 @@ def playground(model: str | None, port: int, *, no_browser: bool) -> None:
     from lsp_server.playground.web import Playground
 
     configure_logging("warning")
-    pages, dissector = read_site(page_folder()), Dissector()
+    pages, dissector = read_site(client_folder("playground")), Dissector()
 
     def begin(name: str) -> "InklingServer":
         """Begin a session: its engine is its own, and nothing of it is written to the journal."""
@@ -45,12 +44,6 @@ def playground(model: str | None, port: int, *, no_browser: bool) -> None:
     page = Playground(pages, lambda: _models(model), begin)
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(dissector):
         asyncio.run(_serve(page, port, opens_browser=not no_browser))
-
-
-def page_folder() -> Path:
-    """Return where the built page lies: the wheel has nothing else of this client."""
-    folder = client_folder("playground")
-    return folder / "dist" if (folder / "package.json").is_file() else folder
 
 
 def _models(named: str | None) -> list[str]:

@@ -46,9 +46,7 @@ def read_site(folder: Path) -> Mapping[str, Page]:
         if Path(path.stem).suffix in TYPES
     }
     if f"/{INDEX}" not in pages:
-        raise InklingError(
-            f"the playground's page is not built; run `npm ci && npm run build` in {folder.parent}"
-        )
+        raise InklingError(f"{folder} does not hold the playground's page; build it anew")
     return {**pages, "/": pages[f"/{INDEX}"]}
 
 

@@ -15,11 +15,9 @@ interface Stage {
 }
 
 export function showAnswer(explanation: Explanation): void {
-  const { outcome, sentence, origin, tokens, probability } = explanation;
-  const isShown = outcome === "shown";
+  const { outcome, sentence, tokens, probability } = explanation;
   const lines = [html("p", {}, capital(sentence))];
   const facts = [
-    isShown && origin !== "" ? `from ${SOURCES[origin]}` : "",
     tokens.prompt ? `prompt ${tokens.prompt} tokens, ${tokens.reused} of them known` : "",
     tokens.generated ? `${tokens.generated} written` : "",
     probability === null ? "" : `acceptance estimated at ${percent(probability)}`,
@@ -28,7 +26,7 @@ export function showAnswer(explanation: Explanation): void {
     lines.push(html("p", { class: "hint" }, facts.join(" · ")));
   }
   byId("answer").replaceChildren(
-    html("code", { class: "outcome", "data-shown": String(isShown) }, outcome),
+    html("code", { class: "outcome", "data-shown": String(outcome === "shown") }, outcome),
     ...lines,
   );
 }

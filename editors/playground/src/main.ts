@@ -1,7 +1,7 @@
 /** The page: an editor, a session with a server, and a panel of what the model saw. */
 
 import "./style.css";
-import { Emitter, editor, languages } from "monaco-editor/editor";
+import { editor, languages, type Position } from "monaco-editor/editor";
 import { showAnswer, showTime } from "./answer";
 import { Client, placeOf } from "./client";
 import { byId, html } from "./dom";
@@ -19,37 +19,31 @@ const LOOK_AFTER_MS = 250;
 
 const NO_KEY =
   "This address has let in a tab already, or none. Use that tab, or start `inkling playground` anew.";
-const GONE = "The server has gone. Start `inkling playground` again and open its address.";
+const GONE = "The server has gone. Load this page again, or start `inkling playground` anew.";
+
+interface ShownItem extends languages.InlineCompletion {
+  readonly insertText: string;
+}
+
+interface Answer extends languages.InlineCompletions<ShownItem> {
+  readonly uri: string;
+  readonly place: Place;
+  readonly origin: Promise<Origin>;
+}
 
 class Playground {
   private client: Client | null = null;
-  private looking = 0;
+  private looked = "";
+  private provided: { dispose(): void } | null = null;
   private readonly code = createEditor(byId("editor"));
   private readonly experts = new ExpertsView();
   private readonly tokens = new TokensView((index) => this.experts.choose(index));
-  private readonly again = new Emitter<void>();
 
   constructor(private readonly session: Session) {
     this.fillChoices();
     this.tokens.hint("A completion's tokens stand here.");
     editor.registerCommand("inkling.accepted", (_, ...given: unknown[]) => {
       this.client?.execute("inkling.accepted", ...given).catch(refused);
-    });
-    languages.registerInlineCompletionsProvider("*", {
-      debounceDelayMs: DEBOUNCE_MS,
-      onDidChangeInlineCompletions: this.again.event,
-      provideInlineCompletions: async (model, position, context, token) => {
-        const stop = new AbortController();
-        token.onCancellationRequested(() => stop.abort());
-        const isInvoked = context.triggerKind === languages.InlineCompletionTriggerKind.Explicit;
-        const place = placeOf(position);
-        const items = await this.completed(
-          (client) => client.complete(model, position, isInvoked, stop.signal),
-          { uri: model.uri.toString(), place },
-        );
-        return { items: items.map(shownItem) };
-      },
-      disposeInlineCompletions: () => undefined,
     });
     this.listenToKeys();
     this.showSample();
@@ -67,6 +61,21 @@ class Playground {
     level.addEventListener("change", () => {
       this.client?.execute("inkling.setLevel", level.value).catch(refused);
     });
+  }
+
+  /** What Monaco asks: a new one for each model, as it remembers what a known one answered. */
+  private provider(): languages.InlineCompletionsProvider<Answer> {
+    return {
+      debounceDelayMs: DEBOUNCE_MS,
+      provideInlineCompletions: (model, position, context, token) => {
+        const stop = new AbortController();
+        token.onCancellationRequested(() => stop.abort());
+        const isInvoked = context.triggerKind === languages.InlineCompletionTriggerKind.Explicit;
+        return this.complete(model, position, isInvoked, stop.signal);
+      },
+      handleItemDidShow: (answer, item) => this.look(answer, item.insertText).catch(refused),
+      disposeInlineCompletions: () => undefined,
+    };
   }
 
   private listenToKeys(): void {
@@ -87,12 +96,17 @@ class Playground {
     const chosen = byId<HTMLSelectElement>("language").value;
     const sample = SAMPLES.find(({ id }) => id === chosen);
     if (sample !== undefined) {
-      this.client?.open(showSample(this.code, sample));
-      if (this.client === null) {
-        showSample(this.code, sample);
-      }
+      const model = showSample(this.code, sample);
+      this.client?.open(model);
       this.code.focus();
+      this.ask();
     }
+  }
+
+  /** Has the editor ask at the cursor, as its key does. */
+  private ask(): void {
+    this.looked = "";
+    this.code.trigger("inkling", COMPLETES, {});
   }
 
   /** Begins a session with the chosen model, in the place of the one there is. */
@@ -129,65 +143,67 @@ class Playground {
 
   private follow(status: Status): void {
     showStatus(status);
+    this.provided?.dispose();
+    this.provided = null;
     if (status.state === "ready") {
-      this.code.trigger("inkling", COMPLETES, {});
+      this.provided = languages.registerInlineCompletionsProvider("*", this.provider());
+      this.ask();
     }
   }
 
-  /** Returns what the server has to say at a place; shows what became of it, and looks into it. */
-  private async completed(
-    ask: (client: Client) => Promise<readonly Item[]>,
-    at: { readonly uri: string; readonly place: Place },
-  ): Promise<readonly Item[]> {
+  /** Returns what the server has to say at a place; then shows what became of it. */
+  private async complete(
+    model: editor.ITextModel,
+    position: Position,
+    isInvoked: boolean,
+    signal: AbortSignal,
+  ): Promise<Answer> {
     const client = this.client;
-    if (client === null) {
-      return [];
-    }
+    const at = { uri: model.uri.toString(), place: placeOf(position) };
     try {
-      const items = await ask(client);
-      this.explain(client, items[0], at).catch(refused);
-      return items;
+      const found = (await client?.complete(model, position, isInvoked, signal)) ?? [];
+      const answer = { ...at, items: found.map(shownItem), origin: this.explain(client) };
+      this.look(answer, answer.items[0]?.insertText).catch(refused);
+      return answer;
     } catch (error) {
       refused(error);
-      return [];
+      return { ...at, items: [], origin: Promise.resolve("model") };
     }
   }
 
-  private async explain(
-    client: Client,
-    item: Item | undefined,
-    { uri, place }: { readonly uri: string; readonly place: Place },
-  ): Promise<void> {
-    this.looking += 1;
-    const look = this.looking;
-    const explanation = await client.explainLast();
-    if (explanation === null || look !== this.looking) {
-      return;
+  /** Shows what became of the last request; returns who knew its text. */
+  private async explain(client: Client | null): Promise<Origin> {
+    const explanation = await client?.explainLast().catch(refused);
+    if (!explanation) {
+      return "model";
     }
     showAnswer(explanation);
     showTime(explanation);
-    if (item === undefined) {
+    return explanation.origin || "model";
+  }
+
+  /** Shows the tokens of an answer's text once nobody types; the newest look counts. */
+  private async look({ uri, place, origin }: Answer, text: string | undefined): Promise<void> {
+    const wanted = JSON.stringify([uri, place, text]);
+    if (wanted === this.looked) {
+      return;
+    }
+    this.looked = wanted;
+    if (text === undefined) {
       this.experts.hide();
-      this.tokens.hint("Nothing was shown.");
+      this.tokens.hint("Nothing is shown.");
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_AFTER_MS));
-    if (look !== this.looking) {
-      return; // it was typed on
-    }
-    const found = await client.look(uri, place, item.insertText);
-    if (look === this.looking) {
+    const found = wanted === this.looked ? await this.client?.look(uri, place, text) : undefined;
+    if (found !== undefined && wanted === this.looked) {
       this.experts.show(found);
-      this.tokens.show(found, (explanation.origin || "model") as Origin);
+      this.tokens.show(found, await origin);
     }
   }
 }
 
-function shownItem({
-  insertText,
-  range: { start, end },
-  command,
-}: Item): languages.InlineCompletion {
+function shownItem({ insertText, range: { start, end }, command }: Item): ShownItem {
   const range = {
     startLineNumber: start.line + 1,
     startColumn: start.character + 1,
@@ -203,6 +219,7 @@ function shownItem({
 
 function showStatus({ state, message }: Status): void {
   const shown = byId("status");
+  shown.title = message;
   shown.dataset.state = state;
   shown.textContent = message;
 }
@@ -219,6 +236,13 @@ function refused(error: unknown): void {
     throw error;
   }
 }
+
+// Monaco leaves promises behind that it has cancelled itself; nobody needs to hear of those.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason instanceof Error && event.reason.name === "Canceled") {
+    event.preventDefault();
+  }
+});
 
 const session = await enter();
 if (session === null) {

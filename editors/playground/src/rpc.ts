@@ -69,7 +69,11 @@ export class Rpc {
       this.waiting.set(id, { resolve, reject });
     });
     this.send({ id, method, params });
-    signal?.addEventListener("abort", () => this.notify("$/cancelRequest", { id }), { once: true });
+    signal?.addEventListener("abort", () => {
+      if (this.waiting.has(id)) {
+        this.notify("$/cancelRequest", { id });
+      }
+    });
     return answer as Promise<Result>;
   }
 

@@ -39,7 +39,7 @@ def total(values):
     text: `export function sum(values) {
   let total = 0;
   for (const value of values) {
-    ¦
+    total ¦
   }
   return total;
 }
@@ -115,7 +115,7 @@ fn main() {
     private int count;
 
     public void increment() {
-        ¦
+        count¦
     }
 
     public int getCount() {
@@ -134,7 +134,7 @@ fn main() {
 int main() {
     std::vector<int> values = {1, 2, 3};
     for (int value : values) {
-        ¦
+        std::cout ¦
     }
     return 0;
 }
@@ -164,7 +164,7 @@ int main() {
 set -eu
 
 for file in "$@"; do
-  ¦
+  echo ¦
 done
 `,
   },

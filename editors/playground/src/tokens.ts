@@ -91,7 +91,7 @@ export class TokensView {
 
   private details(token: SeenToken): readonly HTMLElement[] {
     const source = this.sourceOf(token);
-    const healed = `healing: it spells ${token.num_healed} characters that stood there already`;
+    const healed = `healing: “${visible(token.text.slice(0, token.num_healed))}” stood there already`;
     const facts = [
       `ln ${token.log_probability.toFixed(2)}`,
       token.rank === 1 ? "the likeliest" : `number ${token.rank} by likelihood`,
@@ -122,7 +122,7 @@ function sureness(logProbability: number): number {
 
 function legend(sources: ReadonlySet<Source>): HTMLElement {
   const scale = html("span", { class: "scale", role: "img", "aria-label": "How likely" });
-  const marks = [1, 0.5, 0.1, 0.02].map((share) => {
+  const marks = [1, 0.3, 0.1, 0.02].map((share) => {
     const mark = html("span", {}, `${share === 0.02 ? "≤ " : ""}${percent(share)}`);
     mark.style.setProperty("--at", `${100 * (1 - sureness(Math.log(share)))}%`);
     return mark;
