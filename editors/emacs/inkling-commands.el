@@ -69,6 +69,10 @@
   "Return what is known of KEY."
   (plist-get inkling-server-status key))
 
+(defun inkling-is-paused ()
+  "Whether suggestions are switched off altogether."
+  (and (plist-member inkling-server-status :enable) (not (inkling--known :enable))))
+
 (defun inkling--is-off ()
   "Whether the language of this buffer is switched off."
   (eq (plist-get (inkling--known :languages)
@@ -85,7 +89,7 @@
     ('nil " Inkling")
     ("missing" " Inkling:not installed")
     ((and state (guard (not (equal state "ready")))) (concat " Inkling:" state))
-    ((guard (eq (inkling--known :enable) nil)) " Inkling:paused")
+    ((guard (inkling-is-paused)) " Inkling:paused")
     ((guard (inkling--is-off)) " Inkling:off")
     ((guard (inkling--is-true :small_model_only)) " Inkling:small model")
     (_ " Inkling")))
@@ -93,14 +97,17 @@
 (defun inkling-status ()
   "Say what the server is doing, and what to do about it."
   (interactive)
-  (let ((level (inkling--known :level)))
-    (inkling-server-say
-     "%s" (string-join
-           (seq-remove #'string-empty-p
-                       (list (string-remove-prefix " Inkling:" (inkling-lighter))
-                             (or (inkling--known :message) "")
-                             (if level (concat "level " level) "")))
-           "; "))))
+  ;; An answer of the server may come in another buffer than the one somebody looks at.
+  (with-current-buffer (window-buffer (selected-window))
+    (let ((level (inkling--known :level)))
+      (inkling-server-say
+       "%s" (string-join
+             (seq-remove #'string-empty-p
+                         (list (string-remove-prefix ":" (string-remove-prefix
+                                                          " Inkling" (inkling-lighter)))
+                               (or (inkling--known :message) "")
+                               (if level (concat "level " level) "")))
+             "; ")))))
 
 (defun inkling--switch (name &rest arguments)
   "Run the server's command NAME, which sets something, with ARGUMENTS."
@@ -223,13 +230,14 @@ LEVEL is quiet, balanced or eager."
 (defun inkling--models (then)
   "Call THEN with a list of the models that there are, as alists."
   (let ((program (inkling-find-command)) (buffer (generate-new-buffer " *inkling models*")))
-    (make-process
-     :name "inkling models" :buffer buffer :noquery t :connection-type 'pipe
-     :command (append program '("model" "list" "--json"))
-     :sentinel (lambda (process _)
-                 (unless (process-live-p process)
-                   (funcall then (inkling-models-in buffer))
-                   (kill-buffer buffer))))))
+    (process-send-eof ; nobody answers it
+     (make-process
+      :name "inkling models" :buffer buffer :noquery t :connection-type 'pipe
+      :command (append program '("model" "list" "--json"))
+      :sentinel (lambda (process _)
+                  (unless (process-live-p process)
+                    (funcall then (inkling-models-in buffer))
+                    (kill-buffer buffer)))))))
 
 (defun inkling-models-in (buffer)
   "Return the models that the JSON in BUFFER lists."

@@ -64,8 +64,8 @@
     ["Code actions..." inkling-code-actions]
     ["Why was there nothing?" inkling-explain-last]
     "---"
-    ["Pause" inkling-pause :visible (not (eq (inkling-lighter) " Inkling:paused"))]
-    ["Resume" inkling-resume :visible (eq (inkling-lighter) " Inkling:paused")]
+    ["Pause" inkling-pause :visible (not (inkling-is-paused))]
+    ["Resume" inkling-resume :visible (inkling-is-paused)]
     ["This language off or on" inkling-toggle-language]
     ["Level..." inkling-set-level]
     "---"

@@ -24,6 +24,7 @@ HELPERS: Final = """
 (setq inhibit-startup-screen t make-backup-files nil auto-save-default nil
       create-lockfiles nil enable-recursive-minibuffers t ring-bell-function #'ignore)
 (prefer-coding-system 'utf-8)
+(setq native-comp-jit-compilation nil native-comp-enable-subr-trampolines nil) ; no compiler here
 (require 'server)
 
 (defun test-text ()
@@ -47,11 +48,15 @@ HELPERS: Final = """
   "Write down what is on the screen after each command."
   (setq test-painted nil)
   (add-hook 'post-command-hook
-            (lambda () (push (vector (test-line) (or (test-ghost) "")) test-painted)) 90 t))
+            (lambda () (push (vector (test-line) (or (test-ghost) "")) test-painted)) 90 t)
+  t)
 (defvar test-painted nil)
 
 (defun test-said (text)
   (with-current-buffer (messages-buffer) (and (string-search text (buffer-string)) t)))
+
+(defun test-forget ()
+  (with-current-buffer (messages-buffer) (let ((inhibit-read-only t)) (erase-buffer))))
 
 (defun test-answer (code)
   (base64-encode-string
@@ -76,7 +81,7 @@ class Program(NamedTuple):
             [self.path, *self.arguments, "-Q", "--batch", *arguments],
             check=False,
             cwd=folder,
-            env={**os.environ, **self.env},
+            env={**os.environ, **self.env, "HOME": "/nonexistent"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -160,7 +165,7 @@ class Emacs:
             received = b""
             while piece := connection.recv(1 << 16):
                 received += piece
-        pieces = re.findall(r"-print(?:-nonprint)? ([^\n]*)", received.decode())
+        pieces = re.findall(r"-print(?:-nonl)? ([^\n]*)", received.decode())
         text = "".join(pieces) or received.decode()
         return text.replace("&_", " ").replace("&n", "\n").replace("&-", "-").replace("&&", "&")
 
