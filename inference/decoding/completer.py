@@ -4,12 +4,14 @@ Lives in the engine thread. It knows nothing of queues, processes or event loops
 says when to stop.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import (
@@ -20,6 +22,14 @@ from inference.completion import (
     TokenCounts,
 )
 from inference.decoding.budget import Budget, budget_for
+from inference.decoding.drafting import (
+    MAX_MATCH,
+    EarlierTexts,
+    Guesses,
+    PromptLookup,
+    Speculation,
+    TokenIds,
+)
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
 from inference.decoding.layout import Hole
@@ -30,12 +40,15 @@ from inference.decoding.postprocess import Surroundings, clean
 from inference.decoding.prompt import Prompt
 from inference.decoding.reader import Reader, Reading
 from inference.decoding.scoring import Score, score_tokens
-from inference.decoding.stopping import fills_line
+from inference.decoding.stopping import asks_for_line, fills_line
 from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.runtime.language_model import Logits
 from inference.syntax import place
 from inference.timing import Timings, now_ms, stopwatch
+
+NUM_EARLIER: Final = 8
+"""Completions that are remembered to guess from: of a place, and of those that were left for it."""
 
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
@@ -45,8 +58,12 @@ Publish = Callable[[Completion], None]
 
 
 class Completer:
-    def __init__(self, loaded: LoadedModel) -> None:
+    """`speculation` is what is learned of guessing; without it nothing is guessed."""
+
+    def __init__(self, loaded: LoadedModel, speculation: Speculation | None = None) -> None:
         self._loaded = loaded
+        self.speculation = speculation
+        self._written: deque[TokenIds] = deque(maxlen=NUM_EARLIER)
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
         self._reader = Reader(loaded, self._vocabulary.can_heal)
         # A grammar reads the text while the model does, which costs no time of its own.
@@ -83,7 +100,8 @@ class Completer:
         around = Surroundings.of(request.prefix, request.suffix)
         healing = self._healing(request, around, reading.prompt)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
-        writer = Writer(self._loaded, request, around, healing, timings)
+        guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
+        writer = Writer(self._loaded, request, around, healing, timings, guesses)
         writer.on_growth = lambda: publish(writer.so_far(tokens))
         with stopwatch(timings, "decode_ms"):
             try:
@@ -92,6 +110,7 @@ class Completer:
                 if now_ms() < received_ms + request.deadline_ms:
                     raise
                 reason = FinishReason.DEADLINE
+        self._remember(reading.prompt.token_ids, writer.token_ids)
         text = clean(writer.text, around)
         others = list[str]()
         if text and request.num_candidates > 1:
@@ -131,7 +150,8 @@ class Completer:
         with stopwatch(timings, "decode_ms"):
             choose = Healing(self._vocabulary, b"").choose
             ends = loaded.end_token_ids
-            following = generate(reading.session, logits, choose, ends, cancel)
+            guesses = self._guesses(is_line=False)
+            following = generate(reading.session, logits, choose, ends, cancel, guesses)
             written = list(islice(following, request.max_tokens))
         is_cut = len(written) == request.max_tokens
         timings.total_ms = now_ms() - started
@@ -193,7 +213,8 @@ class Completer:
         texts, taken = list[str](), {first.branch_token_id}
         while len(taken) < request.num_candidates:
             healing = self._healing(request, around, reading.prompt)
-            writer = Writer(self._loaded, request, around, healing, Timings())
+            guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
+            writer = Writer(self._loaded, request, around, healing, Timings(), guesses)
             writer.excluded = taken
             try:
                 reading.session.hold(reading.prompt.token_ids, cancel)
@@ -208,6 +229,19 @@ class Completer:
             text = clean(writer.text, around)
             texts += [text] if text and text not in texts else []
         return texts
+
+    def _guesses(self, *, is_line: bool) -> Guesses | None:
+        """Return what guesses for one completion; behind the end of a line that is all, nothing."""
+        if self.speculation is None:
+            return None
+        drafters = (PromptLookup(), EarlierTexts(tuple(self._written)))
+        vocabulary, ends = self._vocabulary, self._loaded.end_token_ids
+        is_last = vocabulary.has_line_end if is_line else _never
+        return Guesses(self.speculation, drafters, ends, is_last)
+
+    def _remember(self, prompt: Sequence[int], written: Sequence[int]) -> None:
+        if written:
+            self._written.append(np.array([*prompt[-MAX_MATCH:], *written], np.int64))
 
     def _reading_ms(self, request: CompletionRequest, waited_ms: float) -> float | None:
         if request.first_text_ms is None:
@@ -224,6 +258,10 @@ class Completer:
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)
         return budget_for(self._loaded.model.context_length - num_leading, request.max_tokens)
+
+
+def _never(_token_id: int) -> bool:
+    return False
 
 
 def _hole(request: CompletionRequest) -> Hole:

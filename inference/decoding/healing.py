@@ -64,6 +64,9 @@ class Vocabulary:
     def piece(self, token_id: int) -> bytes:
         return self._pieces.get(token_id, b"")
 
+    def has_line_end(self, token_id: int) -> bool:
+        return b"\n" in self.piece(token_id)
+
     def beginning_with(self, wanted: bytes) -> npt.NDArray[np.int64]:
         """Return the tokens that spell `wanted`, or more."""
         first = bisect_left(self._sorted_pieces, wanted)

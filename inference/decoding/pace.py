@@ -14,6 +14,9 @@ from inference.timing import now_ms
 WEIGHT: Final = 0.2
 """Of what was measured last."""
 
+FIRST_SHARE_OF_MORE: Final = 0.18
+"""What a token more takes of the time of the first, before it was measured."""
+
 MEASURED_RUNS: Final = (1, 1, 32)
 """Tokens of the runs that are measured when a model was loaded. The first of a length also
 allocates what it works in."""
@@ -38,6 +41,12 @@ class Pace:
         elif num_tokens > 1 and self._step_ms is not None:
             more_ms = max(0.0, milliseconds - self._step_ms) / (num_tokens - 1)
             self._more_ms = _blended(self._more_ms, more_ms)
+
+    def run_ms(self, num_tokens: int) -> float:
+        """Return what a run takes; in the time of one token where nothing is known yet."""
+        step_ms = 1.0 if self._step_ms is None else self._step_ms
+        more_ms = FIRST_SHARE_OF_MORE * step_ms if self._more_ms is None else self._more_ms
+        return step_ms + more_ms * (num_tokens - 1)
 
     def num_affordable(self, milliseconds: float) -> int | None:
         """Return how many tokens can be read in that time; None where nothing is known."""

@@ -39,6 +39,11 @@ class Session:
     def capacity(self) -> int:
         return self._cache.capacity
 
+    @property
+    def goes_back_to_runs(self) -> bool:
+        """Whether what was read can only be forgotten whole runs at a time."""
+        return self._cache.goes_back_to_runs
+
     def num_common(self, token_ids: Sequence[int]) -> int:
         """Count the leading tokens that the cache already holds."""
         held, wanted = self._token_ids, list(token_ids)
@@ -58,7 +63,7 @@ class Session:
         num_common = min(self.num_common(token_ids), len(token_ids) - 1)
         num_reused = self._rewind(num_common)
         stops = {num_common, len(token_ids)}
-        if self._cache.goes_back_to_runs:
+        if self.goes_back_to_runs:
             stops.add(len(token_ids) - NUM_LIKELY_CHANGED)
         logits: Logits | None = None
         for start, end in _runs(num_reused, stops):
@@ -84,6 +89,13 @@ class Session:
         logits = self._model.forward(token_ids, self._cache, num_logits=num_logits, cancel=cancel)
         self._token_ids.extend(token_ids)
         return logits
+
+    def drop(self, num_tokens: int) -> None:
+        """Forget the last tokens, where the cache goes back to any length."""
+        if num_tokens:
+            length = self._cache.length - num_tokens
+            reached = self._rewind(length)
+            assert reached == length
 
     def _rewind(self, length: int) -> int:
         """Go back to `length` tokens, or to fewer where the cache cannot; return how many."""

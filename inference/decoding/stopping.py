@@ -22,7 +22,7 @@ A rule remembers what it has seen of its text, so a token costs the same whereve
 """
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 from inference.completion import FinishReason, Scope, line_before, line_behind
 from inference.languages import Language
@@ -40,7 +40,7 @@ def stop_rule(
     scope: Scope, language: Language, prefix: str, suffix: str
 ) -> tuple[Stop, FinishReason]:
     """Return the rule that ends a completion in a hole, and what its ending is called."""
-    if _chosen(scope, suffix) == "line":
+    if asks_for_line(scope, suffix):
         return LineEnd(), FinishReason.LINE
     if language.block == "prose":
         return ParagraphEnd(), FinishReason.BLOCK
@@ -49,7 +49,7 @@ def stop_rule(
 
 def fills_line(scope: Scope, prefix: str, suffix: str) -> bool:
     """Say whether a line is asked for that is empty so far: then a line end is no answer."""
-    return _chosen(scope, suffix) == "line" and not line_before(prefix).strip()
+    return asks_for_line(scope, suffix) and not line_before(prefix).strip()
 
 
 def follows_on_line(suffix: str) -> bool:
@@ -57,10 +57,9 @@ def follows_on_line(suffix: str) -> bool:
     return bool(line_behind(suffix).strip())
 
 
-def _chosen(scope: Scope, suffix: str) -> Literal["line", "block"]:
-    if scope == "auto":
-        return "line" if follows_on_line(suffix) else "block"
-    return scope
+def asks_for_line(scope: Scope, suffix: str) -> bool:
+    """Say whether a completion ends with its line."""
+    return scope == "line" or (scope == "auto" and follows_on_line(suffix))
 
 
 class LineEnd:

@@ -13,6 +13,7 @@ import numpy as np
 
 from inference.cancellation import CancelToken
 from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.decoding.drafting import Guesses
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing
 from inference.decoding.loaded import LoadedModel
@@ -43,9 +44,10 @@ class Writer:
         around: Surroundings,
         healing: Healing,
         timings: Timings,
+        guesses: Guesses | None = None,
     ) -> None:
         self.text = ""
-        self.num_generated = 0
+        self.token_ids: list[int] = []
         self.excluded: AbstractSet[int] = frozenset()
         self.branch_token_id = -1
         self.log_probabilities: list[float] = []
@@ -60,13 +62,14 @@ class Writer:
             request.scope, language_for(request.language), around.before, around.behind
         )
         self._timings = timings
+        self._guesses = guesses
 
     def so_far(self, tokens: TokenCounts) -> Completion:
         """Return what is written, as it is; `tokens` are those that were read for it."""
         return Completion(
             text=self.text,
             finish_reason=FinishReason.LINE,
-            tokens=msgspec.structs.replace(tokens, generated=self.num_generated),
+            tokens=msgspec.structs.replace(tokens, generated=len(self.token_ids)),
             log_probabilities=tuple(self.log_probabilities),
         )
 
@@ -75,9 +78,10 @@ class Writer:
     ) -> FinishReason:
         """Write until there is a reason to stop; `started` is when the work on it began."""
         begun, logits = self._healing.begin(session, logits, cancel)
-        following = generate(session, logits, self._choose, self._end_token_ids, cancel)
+        ends, guesses = self._end_token_ids, self._guesses
+        following = generate(session, logits, self._choose, ends, cancel, guesses)
         for token_id in chain(begun, following):
-            self.num_generated += 1
+            self.token_ids.append(token_id)
             self._add(self._decode(token_id))
             if self.text and not self._timings.first_token_ms:
                 self._timings.first_token_ms = now_ms() - started
@@ -89,7 +93,7 @@ class Writer:
             if num_kept is not None:
                 self.text = self.text[:num_kept]
                 return FinishReason.REPETITION
-            if self.num_generated == self._max_tokens:
+            if len(self.token_ids) == self._max_tokens:
                 return FinishReason.LENGTH
             self.on_growth()
         is_full = session.cache_length == session.capacity

@@ -20,6 +20,7 @@ from inference.completion import (
     checked,
 )
 from inference.decoding.completer import Completer
+from inference.decoding.drafting import Speculation
 from inference.decoding.loaded import LoadedModel
 from inference.decoding.scoring import Score
 from inference.engine import EngineState, EngineStatus
@@ -165,7 +166,7 @@ class LocalEngine:
 
     def _loaded_status(self) -> EngineStatus:
         loaded = self._load()
-        completer = Completer(loaded)
+        completer = Completer(loaded, Speculation())
         completer.warm_up()
         self._completer = completer
         return EngineStatus(

@@ -81,7 +81,7 @@ class ScriptedModel:
         self._on_cancel = on_cancel
         self.num_forwards = 0
         self.num_tokens_read = 0
-        self.ends_read: set[tuple[int, ...]] = set()  # the last five tokens behind each run
+        self.ends_read: set[tuple[int, ...]] = set()  # each token read, with the four before it
 
     @property
     def vocab_size(self) -> int:
@@ -112,7 +112,8 @@ class ScriptedModel:
         cancel.raise_if_set()
         cache.length = end
         self.num_tokens_read += len(token_ids)
-        self.ends_read.add(tuple(cache.tokens(end)[-5:]))
+        lengths = range(end - len(token_ids) + 1, end + 1)
+        self.ends_read.update(tuple(cache.tokens(length)[-5:]) for length in lengths)
         logits = np.zeros((num_logits, self.vocab_size), np.float32)
         for row in range(num_logits):
             logits[row, self._next_token(cache.tokens(end - num_logits + 1 + row))] = 1

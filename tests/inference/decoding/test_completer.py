@@ -299,9 +299,10 @@ class Ranked(ScriptedModel):
         self, token_ids: Sequence[int], cache: KvCache, *, num_logits: int, cancel: CancelToken
     ) -> Logits:
         logits = super().forward(token_ids, cache, num_logits=num_logits, cancel=cancel)
-        if token_ids[-1] in (ord(" "), ord("=")):
-            logits[-1] = 0
-            letters = range(ord("a"), ord("z") + 1)
-            logits[-1, letters] = np.linspace(3, 2, len(letters))
-            logits[-1, ord(" ")] = 4 if token_ids[-1] == ord("=") else 0
+        letters = range(ord("a"), ord("z") + 1)
+        for row, token_id in zip(logits, token_ids[-num_logits:], strict=True):
+            if token_id in (ord(" "), ord("=")):
+                row[:] = 0
+                row[letters] = np.linspace(3, 2, len(letters))
+                row[ord(" ")] = 4 if token_id == ord("=") else 0
         return logits
