@@ -20,7 +20,9 @@ export function showAnswer(explanation: Explanation): void {
   const facts = [
     tokens.prompt ? `prompt ${tokens.prompt} tokens, ${tokens.reused} of them known` : "",
     tokens.generated ? `${tokens.generated} written` : "",
-    probability === null ? "" : `acceptance estimated at ${percent(probability)}`,
+    outcome !== "shown" || probability === null // the sentence has it else
+      ? ""
+      : `acceptance estimated at ${percent(probability)}`,
   ].filter((fact) => fact !== "");
   if (facts.length > 0) {
     lines.push(html("p", { class: "hint" }, facts.join(" · ")));
@@ -45,7 +47,7 @@ export function showTime(explanation: Explanation): void {
   byId("time").replaceChildren(total, bar, legend);
 }
 
-/** The engine's stages, and what is left of the server's own time from request to answer. */
+/** The engine's stages, and what else passed from request to answer. */
 function stagesOf({ timings, elapsed_ms }: Explanation): readonly Stage[] {
   const named: readonly (readonly [string, string])[] = [
     ["wait", "queue_ms"],
@@ -56,7 +58,7 @@ function stagesOf({ timings, elapsed_ms }: Explanation): readonly Stage[] {
   const stages = named.map(([name, key]) => ({ name, ms: timings[key] ?? 0 }));
   const rest = elapsed_ms - stages.reduce((sum, { ms }) => sum + ms, 0);
   // A draft's stages began before the request did, and may be longer than it.
-  return [...stages, { name: "server", ms: Math.max(0, rest) }].filter(({ ms }) => ms >= 0.01);
+  return [...stages, { name: "other", ms: Math.max(0, rest) }].filter(({ ms }) => ms >= 0.01);
 }
 
 function milliseconds(ms: number): string {

@@ -44,7 +44,7 @@ export function createEditor(place: HTMLElement): Editor {
     automaticLayout: true,
     fontSize: 14,
     lineHeight: 22,
-    inlineSuggest: { enabled: true, showToolbar: "never" },
+    inlineSuggest: { enabled: true, keepOnBlur: true, showToolbar: "never" },
     minimap: { enabled: false },
     padding: { top: 12 },
     quickSuggestions: false,
