@@ -85,8 +85,8 @@ export class Client {
     return this.execute("inkling.explainLast");
   }
 
-  look(uri: string, position: Place, text: string): Promise<Dissection> {
-    return this.rpc.request("inkling/look", { textDocument: { uri }, position, text });
+  look(uri: string, position: Place, text: string, signal: AbortSignal): Promise<Dissection> {
+    return this.rpc.request("inkling/look", { textDocument: { uri }, position, text }, signal);
   }
 
   close(): void {

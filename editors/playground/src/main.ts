@@ -34,6 +34,7 @@ interface Answer extends languages.InlineCompletions<ShownItem> {
 class Playground {
   private client: Client | null = null;
   private looked = "";
+  private looking = new AbortController();
   private provided: { dispose(): void } | null = null;
   private readonly code = createEditor(byId("editor"));
   private readonly experts = new ExpertsView();
@@ -189,14 +190,17 @@ class Playground {
       return;
     }
     this.looked = wanted;
+    this.looking.abort();
+    this.looking = new AbortController();
+    const { signal } = this.looking;
     if (text === undefined) {
       this.experts.hide();
       this.tokens.hint("Nothing is shown.");
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_AFTER_MS));
-    const found = wanted === this.looked ? await this.client?.look(uri, place, text) : undefined;
-    if (found !== undefined && wanted === this.looked) {
+    const found = signal.aborted ? undefined : await this.client?.look(uri, place, text, signal);
+    if (found !== undefined && !signal.aborted) {
       this.experts.show(found);
       this.tokens.show(found, await origin);
     }
