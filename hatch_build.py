@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-WRITTEN: Final = ("neovim", "emacs")
+WRITTEN: Final = ("neovim", "emacs", "recipes")
 BUILT: Final = {"vscode": "dist/inkling.vsix", "playground": "dist"}
 INSTALL: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")
 NOT_SOURCES: Final = {"node_modules", "dist"}

@@ -10,14 +10,17 @@ import platformdirs
 from rich.console import Console
 from rich.table import Table
 
-from inkling.setup import neovim, vscode
+from inkling.setup import emacs, helix, neovim, vim, vscode
 from inkling.setup.machine import Machine, Plan, this_machine
 from inkling.setup.steps import Backup
 from lsp_server.insight.editors import find_editors
 
 EDITORS: Final[Mapping[str, Callable[[Machine], Plan]]] = {
-    "neovim": neovim.plan,
     "vscode": vscode.plan,
+    "neovim": neovim.plan,
+    "emacs": emacs.plan,
+    "helix": helix.plan,
+    "vim": vim.plan,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkling.setup.steps import Step
+from inkling.setup.steps import Link, Step
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,16 @@ class Plan:
 
     steps: tuple[Step, ...]
     afterwards: str
+
+
+def program_steps(machine: Machine) -> tuple[Step, ...]:
+    """Return what has a client find the program: nothing, where installers put it in its place."""
+    place = machine.home / ".local" / "bin" / "inkling"
+    is_found = machine.is_windows or machine.command("inkling") is not None
+    is_of_environment = (Path(machine.program).parents[1] / "pyvenv.cfg").exists()
+    if is_found and not is_of_environment:
+        return ()
+    return (Link(Path(machine.program), place),)
 
 
 def this_machine() -> Machine:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from inkling.clients import client_folder
-from inkling.setup.machine import Machine, Plan
+from inkling.setup.machine import Machine, Plan, program_steps
 from inkling.setup.steps import CopyFolder
 
 
 def plan(machine: Machine) -> Plan:
     destination = _data(machine) / "site" / "pack" / "inkling" / "start" / "inkling"
     return Plan(
-        steps=(CopyFolder(client_folder("neovim"), destination),),
+        steps=(*program_steps(machine), CopyFolder(client_folder("neovim"), destination)),
         afterwards="Start Neovim anew; Tab accepts what is shown, :help inkling tells the rest.",
     )
 

@@ -95,6 +95,29 @@ class CopyFolder:
 
 
 @dataclass(frozen=True)
+class Link:
+    """`place` leads to the program, unless something else is there already."""
+
+    program: Path
+    place: Path
+
+    def change(self) -> str | None:
+        is_there = self.place.exists() or self.place.is_symlink()
+        return None if is_there else f"link {self.place} to {self.program}"
+
+    def apply(self, backup: Backup) -> None:
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        self.place.symlink_to(self.program)
+
+    def removal(self) -> str | None:
+        is_ours = self.place.is_symlink() and self.place.readlink() == self.program
+        return f"remove the link {self.place}" if is_ours else None
+
+    def remove(self, backup: Backup) -> None:
+        self.place.unlink()
+
+
+@dataclass(frozen=True)
 class WriteBlock:
     """A configuration file holds `text` between two comments that are ours; the rest is the user's.
 
@@ -121,13 +144,19 @@ class WriteBlock:
         return f"take Inkling's lines out of {self.path}" if self._has_block() else None
 
     def remove(self, backup: Backup) -> None:
-        head, _, tail = self._parts(self._read())
-        rest = (head.removesuffix("\n") if head.endswith("\n\n") else head) + tail
+        rest = self.without()
         if rest.strip():
             self._write(rest, backup)
         else:
             backup.keep(self.path)
             self.path.unlink()
+
+    def without(self) -> str:
+        """Return what the file holds beside our block."""
+        head, block, tail = self._parts(self._read())
+        if block and head.endswith("\n\n"):
+            head = head.removesuffix("\n")
+        return head + tail
 
     def _has_block(self) -> bool:
         return self._parts(self._read())[1] != ""

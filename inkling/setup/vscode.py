@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from inkling.clients import client_folder
-from inkling.setup.machine import Machine, Plan
+from inkling.setup.machine import Machine, Plan, program_steps
 from inkling.setup.steps import Run, SetupError
 
 COMMANDS: Final = ("code", "code-insiders", "codium", "cursor", "windsurf", "code-server")
@@ -24,7 +24,10 @@ def plan(machine: Machine) -> Plan:
         )
         raise SetupError(message)
     return Plan(
-        steps=tuple(_installed(program, extension) for program in programs),
+        steps=(
+            *program_steps(machine),
+            *(_installed(program, extension) for program in programs),
+        ),
         afterwards="Reload the window; Tab accepts what is shown.",
     )
 

@@ -15,7 +15,7 @@ WORD: Final = b"inkling"
 MAX_FILES: Final = 500
 MAX_FILE_BYTES: Final = 1_000_000
 
-ADVICE: Final = "see `inkling lsp --help`; the command to start is `inkling lsp`"
+ADVICE: Final = "`inkling setup` has an editor know it; any other starts `inkling lsp`"
 
 
 class Editor(msgspec.Struct, frozen=True, kw_only=True):

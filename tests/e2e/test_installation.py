@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 UV = Path(sys.executable).parent / "uv"
 DEPENDENCIES = Path(sysconfig.get_path("purelib"))
+BUILT = {"vscode", "playground"} if shutil.which("npm") else set[str]()
 DATA = "inference/default_model/model.onnx.data"
 
 
@@ -85,3 +86,5 @@ def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel: Path) -> None:
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == packages
     data = {DATA, "inference/languages.toml", "export/texts/quality.txt", "evaluation/candidate.py"}
     assert data <= set(names)
+    clients = {name.split("/")[2] for name in names if name.startswith("inkling/clients/")}
+    assert clients == {"neovim", "emacs", "recipes", *BUILT}
