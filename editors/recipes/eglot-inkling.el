@@ -12,5 +12,8 @@
 (add-to-list 'eglot-server-programs '(python-mode . ("inkling" "lsp")))
 (add-hook 'python-mode-hook #'eglot-ensure)
 
+;; What you choose from a menu needs no second question.
+(setq eglot-confirm-server-initiated-edits nil)
+
 (provide 'eglot-inkling)
 ;;; eglot-inkling.el ends here

@@ -186,7 +186,8 @@ class Emacs:
 
     def state(self) -> Any:
         return self.lisp(
-            "(list (test-text) (point) (test-ghost) (inkling-lighter)"
+            "(list (test-text) (point) (test-ghost)"
+            " (and (fboundp 'inkling-lighter) (inkling-lighter))"
             " (with-current-buffer (messages-buffer) (buffer-string)))"
         )
 

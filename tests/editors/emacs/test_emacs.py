@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.editors.emacs.editor import Emacs, Program, lisp_list
+from tests.editors.models import TWIN, use_twin
 from tests.support.raw_client import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
@@ -60,6 +61,7 @@ def begin(session: Session, *, before: str = BEFORE, wanted: str = "ra", end: st
 
 def dismiss(session: Session) -> None:
     """Type what quits whatever Emacs does, so it is asked nothing at that moment."""
+    session.emacs.terminal.wait_until_still(0.1)
     session.emacs.keys("<C-g>")
     session.emacs.terminal.wait_until_still(0.2)
 
@@ -215,6 +217,18 @@ def test_a_code_action_changes_the_buffer(session: Session) -> None:
     assert re.fullmatch(r"def add\(.*:.*\).*:\n    return first \+ second\n", changed)
     emacs.keys("<Undo>")
     emacs.eventually("(test-text)", lambda now: now == text)
+
+
+@pytest.mark.shows("model switch")
+def test_another_model_answers_without_a_restart(emacs_program: Program, tmp_path: Path) -> None:
+    with Emacs(emacs_program, tmp_path, SETUP) as emacs:
+        session = Session(emacs, tmp_path, itertools.count(1))
+        begin(session)
+        running = servers()
+        use_twin(tmp_path)
+        emacs.eventually("(plist-get inkling-server-status :model)", lambda model: model == TWIN)
+        begin(session)
+        assert servers() == running
 
 
 @pytest.mark.shows("status")
