@@ -79,14 +79,15 @@ export class Models {
     choose: (rows: ModelRow[]) => ModelRow[],
     placeHolder: string,
   ): Promise<ModelRow | undefined> {
-    const items = this.rows().then((rows) =>
-      choose(rows).map((row) => ({
-        label: row.name,
-        description: [row.mark, row.memory].filter(Boolean).join(" "),
-        detail: [row.parameters, row.licence, row.state].filter(Boolean).join(", "),
-        row,
-      })),
-    );
+    const items = choose(await this.rows()).map((row) => ({
+      label: row.name,
+      description: [row.mark, row.memory].filter(Boolean).join(" "),
+      detail: [row.parameters, row.licence, row.state].filter(Boolean).join(", "),
+      row,
+    }));
+    if (items.length === 0) {
+      return undefined;
+    }
     return (await vscode.window.showQuickPick(items, { placeHolder }))?.row;
   }
 
@@ -104,7 +105,10 @@ export class Models {
       const options = { cwd: homedir(), timeout: LIST_MS, windowsHide: true };
       return (await promisify(execFile)(program, [...first, ...verb], options)).stdout;
     } catch (error) {
-      void vscode.window.showErrorMessage(`inkling ${verb.join(" ")}: ${error}`);
+      const { stderr, message } = error as { stderr?: string; message: string };
+      void vscode.window.showErrorMessage(
+        `inkling ${verb.join(" ")}: ${stderr?.trim() || message}`,
+      );
       return "";
     }
   }

@@ -92,6 +92,7 @@ export class Server implements vscode.Disposable {
   async restart(): Promise<void> {
     this.deaths = [];
     this.hasAdvised = false;
+    this.status.reset("restarting");
     await this.stop();
     await this.start();
   }

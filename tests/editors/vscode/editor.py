@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SETTINGS: Mapping[str, object] = {
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
     "window.commandCenter": False,
     "chat.disableAIFeatures": True,
     "telemetry.telemetryLevel": "off",
@@ -35,6 +36,7 @@ SETTINGS: Mapping[str, object] = {
     "git.enabled": False,
     "files.hotExit": "off",
     "editor.minimap.enabled": False,
+    "terminal.integrated.gpuAcceleration": "off",
     "editor.cursorBlinking": "solid",
     "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
     "editor.autoClosingBrackets": "never",
@@ -76,6 +78,13 @@ MEASURE = """
     look();
   });
 }
+"""
+
+STEADY_GHOST = """
+() => new Promise((resolve) => {
+  const seen = ghost();
+  setTimeout(() => resolve(ghost() === seen ? seen : ""), 100);
+})
 """
 
 RECORD = """
@@ -144,11 +153,11 @@ class Installation:
         path.write_text(json.dumps({**SETTINGS, **settings}), "utf-8")
 
     @contextmanager
-    def window(self, folder: Path) -> "Iterator[Editor]":
+    def window(self, folder: Path, *, width: int = 1000, height: int = 640) -> "Iterator[Editor]":
         """Open a window on a folder, and wait until the extension is there."""
         folder.mkdir(parents=True, exist_ok=True)
         known = self._sockets()
-        context = self._browser.new_context(viewport={"width": 1000, "height": 640})
+        context = self._browser.new_context(viewport={"width": width, "height": height})
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
@@ -221,6 +230,18 @@ class Editor:
     def type(self, text: str) -> None:
         self.page.keyboard.type(text)
 
+    def wake(self) -> None:
+        """Have suggestions asked for until one shows.
+
+        The first editor of a window asks for none until a moment after it can be typed into.
+        """
+        for _ in range(int(PATIENCE_SECONDS)):
+            with contextlib.suppress(AssertionError):
+                eventually(self.ghost_now, seconds=1)
+                return
+            self.run("Trigger Inline Suggestion")
+        pytest.fail("no ghost text comes")
+
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
@@ -248,8 +269,8 @@ class Editor:
         return self.page.evaluate("() => ghost()")
 
     def ghost(self) -> str:
-        """Wait for ghost text and return it."""
-        return eventually(self.ghost_now)
+        """Wait for ghost text and return it, as it stands once all of it is painted."""
+        return eventually(lambda: self.page.evaluate(STEADY_GHOST))
 
     def lines(self) -> list[str]:
         """Return the lines that are on the screen, without ghost text."""
@@ -285,9 +306,14 @@ class Editor:
         self.page.screenshot(path=path)
 
 
-def eventually(look: Callable[[], Any], fits: Callable[[Any], object] = bool) -> Any:
+def eventually(
+    look: Callable[[], Any],
+    fits: Callable[[Any], object] = bool,
+    *,
+    seconds: float = PATIENCE_SECONDS,
+) -> Any:
     """Return what `look` returns once it fits."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not fits(seen := look()):
         assert time.monotonic() < deadline, f"it stays {seen!r}"
         time.sleep(0.02)
