@@ -9,6 +9,9 @@ export const SOURCES: Readonly<Record<Origin, string>> = {
   cache: "the cache, from an earlier answer",
 };
 
+/** The engine tells its stages when it is done; its first lines may be the answer before. */
+const EARLY = "The first lines were the answer: the model was still writing.";
+
 interface Stage {
   readonly name: string;
   readonly ms: number;
@@ -45,6 +48,9 @@ export function showTime(explanation: Explanation): void {
   }
   const total = html("p", { class: "total" }, milliseconds(explanation.elapsed_ms));
   byId("time").replaceChildren(total, bar, legend);
+  if (explanation.tokens.generated > 0 && !explanation.timings.total_ms) {
+    byId("time").append(html("p", { class: "hint" }, EARLY));
+  }
 }
 
 /** The engine's stages, and what else passed from request to answer. */

@@ -198,6 +198,7 @@ class Playground {
       this.tokens.hint("Nothing is shown.");
       return;
     }
+    this.tokens.wait();
     await new Promise((resolve) => setTimeout(resolve, LOOK_AFTER_MS));
     const found = signal.aborted ? undefined : await this.client?.look(uri, place, text, signal);
     if (found !== undefined && !signal.aborted) {

@@ -26,10 +26,20 @@ export class TokensView {
 
   hint(text: string): void {
     this.buttons = [];
+    byId("tokens").ariaBusy = "false";
     byId("tokens").replaceChildren(html("p", { class: "hint" }, text));
   }
 
+  /** What stands there is of an earlier completion; the model is reading the newest. */
+  wait(): void {
+    if (this.buttons.length === 0) {
+      this.hint("The model reads it again.");
+    }
+    byId("tokens").ariaBusy = "true";
+  }
+
   show(dissection: Dissection, origin: Origin): void {
+    byId("tokens").ariaBusy = "false";
     this.dissection = dissection;
     this.origin = origin;
     this.buttons = dissection.tokens.map((token, index) => this.button(token, index));
