@@ -24,9 +24,9 @@ class Documentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`word_characters` belong to a name beside letters, digits and `_`.
 
-    `trigger_characters`: behind one of them a name or a value begins. `documentation` is None where
-    no usual way is known. `optional_types`: parameters may have types, `name: type`, and functions
-    `-> type`.
+    `quotes` begin a string. `trigger_characters`: behind one of them a name or a value begins.
+    `documentation` is None where no usual way is known. `optional_types`: parameters may have
+    types, `name: type`, and functions `-> type`.
     """
 
     block: BlockStyle
@@ -35,6 +35,7 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grammar: str | None = None
     statement_nodes: tuple[str, ...] = ()
     block_nodes: tuple[str, ...] = ()
+    quotes: str = "\"'`"
     word_characters: str = ""
     trigger_characters: str = ".([="
     documentation: Documentation | None = None

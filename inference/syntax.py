@@ -22,8 +22,11 @@ CHECKED_BEHIND: Final = 4_000
 """Characters around a cursor that are parsed: about three milliseconds."""
 
 _UNINDENTED: Final = re.compile(r"\n(?=\w)")
-_STRING: Final = re.compile(r"(raw_|interpreted_|template_|heredoc_)?string(_literal|_body)?")
-_QUOTE: Final = re.compile("[\"'`]")
+_STRING: Final = re.compile(
+    r"((raw|interpreted|template|verbatim|encapsed|ansi_c)_)?string(_literal|_value)?"
+    r"|interpolated_string_expression|(here|now)doc_body|(quoted_)?attribute_value"
+    r"|(single_quote|double_quote|block)_scalar"
+)
 _QUOTED: Final = re.compile(r"([\"'`])(?:\\.|(?!\1)[^\\])*\1|//.*|(?<!\w)#.*")
 _CODE_IN_STRING: Final = re.compile("interpolation|substitution")
 
@@ -78,13 +81,13 @@ class Place:
     where something does. `scope` and the errors are those that stand without a completion.
     """
 
-    def __init__(self, grammar: str, prefix: str, suffix: str) -> None:
+    def __init__(self, grammar: str, prefix: str, suffix: str, quotes: str) -> None:
         self._parser = _parser(grammar)
         self._before = _encoded(_near_end(prefix))
         self._behind = _encoded(suffix[:CHECKED_BEHIND])
         self._tree = self._parser.parse(self._before + self._behind)
         self.scope: SyntaxScope = _scope_at(self._tree.root_node, len(self._before))
-        if self.scope == "code" and self._tree.root_node.has_error and _is_quote_open(prefix):
+        if self.scope == "code" and self._tree.root_node.has_error and _is_open(quotes, prefix):
             self.scope = "string"  # one that is not closed yet is no string to a grammar
         self.num_errors = _num_errors(self._tree.root_node)
 
@@ -105,8 +108,10 @@ class Place:
 
 def place(prefix: str, suffix: str, language_id: str) -> Place | None:
     """Return the place between `prefix` and `suffix`, None where there is no grammar."""
-    grammar = language_for(language_id).grammar
-    return None if grammar is None else Place(grammar, prefix, suffix)
+    language = language_for(language_id)
+    if language.grammar is None:
+        return None
+    return Place(language.grammar, prefix, suffix, language.quotes)
 
 
 def node_types(grammar: str) -> frozenset[str]:
@@ -201,10 +206,10 @@ def _scope_at(root: tree_sitter.Node, offset: int) -> SyntaxScope:
     return "code"
 
 
-def _is_quote_open(prefix: str) -> bool:
+def _is_open(quotes: str, prefix: str) -> bool:
     """Say whether a quote of the cursor's line is not closed before the cursor."""
     line = _QUOTED.sub("", line_before(prefix))
-    return _QUOTE.search(line) is not None
+    return any(quote in line for quote in quotes)
 
 
 def _point(encoded: bytes) -> tuple[int, int]:

@@ -150,7 +150,7 @@ async def test_bits_are_those_of_the_removed_text() -> None:
 
 
 async def test_without_a_grammar_nothing_is_said_of_parsing() -> None:
-    found = await outcome("b", hole("a = <<b>>\n", language="rust"))
+    found = await outcome("b", hole("a = <<b>>\n", language="perl"))
     assert not found.has_grammar
     assert figures_of([found], FIGURES)["parses"] is None
 
