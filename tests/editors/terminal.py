@@ -36,14 +36,13 @@ class Terminal:
         size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
         self.process = subprocess.Popen(
-            command,
+            # It leads a session of its own, whose terminal this is.
+            ["setsid", "--ctty", *command],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             cwd=folder,
             env={**os.environ, **env, "TERM": "xterm-256color"},
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
         self._painted = bytearray()
@@ -86,7 +85,20 @@ class Terminal:
             assert painted, f"{pattern!r} does not come: {bytes(self._painted[start:])!r}"
             return (self._last_paint - begun) * 1000
 
-    def wait_until_still(self, seconds: float = 0.05) -> None:
-        """Wait until nothing was painted for a while."""
+    def milliseconds_to_ghost(self, key: bytes) -> float:
+        """Type where nothing is shown, and return when ghost text was painted.
+
+        A pure move takes back what is shown, which would be painted with the key once more.
+        """
+        self.wait_until_still()
+        self.type(b"\x1b[D")
+        self.wait_until_still()
+        self.type(b"\x1b[C")
+        self.wait_until_still()
+        return self.milliseconds_until_painted(key)
+
+    def wait_until_still(self, seconds: float = 0.1) -> None:
+        """Wait until nothing was painted for a while, which begins now."""
+        time.sleep(seconds)
         while (left := self._last_paint + seconds - time.perf_counter()) > 0:
             time.sleep(left)

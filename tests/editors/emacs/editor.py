@@ -209,10 +209,6 @@ class Emacs:
     def text(self) -> str:
         return self.lisp("(test-text)")
 
-    def milliseconds_to_ghost(self, key: str) -> float:
-        """Type a key where nothing is shown, and return when ghost text was painted."""
-        return self.terminal.milliseconds_until_painted(KEYS.get(key, key.encode()))
-
 
 PAINTED: Final = f'(set-face-attribute \'inkling-ghost nil :foreground "color-{GHOST_COLOUR}")'
 """For `setup`: have ghost text in the colour that the terminal looks for."""
