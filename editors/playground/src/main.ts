@@ -200,10 +200,21 @@ class Playground {
     }
     this.tokens.wait();
     await new Promise((resolve) => setTimeout(resolve, LOOK_AFTER_MS));
-    const found = signal.aborted ? undefined : await this.client?.look(uri, place, text, signal);
-    if (found !== undefined && !signal.aborted) {
-      this.experts.show(found);
-      this.tokens.show(found, await origin);
+    if (signal.aborted) {
+      return;
+    }
+    try {
+      const found = await this.client?.look(uri, place, text, signal);
+      if (found !== undefined && !signal.aborted) {
+        this.experts.show(found);
+        this.tokens.show(found, await origin);
+      }
+    } catch (error) {
+      refused(error);
+      if (!signal.aborted) {
+        this.experts.hide();
+        this.tokens.hint(`No look: ${(error as RefusedError).message}.`);
+      }
     }
   }
 }
@@ -235,7 +246,7 @@ function notice(message: string): void {
   shown.textContent = message;
 }
 
-/** What the server refuses is shown in the panel or by the next answer; all else is a fault. */
+/** Goes on where the server refuses or what was asked is cancelled; all else is a fault. */
 function refused(error: unknown): void {
   if (!(error instanceof RefusedError)) {
     throw error;
