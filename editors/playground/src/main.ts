@@ -1,6 +1,7 @@
 /** The page: an editor, a session with a server, and a panel of what the model saw. */
 
 import "./style.css";
+import "./panel.css";
 import { editor, languages, type Position } from "monaco-editor/editor";
 import { showAnswer, showTime } from "./answer";
 import { Client, placeOf } from "./client";

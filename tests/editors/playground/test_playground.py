@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from inference.package.store import embedded_folder
@@ -94,6 +95,18 @@ def test_the_panel_says_what_the_model_saw(opened: Open) -> None:
     assert page.tab.locator(".candidates li").count() == 5
     assert "6 layers of 8 experts, 2 read each token" in page.panel("experts")
     assert page.tab.locator("#experts rect:not(.row)").count() == 6 * 2
+
+
+def test_a_look_that_dies_says_so_and_the_next_one_is_there(opened: Open) -> None:
+    page = opened().ready()
+    page.tokens(".x")
+    for process in psutil.Process().children(recursive=True):
+        if "multiprocessing.spawn" in " ".join(process.cmdline()):
+            process.kill()
+    page.type("x")
+    page.eventually("() => document.querySelector('#tokens').textContent.startsWith('No look: ')")
+    page.type(" ")
+    page.tokens("·=")
 
 
 def test_a_reason_stands_there_where_nothing_is_shown(opened: Open) -> None:
