@@ -226,7 +226,13 @@ def test_another_model_answers_without_a_restart(emacs_program: Program, tmp_pat
         begin(session)
         running = servers()
         use_twin(tmp_path)
-        emacs.eventually("(plist-get inkling-server-status :model)", lambda model: model == TWIN)
+
+        def is_told_while_typing() -> bool:
+            emacs.keys("x", "<Backspace>")
+            time.sleep(0.2)
+            return emacs.lisp("(plist-get inkling-server-status :model)") == TWIN
+
+        wait_for(is_told_while_typing)
         begin(session)
         assert servers() == running
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from tests.editors.models import TWIN, use_twin
 from tests.editors.neovim.editor import PLUGIN, RECORDER, Neovim, Program
 from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
@@ -26,6 +27,7 @@ SETUP = f"""require("inkling").setup({{ command = {{ "{sys.executable}", "-m", "
 BEFORE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n"
 AFTER = "\n    def norm(self):\n        return (self.x**2 + self.y**2) ** 0.5\n"
 names = itertools.count(1)
+shows = pytest.mark.shows
 
 
 class Session(NamedTuple):
@@ -81,9 +83,11 @@ def wait_for(found: Callable[[], object]) -> None:
 @pytest.mark.parametrize(
     ("key", "pattern"),
     [
-        pytest.param("<Tab>", r"(?s).*", id="all"),
-        pytest.param("<M-Right>", r"\s*\w+|\s*[^\w\s]+", id="word"),
-        pytest.param("<M-C-Right>", r"\n*[^\n]*", id="line"),
+        pytest.param(
+            "<Tab>", r"(?s).*", id="all", marks=[shows("accept all"), shows("ghost text")]
+        ),
+        pytest.param("<M-Right>", r"\s*\w+|\s*[^\w\s]+", id="word", marks=shows("accept word")),
+        pytest.param("<M-C-Right>", r"\n*[^\n]*", id="line", marks=shows("accept line")),
         pytest.param("<Cmd>Inkling accept line<CR>", r"\n*[^\n]*", id="by-name"),
     ],
 )
@@ -115,6 +119,7 @@ def test_the_server_hears_what_was_accepted(session: Session) -> None:
     wait_for(lambda: "accepted" in journal(session)[told:])
 
 
+@shows("typed through")
 def test_what_is_typed_through_never_flickers(session: Session) -> None:
     typed, ghost = begin(session)
     through = ghost.split("\n")[0][:6]
@@ -154,6 +159,7 @@ def test_it_is_dismissed_and_asked_for_again(session: Session) -> None:
     assert session.neovim.ghost().startswith(ghost.split("\n")[0])
 
 
+@shows("next, previous")
 def test_who_asks_for_another_gets_another(session: Session) -> None:
     neovim = session.neovim
     typed, ghost = begin(session)
@@ -181,6 +187,7 @@ def test_without_a_suggestion_keys_do_what_they_did(session: Session) -> None:
     assert session.neovim.lua("return vim.api.nvim_get_current_line()").rstrip(" ") == typed
 
 
+@shows("menu keeps its keys")
 def test_an_open_menu_keeps_its_keys(session: Session) -> None:
     neovim = session.neovim
     typed, ghost = begin(session, before=BEFORE + "        ramp = rack = 1\n")
@@ -199,6 +206,45 @@ def test_an_open_menu_keeps_its_keys(session: Session) -> None:
     assert ghost.split("\n")[0] not in line
 
 
+@shows("code action")
+def test_a_code_action_changes_the_buffer(session: Session) -> None:
+    neovim = session.neovim
+    text = "def add(first, second):\n    return first + second"
+    begin(session)  # the model is loaded, without which nothing is offered
+    neovim.edit(session.home / f"action_{next(names)}.py", text + "\n")
+    neovim.lua(
+        "vim.ui.select = function(actions, options, choose)"
+        " for index, one in ipairs(actions) do"
+        " local action = one.action or one[2]"
+        " if action.title == 'Add type annotations' then return choose(one, index) end end end"
+    )
+    neovim.keys("gg5l")
+    neovim.command("lua vim.lsp.buf.code_action()")
+    changed = neovim.eventually("text()", lambda now: now != text)
+    assert re.fullmatch(r"def add\(first: .*\).*:\n    return first \+ second", changed)
+    neovim.keys("u")
+    neovim.eventually("text()", lambda now: now == text)
+
+
+@shows("model switch")
+def test_another_model_answers_without_a_restart(neovim_program: Program, tmp_path: Path) -> None:
+    with Neovim(neovim_program, tmp_path, SETUP) as neovim:
+        session = Session(neovim, tmp_path)
+        begin(session)
+        running = servers()
+        use_twin(tmp_path / "data")
+
+        def is_told_while_typing() -> bool:
+            neovim.keys("x<BS>")
+            time.sleep(0.2)
+            return neovim.lua("return require('inkling.status').known().model") == TWIN
+
+        wait_for(is_told_while_typing)
+        begin(session)
+        assert servers() == running
+
+
+@shows("status")
 def test_pause_and_resume(session: Session) -> None:
     neovim = session.neovim
     begin(session)
@@ -241,6 +287,7 @@ def test_names_are_completed(session: Session) -> None:
     assert "inkling.explainLast" in lua("return " + complete.format("server inkling."))
 
 
+@shows("restart")
 @pytest.mark.parametrize("how", ["killed", "asked to"])
 def test_the_server_comes_back(session: Session, how: str) -> None:
     neovim = session.neovim
