@@ -23,6 +23,7 @@ from tests.editors.neovim.editor import find as find_neovim
 from tests.editors.tmux import COLUMNS, Screen
 
 PICTURES = Path(__file__).parent / "pictures"
+BACKGROUND = "#1c1c1c"
 COMMAND = [sys.executable, "-m", "inkling"]
 
 TEXT = '''\
@@ -89,9 +90,11 @@ def draw(name: str, screen: Screen, ready: str, keys: list[str]) -> None:
     svg = console.export_svg(title=name, theme=MONOKAI)
     # The library's own pictures fetch a font from the network; this one is content with what is.
     drawn = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    # What is behind a line's end is as dark as the editors have it.
+    drawn = drawn.replace(MONOKAI.background_color.hex, BACKGROUND)
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1240, "height": 720})
-        page.set_content(f"<body style='margin:0;background:#292929'>{drawn}</body>")
+        page.set_content(f"<body style='margin:0;background:{BACKGROUND}'>{drawn}</body>")
         page.locator("svg").screenshot(path=PICTURES / f"{name.lower()}.png")
 
 
