@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SETTINGS: Mapping[str, object] = {
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
+    "workbench.reduceMotion": "on",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "window.commandCenter": False,
     "chat.disableAIFeatures": True,
@@ -156,25 +157,23 @@ class Installation:
     def window(self, folder: Path, *, width: int = 1000, height: int = 640) -> "Iterator[Editor]":
         """Open a window on a folder, and wait until the extension is there."""
         folder.mkdir(parents=True, exist_ok=True)
-        known = self._sockets()
         context = self._browser.new_context(viewport={"width": width, "height": height})
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.add_init_script(GHOST)
-        address = f"http://127.0.0.1:{self._port}/?folder={folder}"
-        page.goto(address, wait_until="domcontentloaded")
-        page.locator(STATUS).wait_for()
-        socket = eventually(lambda: self._sockets() - known).pop()
+        editor = Editor(page, folder, self)
+        editor.load(f"http://127.0.0.1:{self._port}/?folder={folder}")
         try:
-            yield Editor(page, folder, lambda *rest: self._tell(socket, *rest))
+            yield editor
         finally:
             context.close()
 
-    def _sockets(self) -> set[Path]:
+    def sockets(self) -> set[Path]:
+        """Return what the windows that are or were open listen on."""
         return set(self._run_folder.glob("vscode-ipc-*.sock"))
 
-    def _tell(self, socket: Path, *arguments: str) -> None:
+    def tell(self, socket: Path, *arguments: str) -> None:
         """Tell an open window something, as the command of a terminal in it does."""
         script = self._vscode.main.with_name("server-cli.js")
         names = ("code", self._vscode.version, "", "code")
@@ -215,14 +214,25 @@ class Installation:
 class Editor:
     """One window, on `folder`."""
 
-    def __init__(self, page: "Page", folder: Path, tell: Callable[..., None]) -> None:
-        self.page, self.folder, self._tell = page, folder, tell
+    def __init__(self, page: "Page", folder: Path, installation: Installation) -> None:
+        self.page, self.folder, self._installation = page, folder, installation
+        self._socket = Path()
+
+    def load(self, address: str) -> None:
+        """Load the window, and wait until the extension is there."""
+        known = self._installation.sockets()
+        self.page.goto(address, wait_until="domcontentloaded")
+        self.page.locator(STATUS).wait_for()
+        self._socket = eventually(lambda: self._installation.sockets() - known).pop()
+
+    def reload(self) -> None:
+        self.load(self.page.url)
 
     def open(self, name: str, text: str, *, line: int = 1, column: int = 1) -> Path:
         """Write a file, open it, and leave the cursor there."""
         path = self.folder / name
         path.write_text(text, "utf-8", newline="")
-        self._tell("--reuse-window", "--goto", f"{path}:{line}:{column}")
+        self._installation.tell(self._socket, "--reuse-window", "--goto", f"{path}:{line}:{column}")
         self.page.locator(f'.tab.active[data-resource-name="{name}"]').wait_for()
         self.page.locator(".editor-instance .monaco-editor.focused").wait_for()
         return path
@@ -302,8 +312,11 @@ class Editor:
         self.press(key)
         return self.page.evaluate("() => window.felt")
 
-    def screenshot(self, path: Path) -> None:
-        self.page.screenshot(path=path)
+    def screenshot(self, path: Path, *, height: int | None = None) -> None:
+        """Write what is on the screen, the upper `height` pixels of it."""
+        width, whole = self.page.viewport_size["width"], self.page.viewport_size["height"]
+        clip = {"x": 0, "y": 0, "width": width, "height": height or whole}
+        self.page.screenshot(path=path, clip=clip)
 
 
 def eventually(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.editors.vscode.editor import Editor, Installation, eventually
+from tests.support.raw_client import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
@@ -91,6 +92,13 @@ def test_what_is_accepted_is_told_once(client: Client) -> None:
     eventually(client.editor.lines, lambda lines: lines == ["(bc"])
     told = {"command": "inkling.accepted", "arguments": ["one"]}
     eventually(lambda: client.heard("workspace/executeCommand"), lambda all_: all_ == [told])
+
+
+def test_what_a_key_costs_is_measured(client: Client) -> None:
+    client.answer("bc", delay=0.3)
+    client.editor.open("measured.txt", "")
+    assert 300 < client.editor.milliseconds_to_ghost("(") < PATIENCE_SECONDS * 1000
+    client.answer()
 
 
 def test_a_request_is_taken_back_by_typing_on(client: Client) -> None:
@@ -189,7 +197,8 @@ def test_where_it_is_not_installed_one_command_is_shown(
     eventually(client.editor.status, lambda status: status == "Inkling: not installed")
     (notice,) = eventually(client.editor.notices)
     client.editor.answer_notice("Copy the command")
-    copied = client.editor.page.evaluate("() => navigator.clipboard.readText()")
+    read = "() => navigator.clipboard.readText()"
+    copied = eventually(lambda: client.editor.page.evaluate(read))
     assert copied.endswith("inkling-lsp")
     assert f"`{copied}` installs it" in notice
     away.rename(program)
