@@ -15,6 +15,8 @@
                   :add-on? t
                   :server-id 'inkling))
 
+;; It waits for two seconds otherwise.
+(setq lsp-inline-completion-idle-delay 0.1)
 (add-hook 'lsp-managed-mode-hook #'lsp-inline-completion-mode)
 
 (provide 'lsp-mode-inkling)

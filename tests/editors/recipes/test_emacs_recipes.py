@@ -80,3 +80,31 @@ def test_eglot_with_code_actions(emacs_program: Program, environment: dict[str, 
         emacs.keys("Add type", "<Tab>", "<CR>")
         typed = '(with-current-buffer "typed.py" (test-text))'
         emacs.eventually(typed, lambda text: re.match(r"def add\(first: .*\).*:\n", text))
+
+
+@pytest.mark.shows("ghost text")
+@pytest.mark.shows("accept all")
+def test_lsp_mode_with_ghost_text(emacs_program: Program, environment: dict[str, str]) -> None:
+    try:
+        root = debian.fetch("sid", "elpa-lsp-mode")
+    except debian.UnavailableError as error:
+        pytest.skip(f"lsp-mode: {error}")
+    sources = sorted((root / "usr/share/emacs/site-lisp/elpa-src").iterdir())
+    folders = [str(folder) for folder in sources]
+    (Path(environment["HOME"]) / ".git").mkdir()  # lsp-mode wants to know a project
+    with start(emacs_program, environment, "lsp-mode-inkling.el", folders, POINT) as emacs:
+        # What a package manager's autoloads name.
+        parts = "lsp-completion lsp-diagnostics lsp-headerline lsp-lens lsp-modeline"
+        emacs.lisp(f"(progn (mapc (function require) '({parts})) (setq lsp-auto-guess-root t))")
+        emacs.lisp('(progn (find-file "~/typed.py") (lsp) t)')
+        emacs.eventually("(and (bound-and-true-p lsp-inline-completion-mode) t)")
+        emacs.lisp("(goto-char (point-max))")
+        emacs.keys("        for item in ")
+        for key in "range":  # until the model is loaded there is nothing
+            emacs.keys(key)
+            emacs.terminal.wait_until_still(1)
+            if emacs.lisp("(and lsp-inline-completion--overlay t)"):
+                break
+        typed = emacs.text()
+        emacs.lisp("(progn (lsp-inline-completion-accept) t)")
+        emacs.eventually("(test-text)", lambda text: text.startswith(typed) and text != typed)
