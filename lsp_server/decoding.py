@@ -12,8 +12,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeGuard, cast
+
+import msgspec
 
 from lsp_server.framing import HEAD_BYTES, Lost
 from lsp_server.lines import LARGE_CHARACTERS, MeasuredText
@@ -30,8 +31,7 @@ _TOKEN: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Spelled:
+class Spelled(msgspec.Struct, frozen=True):
     """A number that is JSON and has no equal in Python."""
 
     text: str
@@ -40,8 +40,7 @@ class Spelled:
 RequestId = str | int | float | Spelled
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """A message of which only the beginning is known; what that does not tell is None.
 
     `is_json` says that it may well have been JSON, and did not come whole.

@@ -7,9 +7,10 @@ split. A handler that holds a Document never sees a later edit.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from lsprotocol.types import (
     Position,
     PositionEncodingKind,
@@ -30,8 +31,7 @@ UNITS: Final[Mapping[PositionEncodingKind, Unit]] = {
 }
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     uri: str
     language_id: str
     version: int
@@ -69,8 +69,8 @@ class Document:
                     lines = document._lines_with(span, text)
                 case _:
                     lines = Lines.of(change.text)
-            document = replace(document, lines=lines)
-        return replace(document, version=version)
+            document = msgspec.structs.replace(document, lines=lines)
+        return msgspec.structs.replace(document, version=version)
 
     def _lines_with(self, span: Range, text: str) -> Lines:
         start = self.offset_at(span.start)
@@ -144,7 +144,7 @@ class Documents:
     def _forget(self, key: str) -> None:
         document = self._known.pop(key, None)
         if document is not None:
-            self._forgotten[key] = replace(document, lines=Lines.of(""))
+            self._forgotten[key] = msgspec.structs.replace(document, lines=Lines.of(""))
 
     def close(self, uri: str) -> None:
         key = document_key(uri)

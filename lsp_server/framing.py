@@ -16,9 +16,10 @@ Where a header should stand and something else does, the next one cannot be know
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+import msgspec
 
 MAX_HEADER_BYTES: Final = 8 << 10
 MAX_BODY_BYTES: Final = 64 << 20
@@ -52,8 +53,7 @@ class JsonLinesError(FrameError):
         self.head = head
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """A body that could not be taken: its beginning, and why."""
 
     head: bytes

@@ -7,15 +7,18 @@ named. Each is read again after a while; what cannot be read names nothing.
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from pathspec import GitIgnoreSpec
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE_FILES: Final = (".inklingignore", ".gitignore")
 MAX_BYTES: Final = 256 << 10
 MAX_DEPTH: Final = 64
 FRESH_SECONDS: Final = 5.0
+MAX_ANSWERS: Final = 1_000
+"""Documents whose answers are kept; a session may see many."""
 
 
 class IgnoreFiles:
@@ -30,6 +33,8 @@ class IgnoreFiles:
         since, answer = self._answers.get(uri, (-FRESH_SECONDS, False))
         if now - since < FRESH_SECONDS:
             return answer
+        if len(self._answers) >= MAX_ANSWERS:
+            self.forget()
         answer = self._names(uri, folders, now)
         self._answers[uri] = now, answer
         return answer
@@ -56,9 +61,11 @@ class IgnoreFiles:
                 return verdict.include
         return False
 
-    def _spec(self, folder: Path, now: float) -> GitIgnoreSpec:
-        since, spec = self._specs.get(folder, (-FRESH_SECONDS, _NOTHING))
-        if now - since >= FRESH_SECONDS:
+    def _spec(self, folder: Path, now: float) -> "GitIgnoreSpec":
+        from pathspec import GitIgnoreSpec  # a thirtieth of the time to `initialize`
+
+        since, spec = self._specs.get(folder, (-FRESH_SECONDS, None))
+        if spec is None or now - since >= FRESH_SECONDS:
             spec = GitIgnoreSpec.from_lines(_lines(folder))
             self._specs[folder] = now, spec
         return spec
@@ -85,6 +92,3 @@ def _path(uri: str) -> Path | None:
         return None
     path = unquote(parts.path)
     return None if "\0" in path else Path(path)
-
-
-_NOTHING: Final = GitIgnoreSpec.from_lines([])

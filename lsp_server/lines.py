@@ -16,9 +16,10 @@ import itertools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+import msgspec
 
 PIECE_CHARACTERS: Final = 8192
 """Characters per piece: an edit of 5 MB copies one piece and three tuples of about 600 entries."""
@@ -37,8 +38,7 @@ class Unit(Enum):
     CHARACTER = auto()
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True, dict=True):
     text: str
 
     @functools.cached_property

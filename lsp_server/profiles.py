@@ -5,9 +5,9 @@ would shut newer clients out, and they take 50 ms to learn to read it (measured)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, cast
 
+import msgspec
 from lsprotocol.types import CodeActionTag, InsertTextMode, PositionEncodingKind
 
 ENCODINGS: Final = (
@@ -18,8 +18,7 @@ ENCODINGS: Final = (
 """Best first, as far as a client lists them; one that lists nothing speaks utf-16 (LSP 3.18)."""
 
 
-@dataclass(frozen=True)
-class ClientProfile:
+class ClientProfile(msgspec.Struct, frozen=True):
     """`shows_inline_completion`: it asks for ghost text; a menu must not repeat that.
 
     `resolves_documentation` and `keeps_insert_text` are of the menu's items: it asks for an item's

@@ -125,6 +125,12 @@ class InklingServer(LanguageServer):
             return Verdict(Silence.AFTER_DELETION, verdict.probability)
         return verdict
 
+    def closed(self, uri: str) -> None:
+        """Remember nothing of a document that was closed."""
+        self.documents.close(uri)
+        self.feedback.closed(uri)
+        self._num_characters.pop(uri, None)
+
     def has_shrunk(self, uri: str, document: Document) -> bool:
         """Say whether a document is shorter than when it was asked for last."""
         before = self._num_characters.get(uri, 0)

@@ -15,7 +15,6 @@ from inference.completion import CompletionRequest, checked
 from inference.dissection import Dissection
 from inference.errors import EngineUnavailableError
 from inference.package.store import find_model
-from inference.serving.host import die_with
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
@@ -62,6 +61,8 @@ def _started() -> "ProcessPoolExecutor":
 
 def _begin(parent: int) -> None:
     if sys.platform == "linux":
+        from inference.serving.host import die_with  # whoever only serves need not pay for it
+
         die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
 

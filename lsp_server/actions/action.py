@@ -4,9 +4,10 @@ Offsets are characters of `Site.text`, which is the document or what is near in 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, Protocol
+
+import msgspec
 
 from lsp_server.actions.definitions import Definition, definition_at
 
@@ -15,8 +16,7 @@ REWRITE: Final = "refactor.rewrite"
 EXPLAIN: Final = "source.inkling"
 
 
-@dataclass(frozen=True)
-class Flagged:
+class Flagged(msgspec.Struct, frozen=True):
     """A diagnostic: the span that it flags, and what it says. `index` tells it from the others."""
 
     start: int
@@ -25,8 +25,7 @@ class Flagged:
     index: int = 0
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(msgspec.Struct, frozen=True, dict=True):
     """Where an action is asked for: a text, and in it a selection, or a cursor if it is empty."""
 
     text: str
@@ -49,8 +48,7 @@ class Site:
         return definition_at(self.text, self.start)
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(msgspec.Struct, frozen=True):
     """`text` is to stand in place of what is between `start` and `end`.
 
     `is_sure`: the model is so sure of it that an editor may apply it without asking.
@@ -62,8 +60,7 @@ class Edit:
     is_sure: bool = False
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True):
     """Words that the user is shown beside the document, or as a comment before `at` in it."""
 
     name: str
@@ -71,8 +68,7 @@ class Shown:
     at: int
 
 
-@dataclass(frozen=True)
-class NewFile:
+class NewFile(msgspec.Struct, frozen=True):
     """A file that does not exist yet, beside the document; the user sees it before it is saved."""
 
     name: str
@@ -83,8 +79,7 @@ Outcome = Edit | Shown | NewFile | None
 """None where nothing came that is worth applying."""
 
 
-@dataclass(frozen=True)
-class Filled:
+class Filled(msgspec.Struct, frozen=True):
     """`lowest` is the logarithm of the probability of the least probable of the first tokens."""
 
     text: str
@@ -114,8 +109,7 @@ class Ask(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """`titles` gives the titles under which it is offered at a site, with what tells them apart.
 
     `is_instructed`: it needs a model that follows instructions. `edits`: its outcome is an edit.

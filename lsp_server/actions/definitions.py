@@ -5,8 +5,9 @@ no more than its header and closes nothing. No grammar is needed, and a keystrok
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 HEADER: Final = re.compile(
     r"""(?x)^[ \t]*
@@ -28,8 +29,7 @@ NO_HEADERS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(msgspec.Struct, frozen=True):
     """A function. `start` to `end` is all of it without the last line end.
 
     `body` is where the line behind the header begins, `indent` the header's indentation.

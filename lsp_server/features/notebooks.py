@@ -4,7 +4,7 @@ from typing import Final
 
 from lsprotocol import types
 
-from lsp_server.features.sync import change_document, close_document, open_document
+from lsp_server.features.sync import change_document, open_document
 from lsp_server.server import Feature, InklingServer
 
 
@@ -31,7 +31,7 @@ def did_save(_ls: InklingServer, _params: types.DidSaveNotebookDocumentParams) -
 
 def did_close(ls: InklingServer, params: types.DidCloseNotebookDocumentParams) -> None:
     for cell in params.cell_text_documents:
-        close_document(ls, cell.uri)
+        ls.closed(cell.uri)
     ls.documents.notebooks.close(params.notebook_document.uri)
 
 
@@ -41,7 +41,7 @@ def _restructure(
     for item in structure.did_open or ():
         open_document(ls, item)
     for cell in structure.did_close or ():
-        close_document(ls, cell.uri)
+        ls.closed(cell.uri)
     change = structure.array
     cells = [cell.document for cell in change.cells or ()]
     ls.documents.notebooks.splice(uri, change.start, change.delete_count, cells)

@@ -27,11 +27,6 @@ def change_document(
     document_changed(ls, document.uri, before, changes)
 
 
-def close_document(ls: InklingServer, uri: str) -> None:
-    ls.documents.close(uri)
-    ls.feedback.closed(uri)
-
-
 def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:
     open_document(ls, params.text_document)
     ls.read_ahead(params.text_document.uri)
@@ -42,7 +37,7 @@ def did_change(ls: InklingServer, params: types.DidChangeTextDocumentParams) -> 
 
 
 def did_close(ls: InklingServer, params: types.DidCloseTextDocumentParams) -> None:
-    close_document(ls, params.text_document.uri)
+    ls.closed(params.text_document.uri)
 
 
 FEATURES: Final = (

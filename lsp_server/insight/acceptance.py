@@ -9,9 +9,10 @@ Pure. Offsets are characters.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Final
+
+import msgspec
 
 from lsp_server.lines import Lines
 
@@ -30,8 +31,7 @@ _TYPED_AT_ONCE: Final = frozenset(("()", "[]", "{}", "<>", '""', "''", "``", "/*
 """What editors close by themselves when its first half is typed."""
 
 
-@dataclass(frozen=True)
-class Suggestion:
+class Suggestion(msgspec.Struct, frozen=True):
     """`text` stands, or is shown, at `offset`.
 
     The first `reached` characters of it are in the document by now, and `taken` of these came at
@@ -73,7 +73,7 @@ def follow(
     if _is_same(before, place, after, place, place):
         return suggestion
     if _is_same(before, place, after, place + growth, place + growth):
-        return replace(suggestion, offset=suggestion.offset + growth)
+        return msgspec.structs.replace(suggestion, offset=suggestion.offset + growth)
     return None
 
 
@@ -84,7 +84,7 @@ def continued(suggestion: Suggestion, text: str, offset: int) -> Suggestion | No
     """
     if offset != suggestion.place or not suggestion.rest or not text.startswith(suggestion.rest):
         return None
-    return replace(suggestion, text=suggestion.text[: suggestion.reached] + text)
+    return msgspec.structs.replace(suggestion, text=suggestion.text[: suggestion.reached] + text)
 
 
 def kept_share(text: str, lines: Lines, offset: int) -> float:
@@ -123,7 +123,7 @@ def _is_same(before: Lines, place: int, after: Lines, later: int, earlier: int) 
 
 
 def _advanced(suggestion: Suggestion, piece: str, *, at_once: bool) -> Suggestion:
-    return replace(
+    return msgspec.structs.replace(
         suggestion,
         reached=suggestion.reached + len(piece),
         taken=suggestion.taken + (len(piece) if at_once else 0),

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from lsp_server.insight.acceptance import Suggestion, continued, follow, kept_share
 from lsp_server.insight.records import (
@@ -30,8 +31,7 @@ NUM_REMEMBERED: Final = 50
 """Suggestions of which a client may still say what became of them."""
 
 
-@dataclass
-class Followed:
+class Followed(msgspec.Struct):
     """A suggestion and what was said of it. `uri` is its document's, see document_key."""
 
     uri: str

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from lsprotocol.types import (
     SelectedCompletionInfo,
     TextEdit,
 )
+from msgspec.structs import replace
 
 from inference import MAX_TEXT_CHARACTERS, Completion, FinishReason
 from inference.completion import within_bounds

@@ -1,7 +1,6 @@
-from dataclasses import asdict
-
 import pytest
 from lsprotocol.types import PositionEncodingKind
+from msgspec.structs import asdict
 
 from lsp_server.profiles import ClientProfile, client_profile
 from tests.support.profiles import PROFILES, recorded_params
