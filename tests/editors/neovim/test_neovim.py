@@ -1,6 +1,5 @@
 """Typed into real Neovims, answered by `inkling lsp` with the model that ships."""
 
-import contextlib
 import itertools
 import json
 import os
@@ -19,6 +18,7 @@ import pytest
 
 from tests.editors.models import TWIN, use_twin
 from tests.editors.neovim.editor import PLUGIN, RECORDER, Neovim, Program
+from tests.editors.tmux import Screen
 from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
@@ -329,51 +329,23 @@ def test_other_verbs_run_below(session: Session) -> None:
     session.neovim.command("bwipeout!")
 
 
-class Terminal:
-    """A Neovim in a terminal of its own, as somebody at a keyboard has it."""
-
-    def __init__(self, program: Program, home: Path) -> None:
-        self._tmux = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]
-        (home / "init.lua").write_text(
-            f'vim.opt.runtimepath:prepend("{PLUGIN}")\nvim.o.laststatus = 2\n'
-            f"vim.o.statusline = \"[%{{luaeval('require([[inkling]]).statusline()')}}]\"\n{SETUP}\n"
-        )
-        environment = [f"{name}={home}" for name in ("XDG_STATE_HOME", "XDG_DATA_HOME")]
-        nvim = [str(program.path), "-n", "-i", "NONE", "-u", str(home / "init.lua")]
-        self.file = home / "typed.py"
-        command = ["env", *environment, *nvim, str(self.file)]
-        self._call("new-session", "-d", "-x", "100", "-y", "24", "-c", str(ROOT), *command)
-
-    def _call(self, *arguments: str) -> str:
-        return subprocess.run(
-            [*self._tmux, *arguments], check=True, capture_output=True, text=True
-        ).stdout
-
-    def type(self, *keys: str) -> None:
-        self._call("send-keys", *keys)
-
-    def screen(self) -> str:
-        return self._call("capture-pane", "-p")
-
-    def close(self) -> None:
-        self._call("kill-server")
-
-
 def test_on_a_real_screen(neovim_program: Program, tmp_path: Path) -> None:
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")
-    (tmp_path / "typed.py").write_text(BEFORE + AFTER)
-    terminal = Terminal(neovim_program, tmp_path)
-    try:
-        wait_for(lambda: "[inkling (small model)]" in terminal.screen())
-        terminal.type("3G", "o", "for item in ra")
-        wait_for(lambda: re.search(r"for item in ra\S+", terminal.screen()))
-        shown = re.search(r"for item in ra.*\S", terminal.screen())[0]
-        terminal.type("Tab", "Escape", ":wq", "Enter")
-        wait_for(lambda: shown in terminal.file.read_text())
-    finally:
-        with contextlib.suppress(subprocess.CalledProcessError):  # it left with Neovim
-            terminal.close()
+    file, init = tmp_path / "typed.py", tmp_path / "init.lua"
+    file.write_text(BEFORE + AFTER)
+    init.write_text(
+        f'vim.opt.runtimepath:prepend("{PLUGIN}")\nvim.o.laststatus = 2\n'
+        f"vim.o.statusline = \"[%{{luaeval('require([[inkling]]).statusline()')}}]\"\n{SETUP}\n"
+    )
+    folders = {f"XDG_{name}_HOME": str(tmp_path) for name in ("STATE", "DATA")}
+    command = [neovim_program.path, "-n", "-i", "NONE", "-u", init, file]
+    with Screen(command, folders, ROOT) as screen:
+        screen.shows(r"\[inkling \(small model\)\]")
+        screen.type("3G", "o", "for item in ra")
+        shown = screen.shows(r"for item in ra\S+.*\S")[0]
+        screen.type("Tab", "Escape", ":wq", "Enter")
+        wait_for(lambda: shown in file.read_text())
 
 
 def test_lua_is_clean() -> None:

@@ -1,7 +1,6 @@
 """What the Neovim client sends, draws and survives, against a server that a test dictates."""
 
 import itertools
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -10,51 +9,30 @@ from typing import Any
 
 import pytest
 
+from tests.editors.answers import ACCEPTED, Answers
 from tests.editors.neovim.editor import Neovim, Program
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
-ACCEPTED = {"title": "Accepted", "command": "inkling.accepted", "arguments": ["s-1"]}
 names = itertools.count(1)
 
 
-class Client:
+class Client(Answers):
     """A Neovim of one version beside the server that answers it."""
 
     def __init__(self, program: Program, home: Path, options: str = "", before: str = "") -> None:
-        self.home, self.version = home, program.version
-        self.answer()
-        module = '"-m", "tests.editors.answering_server"'
-        command = f'command = {{ "{sys.executable}", {module}, "{home}" }}'
-        setup = f'{before}\nrequire("inkling").setup({{ {command}, {options} }})'
-        self.neovim = Neovim(program, home, setup)
-
-    def answer(self, *texts: str, **others: object) -> None:
-        items = [{"insertText": text, "command": ACCEPTED} for text in texts]
-        temporary = self.home / "answers.new"
-        temporary.write_text(json.dumps({"items": items, **others}))
-        temporary.rename(self.home / "answers.json")
+        super().__init__(home)
+        self.version = program.version
+        words = ", ".join(f'"{word}"' for word in self.command)
+        options = f"command = {{ {words} }}, {options}"
+        self.neovim = Neovim(program, home, f'{before}\nrequire("inkling").setup({{ {options} }})')
 
     def open(self, text: str = "", name: str = "") -> None:
-        path = self.home / (name or f"file{next(names)}.py")
+        path = self.folder / (name or f"file{next(names)}.py")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.neovim.edit(path, text)
         self.heard("textDocument/didOpen")
-        (self.home / "heard.jsonl").write_text("")
-
-    def heard(self, method: str, count: int = 1) -> list[Any]:
-        """Wait until the server was told so often; return the parameters."""
-        deadline = time.monotonic() + 20
-        while len(found := self.has_heard(method)) < count:
-            assert time.monotonic() < deadline, f"{method}: {found}; {self.neovim.state()}"
-            time.sleep(0.01)
-        return found
-
-    def has_heard(self, method: str) -> list[Any]:
-        file = self.home / "heard.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
-        messages = [json.loads(line) for line in lines if line.endswith("}")]
-        return [message["params"] for message in messages if message.get("method") == method]
+        self.forget()
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +161,7 @@ def test_accepting_runs_the_items_command_behind_the_change(client: Client) -> N
     client.neovim.keys("<Tab>")
     (ran,) = client.heard("workspace/executeCommand")
     assert ran == {"command": "inkling.accepted", "arguments": ["s-1"]}
-    lines = (client.home / "heard.jsonl").read_text().splitlines()
-    methods = [json.loads(line).get("method") for line in lines]
+    methods = client.methods()
     assert "textDocument/didChange" in methods[: methods.index("workspace/executeCommand")]
 
 
@@ -295,9 +272,9 @@ def test_menus_that_are_windows_count(client: Client, name: str) -> None:
 
 
 def test_folders_and_languages(client: Client) -> None:
-    (client.home / "project" / ".git").mkdir(parents=True)
-    client.neovim.edit(client.home / "project" / "run.sh", "")
-    folder = {"uri": (client.home / "project").as_uri(), "name": "project"}
+    (client.folder / "project" / ".git").mkdir(parents=True)
+    client.neovim.edit(client.folder / "project" / "run.sh", "")
+    folder = {"uri": (client.folder / "project").as_uri(), "name": "project"}
     told = client.heard("workspace/didChangeWorkspaceFolders")
     assert told[-1]["event"] == {"added": [folder], "removed": []}
     opened = client.heard("textDocument/didOpen")
