@@ -263,6 +263,22 @@ def applied(text: str, change: dict[str, Any]) -> str:
     return text[:start] + change["text"] + text[end:]
 
 
+def test_what_flymake_found_is_what_can_be_repaired(client: Client) -> None:
+    client.open("x = yy\n")
+    client.emacs.lisp(
+        "(progn (defun test-backend (report &rest _) (funcall report"
+        ' (list (flymake-make-diagnostic (current-buffer) 5 7 :error "no yy"))))'
+        " (setq-local flymake-diagnostic-functions '(test-backend))"
+        " (flymake-mode) (flymake-start) (goto-char 6) t)"
+    )
+    client.emacs.eventually("(and (flymake-diagnostics) t)")
+    client.emacs.keys("<Actions>")
+    (asked,) = client.heard("textDocument/codeAction")
+    span = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 6}}
+    assert asked["context"]["diagnostics"] == [{"range": span, "message": "no yy"}]
+    assert asked["range"]["start"] == asked["range"]["end"] == {"line": 0, "character": 5}
+
+
 def test_folders_and_languages(client: Client) -> None:
     (client.folder / "project" / ".git").mkdir(parents=True)
     client.forget()
