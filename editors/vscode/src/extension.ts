@@ -12,7 +12,7 @@ import { Status, statusItem } from "./status";
 
 let server: Server | undefined;
 
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel("Inkling", { log: true });
   const status = new Status();
   const running = new Server(log, status, serverCommand(status));
@@ -30,7 +30,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       }
     }),
   );
-  await running.start();
+  void running.restart();
 }
 
 export async function deactivate(): Promise<void> {

@@ -55,6 +55,7 @@ export class Server implements vscode.Disposable {
   private deaths: number[] = []; // when a server ended by itself
   private hasAdvised = false;
   private waiting: NodeJS.Timeout | undefined;
+  private turn: Promise<void> = Promise.resolve(); // so that starts and stops follow each other
 
   constructor(
     private readonly log: vscode.LogOutputChannel,
@@ -67,7 +68,7 @@ export class Server implements vscode.Disposable {
     return findCommand(configured("command"));
   }
 
-  async start(): Promise<void> {
+  private async start(): Promise<void> {
     const command = this.command();
     await vscode.commands.executeCommand("setContext", "inkling.isMissing", !command);
     if (command === undefined) {
@@ -78,23 +79,34 @@ export class Server implements vscode.Disposable {
     this.status.reset("starting");
     const client = this.newClient(command);
     this.client = client;
+    void this.launch(client); // nobody waits for a server that never answers
+  }
+
+  private async launch(client: LanguageClient): Promise<void> {
     try {
       await client.start();
       await vscode.commands.executeCommand("setContext", "inkling.isRunning", true);
       this.ask(client);
     } catch (error) {
-      this.log.error(`${command.join(" ")}: ${error}`);
+      this.log.error(`the server does not start: ${error}`);
       this.died(client);
     }
   }
 
-  /** Have the server leave and another one take its place. */
-  async restart(): Promise<void> {
-    this.deaths = [];
-    this.hasAdvised = false;
-    this.status.reset("restarting");
-    await this.stop();
-    await this.start();
+  /** Start a server; one that runs leaves. */
+  restart(): Promise<void> {
+    return this.inTurn(async () => {
+      this.deaths = [];
+      this.hasAdvised = false;
+      this.status.reset("restarting");
+      await this.stop();
+      await this.start();
+    });
+  }
+
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    this.turn = this.turn.then(work);
+    return this.turn;
   }
 
   async stop(): Promise<void> {
@@ -118,13 +130,18 @@ export class Server implements vscode.Disposable {
     // In the workspace's folder, `python -m` would run modules of the workspace.
     const options = { cwd: homedir() };
     const server = { command: program ?? "", args, options };
-    const client = new QuietClient("inkling", "Inkling", server, this.clientOptions());
+    const clientOptions = this.clientOptions(() => this.died(client));
+    const client: LanguageClient = new QuietClient("inkling", "Inkling", server, clientOptions);
     client.registerFeature(asksForStatus);
-    client.onNotification("inkling/status", (news: Known) => this.status.tell(news));
+    client.onNotification("inkling/status", (news: Known) => {
+      if (client === this.client) {
+        this.status.tell(news);
+      }
+    });
     return client;
   }
 
-  private clientOptions(): LanguageClientOptions {
+  private clientOptions(closed: () => void): LanguageClientOptions {
     return {
       documentSelector: [...DOCUMENTS],
       outputChannel: this.log,
@@ -140,7 +157,7 @@ export class Server implements vscode.Disposable {
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
         closed: () => {
-          this.died(this.client);
+          closed();
           return { action: CloseAction.DoNotRestart, handled: true };
         },
       },
@@ -183,7 +200,8 @@ export class Server implements vscode.Disposable {
     this.deaths = [...this.deaths.filter((at) => now - at < WITHIN_MS), now];
     if (this.deaths.length < MOST_DEATHS) {
       this.status.reset("restarting");
-      this.waiting = setTimeout(() => this.start(), 100 * 2 ** this.deaths.length);
+      const pause = 100 * 2 ** this.deaths.length;
+      this.waiting = setTimeout(() => this.inTurn(() => this.start()), pause);
       return;
     }
     this.status.reset("stopped", vscode.l10n.t("The server ended {0} times.", MOST_DEATHS));

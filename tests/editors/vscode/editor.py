@@ -228,14 +228,20 @@ class Editor:
     def reload(self) -> None:
         self.load(self.page.url)
 
-    def open(self, name: str, text: str, *, line: int = 1, column: int = 1) -> Path:
+    def open(self, name: str, text: str, *, line: int = 1, column: int = 1) -> None:
         """Write a file, open it, and leave the cursor there."""
+        self.show(self.write(name, text), line, column)
+        self.page.locator(".editor-instance .monaco-editor.focused").wait_for()
+
+    def write(self, name: str, text: str) -> Path:
         path = self.folder / name
         path.write_text(text, "utf-8", newline="")
-        self._installation.tell(self._socket, "--reuse-window", "--goto", f"{path}:{line}:{column}")
-        self.page.locator(f'.tab.active[data-resource-name="{name}"]').wait_for()
-        self.page.locator(".editor-instance .monaco-editor.focused").wait_for()
         return path
+
+    def show(self, path: Path, line: int = 1, column: int = 1) -> None:
+        place = f"{path}:{line}:{column}"
+        self._installation.tell(self._socket, "--reuse-window", "--goto", place)
+        self.page.locator(f'.tab.active[data-resource-name="{path.name}"]').wait_for()
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text)

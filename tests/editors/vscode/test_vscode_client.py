@@ -194,6 +194,7 @@ def test_where_it_is_not_installed_one_command_is_shown(
     program = installation.home / ".local" / "bin" / "inkling"
     away = program.rename(program.with_name("away"))
     installation.configure({})
+    client.editor.run("Inkling: Restart")
     eventually(client.editor.status, lambda status: status == "Inkling: not installed")
     (notice,) = eventually(client.editor.notices)
     client.editor.answer_notice("Copy the command")
