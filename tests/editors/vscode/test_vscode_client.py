@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.editors.vscode.editor import Editor, Installation, eventually
@@ -111,6 +112,16 @@ def test_a_request_is_taken_back_by_typing_on(client: Client) -> None:
     eventually(lambda: client.heard("$/cancelRequest"))
     assert client.editor.ghost_now() == ""
     client.answer()
+
+
+def test_restarts_that_overlap_leave_one_server(client: Client) -> None:
+    client.forget()
+    for _ in range(3):
+        client.editor.run("Inkling: Restart")
+    eventually(lambda: len(client.heard("initialize")) == 3)
+    ours = psutil.Process().children
+    named = "tests.editors.answering_server"
+    eventually(lambda: sum(named in one.cmdline() for one in ours(recursive=True)) == 1)
 
 
 def test_the_server_is_told_what_it_can_be(client: Client) -> None:
