@@ -209,7 +209,9 @@ LEVEL is quiet, balanced or eager."
 (defun inkling-run (&rest arguments)
   "Run `inkling' with ARGUMENTS in a window, where it can ask and show progress."
   (let ((program (inkling-find-command))
-        (name (string-join (cons "inkling" arguments) " ")))
+        (name (string-join (cons "inkling" arguments) " "))
+        ;; A program that is a module of Python's would find the project's modules first.
+        (default-directory (expand-file-name "~/")))
     (if (not program)
         (inkling-server-say "%s" (inkling-find-advice))
       (when-let ((old (get-buffer (format "*%s*" name))))
@@ -229,7 +231,8 @@ LEVEL is quiet, balanced or eager."
 
 (defun inkling--models (then)
   "Call THEN with a list of the models that there are, as alists."
-  (let ((program (inkling-find-command)) (buffer (generate-new-buffer " *inkling models*")))
+  (let ((program (inkling-find-command)) (buffer (generate-new-buffer " *inkling models*"))
+        (default-directory (expand-file-name "~/")))
     (process-send-eof ; nobody answers it
      (make-process
       :name "inkling models" :buffer buffer :noquery t :connection-type 'pipe

@@ -150,6 +150,8 @@ function M.config()
   return {
     name = NAME,
     cmd = command_line(),
+    -- A program that is a module of Python's would find the project's modules first.
+    cmd_cwd = compat.uv.os_homedir(),
     init_options = settings(),
     settings = { inkling = settings() },
     capabilities = capabilities(),

@@ -83,12 +83,13 @@ function M.bytes(line, units, encoding)
   return is_inside and col or #line
 end
 
---- Run a program in a terminal buffer of the current window.
+--- Run a program in a terminal buffer of the current window, from the home folder.
 function M.terminal(command)
+  local home = M.uv.os_homedir()
   if HAS_METHODS then
-    vim.fn.jobstart(command, { term = true })
+    vim.fn.jobstart(command, { term = true, cwd = home })
   else
-    vim.fn.termopen(command)
+    vim.fn.termopen(command, { cwd = home })
   end
 end
 

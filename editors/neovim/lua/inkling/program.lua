@@ -60,6 +60,7 @@ function M.offer_models()
   is_offered = true
   local program, output = find.command(), {}
   vim.fn.jobstart(vim.list_extend(vim.deepcopy(program), { "model", "list", "--json" }), {
+    cwd = compat.uv.os_homedir(),
     stdin = "null",
     stdout_buffered = true,
     on_stdout = function(_, lines)
