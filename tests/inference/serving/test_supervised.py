@@ -443,6 +443,7 @@ async def test_a_restart_that_is_asked_for_loads_the_model_anew() -> None:
 
 
 async def test_an_engine_that_is_stopped_is_gone_until_it_is_tried_again() -> None:
+    others = _children()
     async with engine_on() as engine:
         await engine.wait_ready()
         engine.stop("not now")
@@ -455,19 +456,25 @@ async def test_an_engine_that_is_stopped_is_gone_until_it_is_tried_again() -> No
         assert (await ask(engine, "x")).finish_reason is FinishReason.UNAVAILABLE
         engine.stop("twice")
         assert engine.status().message == "not now"
-        await _until(lambda: not psutil.Process().children(recursive=True))
+        await _until(lambda: _children() <= others)
         engine.restart()
         await _until(lambda: engine.status().state is EngineState.READY)
         assert (await ask(engine, "again")).text == "AGAIN"
 
 
 async def test_an_engine_that_is_stopped_while_it_loads_loads_no_more() -> None:
+    others = _children()
     async with engine_on("--load", "never") as engine:
         engine.start()
         await _until(lambda: engine.status().process_id is not None)
         engine.stop("not now")
         assert (await engine.wait_ready()).message == "not now"
-        await _until(lambda: not psutil.Process().children(recursive=True))
+        await _until(lambda: _children() <= others)
+
+
+def _children() -> set[int]:
+    """Return the processes below this one; other tests may have left one that waits for its end."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
 async def _until(condition: Callable[[], bool]) -> None:
