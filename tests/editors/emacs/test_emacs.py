@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import re
 import signal
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from tests.editors.emacs.editor import Emacs, Program, lisp_list
 from tests.editors.models import TWIN, use_twin
+from tests.support.processes import children_named, command_of
 from tests.support.raw_client import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
@@ -291,11 +291,7 @@ def test_the_server_comes_back(session: Session, how: str) -> None:
 
 
 def servers() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process(os.getpid()).children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and "lsp" in process.cmdline()[3:4]
-    ]
+    return [process for process in children_named("lsp") if "lsp" in command_of(process)[3:4]]
 
 
 def test_other_verbs_run_in_a_window(session: Session) -> None:

@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from inference.package.store import embedded_folder
 from tests.editors.playground import fetch
 from tests.editors.playground.page import Page, command
+from tests.support.processes import children_named
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
@@ -100,9 +100,8 @@ def test_the_panel_says_what_the_model_saw(opened: Open) -> None:
 def test_a_look_that_dies_says_so_and_the_next_one_is_there(opened: Open) -> None:
     page = opened().ready()
     page.tokens(".x")
-    for process in psutil.Process().children(recursive=True):
-        if "multiprocessing.spawn" in " ".join(process.cmdline()):
-            process.kill()
+    for process in children_named("multiprocessing.spawn"):
+        process.kill()
     page.type("x")
     page.eventually("() => document.querySelector('#tokens').textContent.startsWith('No look: ')")
     page.type(" ")

@@ -16,6 +16,7 @@ import pytest
 from inference.package.manifest import read_manifest, write_manifest
 from inference.package.store import embedded_folder
 from tests.editors.vscode.editor import Editor, Installation, eventually
+from tests.support.processes import children_named, command_of
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
@@ -85,8 +86,7 @@ def journal(installation: Installation) -> list[str]:
 
 def servers() -> list[psutil.Process]:
     """Return the processes of the servers of all windows; each has its engine as a child."""
-    ours = psutil.Process().children(recursive=True)
-    return [process for process in ours if "lsp" in process.cmdline()]
+    return [process for process in children_named("lsp") if "lsp" in command_of(process)]
 
 
 def server_process() -> psutil.Process:
@@ -309,6 +309,6 @@ def test_a_workspace_names_nothing_that_runs(window: Editor, installation: Insta
         said = "inkling.model cannot be set from an editor's workspace"
         eventually(lambda: [notice for notice in hostile.notices() if said in notice])
         settle(hostile)
-        commands = [process.cmdline() for process in servers()]
+        commands = [command_of(process) for process in servers()]
         assert commands == [[*COMMAND, "lsp", "--stdio"]] * 2
     assert not ran.exists()

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.editors.vscode.editor import Editor, Installation, eventually
+from tests.support.processes import children_named
 from tests.support.raw_client import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
@@ -119,9 +119,7 @@ def test_restarts_that_overlap_leave_one_server(client: Client) -> None:
     for _ in range(3):
         client.editor.run("Inkling: Restart")
     eventually(lambda: len(client.heard("initialize")) == 3)
-    ours = psutil.Process().children
-    named = "tests.editors.answering_server"
-    eventually(lambda: sum(named in one.cmdline() for one in ours(recursive=True)) == 1)
+    eventually(lambda: len(children_named("tests.editors.answering_server")) == 1)
 
 
 def test_the_server_is_told_what_it_can_be(client: Client) -> None:

@@ -1,0 +1,20 @@
+"""The processes below this one, some of which may be ending while they are looked at."""
+
+import psutil
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return what a process was started with; nothing of one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def children_named(word: str, parent: int | None = None) -> list[psutil.Process]:
+    """Return the processes below `parent`, by default this one, that have `word` as an argument."""
+    try:
+        children = psutil.Process(parent).children(recursive=True)
+    except psutil.Error:
+        return []
+    return [child for child in children if any(word in one for one in command_of(child))]
