@@ -89,7 +89,7 @@ class Completer:
         budget = self._budget(request)
         with stopwatch(timings, "prompt_ms"):
             time_ms = self._reading_ms(request, started - received_ms)
-            reading = self._reader.open(request.document, _hole(request), budget, time_ms=time_ms)
+            reading = self._reader.open(request.document, Hole.of(request), budget, time_ms=time_ms)
         if not reading.prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
         syntax = self._parsing.submit(place, request.prefix, request.suffix, request.language)
@@ -98,10 +98,8 @@ class Completer:
         beginning = logits.copy() if request.num_candidates > 1 else logits
         request = msgspec.structs.replace(request, max_tokens=budget.max_new)
         around = Surroundings.of(request.prefix, request.suffix)
-        healing = self._healing(request, around, reading.prompt)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
-        guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
-        writer = Writer(self._loaded, request, around, healing, timings, guesses)
+        writer = self._writer(request, around, reading.prompt, timings)
         writer.on_growth = lambda: publish(writer.so_far(tokens))
         with stopwatch(timings, "decode_ms"):
             try:
@@ -167,7 +165,7 @@ class Completer:
 
         Raises RequestCancelledError; what was read by then is kept.
         """
-        self._reader.read_ahead(request.document, _hole(request), self._budget(request), cancel)
+        self._reader.read_ahead(request.document, Hole.of(request), self._budget(request), cancel)
 
     def score(self, request: CompletionRequest, middle: str, cancel: CancelToken) -> Score:
         """Return how likely the model holds `middle` to be in the hole, see scoring.py.
@@ -180,7 +178,7 @@ class Completer:
         # The prompt of filling, unless what is scored is longer than what would be written.
         room = context_length - len(self._loaded.leading_token_ids) - len(token_ids)
         max_tokens = max(1, min(budget.max_prompt, room))
-        reading = self._reader.open_whole(request.document, _hole(request), max_tokens=max_tokens)
+        reading = self._reader.open_whole(request.document, Hole.of(request), max_tokens=max_tokens)
         prompt = reading.prompt.token_ids
         if not prompt or not token_ids or len(prompt) + len(token_ids) > context_length:
             raise InvalidRequestError(
@@ -212,9 +210,7 @@ class Completer:
         around = Surroundings.of(request.prefix, request.suffix)
         texts, taken = list[str](), {first.branch_token_id}
         while len(taken) < request.num_candidates:
-            healing = self._healing(request, around, reading.prompt)
-            guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
-            writer = Writer(self._loaded, request, around, healing, Timings(), guesses)
+            writer = self._writer(request, around, reading.prompt, Timings())
             writer.excluded = taken
             try:
                 reading.session.hold(reading.prompt.token_ids, cancel)
@@ -249,11 +245,15 @@ class Completer:
         writing_ms = NUM_FIRST_STEPS * self._reader.pace.step_ms
         return request.first_text_ms - waited_ms - writing_ms
 
-    def _healing(self, request: CompletionRequest, around: Surroundings, prompt: Prompt) -> Healing:
+    def _writer(
+        self, request: CompletionRequest, around: Surroundings, prompt: Prompt, timings: Timings
+    ) -> Writer:
         held_back = prompt.held_back
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
         is_empty = fills_line(request.scope, around.before, around.behind)
-        return Healing(self._vocabulary, wanted, fills_line=is_empty)
+        healing = Healing(self._vocabulary, wanted, fills_line=is_empty)
+        guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
+        return Writer(self._loaded, request, around, healing, timings, guesses)
 
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)
@@ -262,13 +262,3 @@ class Completer:
 
 def _never(_token_id: int) -> bool:
     return False
-
-
-def _hole(request: CompletionRequest) -> Hole:
-    """Return the hole with line feeds alone, as far as offsets in the document allow it."""
-    is_whole = request.num_skipped == 0
-    return Hole(
-        prefix=with_line_feeds(request.prefix) if is_whole else request.prefix,
-        suffix=with_line_feeds(request.suffix),
-        num_skipped=request.num_skipped,
-    )

@@ -66,11 +66,7 @@ class Subject:
 
     def _prompt(self, request: CompletionRequest) -> tuple[list[int], bytes]:
         """Return what is read before a completion, and the bytes that are held back."""
-        hole = Hole(
-            prefix=with_line_feeds(request.prefix),
-            suffix=with_line_feeds(request.suffix),
-            num_skipped=request.num_skipped,
-        )
+        hole = Hole.of(request)
         fim, encode = self._manifest.fim, self._tokenizer.encode
         layout = fresh_layout(hole, fim, encode, max_tokens=MAX_PROMPT_TOKENS)
         prompt = open_prompt(hole, layout, fim, encode, can_heal=self._vocabulary.can_heal)

@@ -189,6 +189,8 @@ class Guesses:
             key=lambda draft: draft.num_matched,
             default=NO_DRAFT,
         )
+        if not best.token_ids:
+            return NO_DRAFT
         length = num_worth(self._speculation.rates.rate(best), self._speculation.pace)
         return msgspec.structs.replace(best, token_ids=self._cut(best.token_ids[:length]))
 

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from inference.completion import CompletionRequest
 from inference.decoding.budget import (
     SUFFIX_SHARE,
     Encode,
@@ -31,6 +32,7 @@ from inference.decoding.budget import (
     num_surplus,
     suffix_tokens,
 )
+from inference.decoding.line_ends import with_line_feeds
 from inference.fim import FimTemplate
 
 CHARACTERS_PER_TOKEN: Final = 4
@@ -53,6 +55,16 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     suffix: str
     num_skipped: int = 0
+
+    @classmethod
+    def of(cls, request: CompletionRequest) -> "Hole":
+        """Return a request's, with line feeds alone as far as offsets in the document allow it."""
+        is_whole = request.num_skipped == 0
+        return cls(
+            prefix=with_line_feeds(request.prefix) if is_whole else request.prefix,
+            suffix=with_line_feeds(request.suffix),
+            num_skipped=request.num_skipped,
+        )
 
     @property
     def cursor(self) -> int:
