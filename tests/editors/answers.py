@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +13,16 @@ ACCEPTED: Final = {"title": "Accepted", "command": "inkling.accepted", "argument
 
 
 class Answers:
-    """The folder of one answering server."""
+    """The folder of one answering server. `accepted` is the command that comes with each item."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, accepted: Mapping[str, Any] = ACCEPTED) -> None:
         self.folder = folder
+        self._accepted = accepted
         self.command = [sys.executable, "-m", "tests.editors.answering_server", str(folder)]
         self.answer()
 
     def answer(self, *texts: str, **others: object) -> None:
-        items = [{"insertText": text, "command": ACCEPTED} for text in texts]
+        items = [{"insertText": text, "command": self._accepted} for text in texts]
         temporary = self.folder / "answers.new"
         temporary.write_text(json.dumps({"items": items, **others}))
         temporary.rename(self.folder / "answers.json")
@@ -37,7 +39,7 @@ class Answers:
         return found
 
     def has_heard(self, method: str) -> list[Any]:
-        return [one["params"] for one in self._messages() if one.get("method") == method]
+        return [one.get("params") for one in self._messages() if one.get("method") == method]
 
     def methods(self) -> list[Any]:
         return [message.get("method") for message in self._messages()]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference.package.store import embedded_folder
-from tests.editors.playground import fetch
+from tests.editors.npm import run_script
+from tests.editors.playground.fetch import FOLDER
 from tests.editors.playground.page import Page, command
 from tests.support.processes import children_named
 
@@ -24,8 +25,7 @@ def test_the_page_is_small_enough_to_ship(page_folder: Path) -> None:
 
 
 def test_the_page_is_as_its_checkers_want_it(page_folder: Path) -> None:
-    done = fetch.npm("run", "check")
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_script(FOLDER, "check")
 
 
 @pytest.mark.shows("ghost text")

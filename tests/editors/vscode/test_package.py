@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors.vscode.fetch import EXTENSION, run_script
+from tests.editors.npm import run_script
+from tests.editors.vscode.fetch import EXTENSION
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 

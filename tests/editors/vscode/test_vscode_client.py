@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.editors.answers import Answers
 from tests.editors.vscode.editor import Editor, Installation, eventually
 from tests.support.processes import children_named
 from tests.support.raw_client import PATIENCE_SECONDS
@@ -27,16 +28,16 @@ esac
 """
 
 
-class Client:
+class Client(Answers):
     """A window whose server answers what stands in `folder`, and writes down what it hears there.
 
     The server's program lies where it is looked for: nothing is set.
     """
 
     def __init__(self, installation: Installation) -> None:
-        self.folder = installation.home / "answers"
-        self.folder.mkdir()
-        self.answer()
+        folder = installation.home / "answers"
+        folder.mkdir()
+        super().__init__(folder, ACCEPTED)
         (self.folder / "models.json").write_text(json.dumps(MODELS))
         program = installation.home / ".local" / "bin" / "inkling"
         program.parent.mkdir(parents=True)
@@ -44,26 +45,10 @@ class Client:
         program.chmod(0o755)
         self.editor: Editor
 
-    def answer(self, *texts: str, **answers: Any) -> None:
-        items = [{"insertText": text, "command": ACCEPTED} for text in texts]
-        written = self.folder / "new"
-        written.write_text(json.dumps({"items": items, **answers}))
-        written.replace(self.folder / "answers.json")
-
-    def heard(self, method: str) -> list[Any]:
-        """Return the parameters of all messages of this method."""
-        written = self.folder / "heard.jsonl"
-        lines = written.read_text().splitlines() if written.is_file() else []
-        messages = [json.loads(line) for line in lines if line.endswith("}")]
-        return [message.get("params") for message in messages if message.get("method") == method]
-
-    def forget(self) -> None:
-        (self.folder / "heard.jsonl").write_text("")
-
     def restart(self) -> None:
         self.forget()
         self.editor.run("Inkling: Restart")
-        eventually(lambda: self.heard("workspace/executeCommand"))
+        eventually(lambda: self.has_heard("workspace/executeCommand"))
 
     def ran(self) -> list[str]:
         written = self.folder / "ran"
@@ -75,7 +60,7 @@ def client(installation: Installation) -> Iterator[Client]:
     installation.configure({})
     client = Client(installation)
     with installation.window(installation.home / "answered") as client.editor:
-        eventually(lambda: client.heard("workspace/executeCommand"))
+        eventually(lambda: client.has_heard("workspace/executeCommand"))
         client.answer("z")
         client.editor.open("first.txt", "")
         client.editor.type("(")
@@ -92,7 +77,7 @@ def test_what_is_accepted_is_told_once(client: Client) -> None:
     client.editor.press("Tab")
     eventually(client.editor.lines, lambda lines: lines == ["(bc"])
     told = {"command": "inkling.accepted", "arguments": ["one"]}
-    eventually(lambda: client.heard("workspace/executeCommand"), lambda all_: all_ == [told])
+    eventually(lambda: client.has_heard("workspace/executeCommand"), lambda all_: all_ == [told])
 
 
 def test_what_a_key_costs_is_measured(client: Client) -> None:
@@ -107,9 +92,9 @@ def test_a_request_is_taken_back_by_typing_on(client: Client) -> None:
     client.editor.open("cancelled.txt", "")
     client.forget()
     client.editor.type("a")
-    eventually(lambda: client.heard("textDocument/inlineCompletion"))
+    eventually(lambda: client.has_heard("textDocument/inlineCompletion"))
     client.editor.type("b")
-    eventually(lambda: client.heard("$/cancelRequest"))
+    eventually(lambda: client.has_heard("$/cancelRequest"))
     assert client.editor.ghost_now() == ""
     client.answer()
 
@@ -118,13 +103,13 @@ def test_restarts_that_overlap_leave_one_server(client: Client) -> None:
     client.forget()
     for _ in range(3):
         client.editor.run("Inkling: Restart")
-    eventually(lambda: len(client.heard("initialize")) == 3)
+    eventually(lambda: len(client.has_heard("initialize")) == 3)
     eventually(lambda: len(children_named("tests.editors.answering_server")) == 1)
 
 
 def test_the_server_is_told_what_it_can_be(client: Client) -> None:
     client.restart()
-    (params,) = client.heard("initialize")
+    (params,) = client.has_heard("initialize")
     assert params["capabilities"]["experimental"] == {"inkling": {"status": True}}
     assert params["trace"] == "off"
     assert params.get("initializationOptions") is None
