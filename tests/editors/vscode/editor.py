@@ -81,6 +81,20 @@ MEASURE = """
 }
 """
 
+REMEMBERED = """
+async () => {
+  const done = (request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  const base = await done(indexedDB.open("vscode-web-state-db-global"));
+  const values = await done(base.transaction("ItemTable").objectStore("ItemTable").getAll());
+  base.close();
+  return values.join(" ");
+}
+"""
+
 STEADY_GHOST = """
 () => new Promise((resolve) => {
   const seen = ghost();
@@ -304,6 +318,10 @@ class Editor:
 
     def answer_notice(self, button: str) -> None:
         self.page.locator(".notifications-toasts .monaco-button", has_text=button).click()
+
+    def remembered(self) -> str:
+        """Return what the browser has on disk for all windows; it writes a moment after a change."""
+        return self.page.evaluate(REMEMBERED)
 
     def record(self) -> None:
         """Keep from now on what each frame shows: its lines and its ghost text."""
