@@ -31,6 +31,8 @@ from export.architectures import (
     qwen2,
     qwen2_moe,
     qwen3,
+    qwen3_5,
+    qwen3_5_moe,
     qwen3_moe,
     qwen3_next,
     starcoder2,
@@ -56,6 +58,8 @@ from export.spec.recurrence import GatedDelta
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
     qwen3_next.FAMILY,
+    qwen3_5_moe.FAMILY,
+    qwen3_5.FAMILY,
     mellum.FAMILY,
     gpt_oss.FAMILY,
     deepseek_v2.FAMILY,

@@ -3,8 +3,8 @@
 Source: the model type `qwen3_next` of transformers; the rule itself is arXiv:2412.06464.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from export.architectures.common.keys import (
     EXPERT_RULES,
     GATED_MLP_RULES,
     HEAD_NORM_RULES,
+    MULTIMODAL_ROPE_KEYS,
     UNUSED_WINDOW_KEYS,
     read_attention,
     read_decoder,
@@ -31,7 +32,6 @@ from export.spec.decoder import (
     Attention,
     DecoderSpec,
     Dense,
-    GroupedQuery,
     Layer,
     QueryKeyNorm,
     RmsNorm,
@@ -48,10 +48,7 @@ def read_spec(config: Config) -> DecoderSpec:
     config.require("use_sliding_window", False)
     # Weights of these norms are kept around zero.
     norm = msgspec.structs.replace(read_norm(config), offset=1.0)
-    attention: dict[str, Attention] = {
-        "full_attention": _attention(config, norm),
-        "linear_attention": _gated_delta(config),
-    }
+    attention = read_attention_by_kind(config, norm, rows="by_key_head")
     dense = Dense(intermediate_size=config.integer("intermediate_size"))
     experts = msgspec.structs.replace(
         read_experts(config, default_norm_topk_prob=True), shared=read_shared_expert(config)
@@ -62,12 +59,12 @@ def read_spec(config: Config) -> DecoderSpec:
             Layer(
                 attention=attention[kind], feed_forward=experts if is_sparse else dense, norm=norm
             )
-            for kind, is_sparse in zip(_kinds(config), sparse_layers(config), strict=True)
+            for kind, is_sparse in zip(read_kinds(config), sparse_layers(config), strict=True)
         ],
     )
 
 
-def _kinds(config: Config) -> Sequence[str]:
+def read_kinds(config: Config) -> Sequence[str]:
     interval = config.integer("full_attention_interval", default=4)
     default = ["linear_attention"] * (interval - 1) + ["full_attention"]
     implemented = ("linear_attention", "full_attention")
@@ -80,16 +77,17 @@ def _kinds(config: Config) -> Sequence[str]:
     return kinds
 
 
-def _attention(config: Config, norm: RmsNorm) -> GroupedQuery:
-    return msgspec.structs.replace(
-        read_attention(config, rope=read_rope(config, default_share=0.25), default_head_dim=256),
+def read_attention_by_kind(
+    config: Config, norm: RmsNorm, *, rows: Literal["by_key_head", "apart"]
+) -> Mapping[str, Attention]:
+    """Read both kinds of layers; `rows` is how those that keep a state store their projections."""
+    rope = read_rope(config, default_share=0.25, harmless=MULTIMODAL_ROPE_KEYS)
+    full = msgspec.structs.replace(
+        read_attention(config, rope=rope, default_head_dim=256),
         query_key_norm=QueryKeyNorm(norm=norm, over="head"),
         output_gate=True,
     )
-
-
-def _gated_delta(config: Config) -> GatedDelta:
-    return GatedDelta(
+    linear = GatedDelta(
         num_key_heads=config.integer("linear_num_key_heads"),
         num_value_heads=config.integer("linear_num_value_heads"),
         key_head_dim=config.integer("linear_key_head_dim"),
@@ -97,6 +95,23 @@ def _gated_delta(config: Config) -> GatedDelta:
         kernel_size=config.integer("linear_conv_kernel_dim", minimum=2),
         norm_epsilon=read_norm(config).epsilon,
         key_epsilon=KEY_EPSILON,
+        rows=rows,
+    )
+    return {"full_attention": full, "linear_attention": linear}
+
+
+def delta_rules(projections: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
+    """Return the rules of layers that keep a state; projections are named by their families."""
+    return tuple(
+        Rule(f"model.layers.{{layer}}.linear_attn.{name}", f"layers.{{layer}}.attention.{slot}")
+        for name, slot in (
+            *projections,
+            ("conv1d.weight", "convolution"),
+            ("A_log", "decay_log"),
+            ("dt_bias", "decay_bias"),
+            ("norm.weight", "state_norm"),
+            ("out_proj.weight", "state_output"),
+        )
     )
 
 
@@ -107,17 +122,8 @@ FAMILY: Final = Family(
     rules=(
         *DECODER_RULES,
         *HEAD_NORM_RULES,
-        *(
-            Rule(f"model.layers.{{layer}}.linear_attn.{name}", f"layers.{{layer}}.attention.{slot}")
-            for name, slot in (
-                ("in_proj_qkvz.weight", "query_key_value_gate"),
-                ("in_proj_ba.weight", "rate_decay"),
-                ("conv1d.weight", "convolution"),
-                ("A_log", "decay_log"),
-                ("dt_bias", "decay_bias"),
-                ("norm.weight", "state_norm"),
-                ("out_proj.weight", "state_output"),
-            )
+        *delta_rules(
+            [("in_proj_qkvz.weight", "query_key_value_gate"), ("in_proj_ba.weight", "rate_decay")]
         ),
         *GATED_MLP_RULES,
         *EXPERT_RULES,

@@ -105,7 +105,9 @@ def plan(
             elif found.setdefault(slot, {}).setdefault(index, name) != name:
                 first = found[slot][index]
                 raise CheckpointError(f"the tensors {first} and {name} are the same one")
-    parts = {slot: _ordered(slot, slots[slot], found, rules) for slot in slots}
+    parts = {
+        slot: _ordered(slot, slots[slot], found, _rules_of(slot, used, rules)) for slot in slots
+    }
     return Plan(parts=parts, copies=copies, rules=used)
 
 
@@ -134,11 +136,18 @@ def _places(
     return found
 
 
+def _rules_of(slot: str, used: Mapping[str, Rule], rules: Sequence[Rule]) -> Sequence[Rule]:
+    """Return the rule that filled a slot, or all that could have: some stack it, some do not."""
+    if slot in used:
+        return [used[slot]]
+    return [rule for rule in rules if compiled(rule.slot).fullmatch(slot)]
+
+
 def _ordered(
     slot: str, expected: Slot, found: Mapping[str, Mapping[int, str]], rules: Sequence[Rule]
 ) -> tuple[str, ...]:
     parts = found.get(slot, {})
-    is_stacked = any(rule.stack and compiled(rule.slot).fullmatch(slot) for rule in rules)
+    is_stacked = any(rule.stack for rule in rules)
     num_parts = expected.shape[0] if is_stacked else 1
     for index in range(num_parts):
         if index not in parts:

@@ -33,7 +33,13 @@ from export.spec.decoder import (
     SparseMoE,
     Ungated,
 )
-from export.spec.recurrence import DeltaParameters, GatedDelta, gated_delta
+from export.spec.recurrence import (
+    DeltaInputs,
+    DeltaParameters,
+    GatedDelta,
+    gated_delta,
+    ungrouped,
+)
 from export.spec.rope import Rope, rope_tables
 from export.spec.routers import ScoredRouter, choose_experts
 
@@ -177,10 +183,23 @@ def _gated_delta(spec: GatedDelta, slots: Slots, x: Array) -> Array:
         decay_log=slots["decay_log"],
         decay_bias=slots["decay_bias"],
     )
-    projected = slots.product("query_key_value_gate", x)
-    read, gate = gated_delta(spec, parameters, projected, slots.product("rate_decay", x))
+    read, gate = gated_delta(spec, parameters, _delta_inputs(spec, slots, x))
     normed = _rms_norm(RmsNorm(epsilon=spec.norm_epsilon), slots["state_norm"], read)
     return slots.product("state_output", (normed * _activated("silu", gate)).reshape(len(x), -1))
+
+
+def _delta_inputs(spec: GatedDelta, slots: Slots, x: Array) -> DeltaInputs:
+    match spec.rows:
+        case "by_key_head":
+            projected = slots.product("query_key_value_gate", x)
+            return ungrouped(spec, projected, slots.product("rate_decay", x))
+        case "apart":
+            return DeltaInputs(
+                query_key_value=slots.product("query_key_value", x),
+                gate=slots.product("gate", x),
+                rate=slots.product("rate", x),
+                decay=slots.product("decay", x),
+            )
 
 
 def _latent(attention: Latent, slots: Slots, x: Array) -> Array:

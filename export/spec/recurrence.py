@@ -5,7 +5,7 @@ model family, no checkpoint and no graph.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -24,7 +24,9 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
     divided by sqrt(key_head_dim). Each group of value heads shares a key head. What is read from
     the state is normalized head by head (RmsNorm) and multiplied by silu(gate).
 
-    The rows of `query_key_value_gate` are grouped by key head, and so are those of `rate_decay`.
+    `rows`: grouped by key head, where one matrix has the rows of query, key, value and gate and
+    another those of rate and decay; or apart, where query, key and value of all heads lie behind
+    each other in one matrix, and gate, rate and decay have one each.
     """
 
     num_key_heads: int
@@ -34,6 +36,7 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
     kernel_size: int
     norm_epsilon: float
     key_epsilon: float
+    rows: Literal["by_key_head", "apart"] = "by_key_head"
 
     @property
     def group(self) -> int:
@@ -56,17 +59,34 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
 
 def delta_slots(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
     """Return the layer's tensors."""
-    heads, projected = spec.num_value_heads, spec.num_channels + spec.value_size
+    heads = spec.num_value_heads
     return {
-        "attention.query_key_value_gate": make_slot("projection", projected, hidden_size),
-        # Few rows that say how much is forgotten: rounding them would cost more than it saves.
-        "attention.rate_decay": make_slot("router", 2 * heads, hidden_size),
+        **{f"attention.{name}": slot for name, slot in _projections(spec, hidden_size).items()},
         "attention.convolution": make_slot("convolution", spec.num_channels, 1, spec.kernel_size),
         "attention.decay_log": make_slot("bias", heads),
         "attention.decay_bias": make_slot("bias", heads),
         "attention.state_norm": make_slot("norm", spec.value_head_dim),
         "attention.state_output": make_slot("projection", hidden_size, spec.value_size),
     }
+
+
+def _projections(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
+    # Few rows say how much is forgotten and learned: rounding them would cost more than it saves.
+    heads = spec.num_value_heads
+    match spec.rows:
+        case "by_key_head":
+            all_rows = spec.num_channels + spec.value_size
+            return {
+                "query_key_value_gate": make_slot("projection", all_rows, hidden_size),
+                "rate_decay": make_slot("router", 2 * heads, hidden_size),
+            }
+        case "apart":
+            return {
+                "query_key_value": make_slot("projection", spec.num_channels, hidden_size),
+                "gate": make_slot("projection", spec.value_size, hidden_size),
+                "rate": make_slot("router", heads, hidden_size),
+                "decay": make_slot("router", heads, hidden_size),
+            }
 
 
 class DeltaParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,32 +97,47 @@ class DeltaParameters(msgspec.Struct, frozen=True, kw_only=True):
     decay_bias: Array
 
 
-def gated_delta(
-    spec: GatedDelta, parameters: DeltaParameters, projected: Array, rate_decay: Array
-) -> tuple[Array, Array]:
-    """Return what each value head reads and its gate, both [num_tokens, heads, value_head_dim].
+class DeltaInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What the projections give: `query_key_value` and `gate` of all heads, [num_tokens, size].
 
-    `projected` and `rate_decay` are [num_tokens, rows of their projections].
+    `rate` and `decay` are [num_tokens, num_value_heads].
     """
-    num_tokens, group = len(projected), spec.group
-    sizes = [spec.key_head_dim, spec.key_head_dim, group * spec.value_head_dim]
+
+    query_key_value: Array
+    gate: Array
+    rate: Array
+    decay: Array
+
+
+def ungrouped(spec: GatedDelta, projected: Array, rate_decay: Array) -> DeltaInputs:
+    """Put apart what matrices give whose rows are grouped by key head."""
+    sizes = [spec.key_head_dim, spec.key_head_dim, spec.group * spec.value_head_dim]
     parts = np.split(_by_key_head(spec, projected), np.cumsum(sizes), axis=-1)
-    *channels, gate = (part.reshape(num_tokens, -1) for part in parts)
-    mixed = _causal_convolution(parameters.convolution, np.concatenate(channels, axis=-1))
+    *channels, gate = (part.reshape(len(projected), -1) for part in parts)
+    rate, decay = np.split(_by_key_head(spec, rate_decay), [spec.group], axis=-1)
+    return DeltaInputs(
+        query_key_value=np.concatenate(channels, axis=-1),
+        gate=gate,
+        rate=rate.reshape(len(projected), -1),
+        decay=decay.reshape(len(projected), -1),
+    )
+
+
+def gated_delta(
+    spec: GatedDelta, parameters: DeltaParameters, inputs: DeltaInputs
+) -> tuple[Array, Array]:
+    """Return what each value head reads and its gate, both [num_tokens, heads, value_head_dim]."""
+    mixed = _causal_convolution(parameters.convolution, inputs.query_key_value)
     mixed = mixed / (1.0 + np.exp(-mixed))
     query, key, value = np.split(mixed, [spec.key_size, 2 * spec.key_size], axis=-1)
-    rate, decay = (
-        part.reshape(num_tokens, -1)
-        for part in np.split(_by_key_head(spec, rate_decay), [group], axis=-1)
-    )
     read = _delta_rule(
         _of_length_one(spec, query) / math.sqrt(spec.key_head_dim),
         _of_length_one(spec, key),
-        value.reshape(num_tokens, -1, spec.value_head_dim),
-        -np.exp(parameters.decay_log) * np.logaddexp(decay + parameters.decay_bias, 0.0),
-        1.0 / (1.0 + np.exp(-rate)),
+        value.reshape(len(value), -1, spec.value_head_dim),
+        -np.exp(parameters.decay_log) * np.logaddexp(inputs.decay + parameters.decay_bias, 0.0),
+        1.0 / (1.0 + np.exp(-inputs.rate)),
     )
-    return read, gate.reshape(read.shape)
+    return read, inputs.gate.reshape(read.shape)
 
 
 def _by_key_head(spec: GatedDelta, x: Array) -> Array:

@@ -205,8 +205,16 @@ def read_attention(
     )
 
 
+MULTIMODAL_ROPE_KEYS: Final = frozenset({"mrope_interleaved", "mrope_section"})
+"""How pairs of a head are shared out to time, height and width: all three are a text's position."""
+
+
 def read_rope(
-    config: Config, *, default_theta: float | None = None, default_share: float | None = None
+    config: Config,
+    *,
+    default_theta: float | None = None,
+    default_share: float | None = None,
+    harmless: Collection[str] = (),
 ) -> Rope:
     """Read the rotation's base, scaling and, with a `default_share`, its share of a head.
 
@@ -218,8 +226,8 @@ def read_rope(
     theta = (config if at_the_top else parameters).number("rope_theta", default=default_theta)
     scaling = _read_scaling(older if config.has("rope_scaling") else parameters)
     share = _read_share(config, parameters, default_share)
-    older.refuse_unread({"type"})
-    parameters.refuse_unread({"rope_theta", "type"})
+    older.refuse_unread({"type", *harmless})
+    parameters.refuse_unread({"rope_theta", "type", *harmless})
     return Rope(theta=theta, scaling=scaling, share=share)
 
 
@@ -229,9 +237,11 @@ def _read_share(config: Config, parameters: Config, default: float | None) -> fl
         parameters.require("partial_rotary_factor", 1.0)
         return 1.0
     is_at_the_top = config.has("partial_rotary_factor")
-    return (config if is_at_the_top else parameters).number(
+    share = (config if is_at_the_top else parameters).number(
         "partial_rotary_factor", default=default
     )
+    parameters.require("partial_rotary_factor", share)
+    return share
 
 
 def read_layer_rope(config: Config, kind: str) -> Rope:

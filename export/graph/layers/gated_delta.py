@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from export.graph.builder import MICROSOFT, GraphBuilder, Value
 from export.graph.layers.elementwise import activated
-from export.graph.layers.linear import linear, vector
+from export.graph.layers.linear import linear, stacked_rows, vector
 from export.graph.layers.norm import rms_norm
 from export.quantization.blockwise import Float, Weight, take_rows
 from export.spec.decoder import RmsNorm
@@ -46,10 +46,7 @@ def gated_delta(
     past: States,
 ) -> tuple[Value, States]:
     """Return what the layer adds, [batch, sequence, hidden_size], and the states after it."""
-    projection = take_rows(weights["query_key_value_gate"], _projection_rows(spec))
-    channels, gate = _split(
-        graph, linear(graph, projection, x), [spec.num_channels, spec.value_size]
-    )
+    channels, gate = _channels_and_gate(graph, spec, weights, x)
     mixed, convolution = _convolution(graph, weights["convolution"], channels, past.convolution)
     query, key, value = _split(graph, mixed, [spec.key_size, spec.key_size, spec.value_size])
     decay, rate = _decay_and_rate(graph, spec, weights, x)
@@ -72,6 +69,18 @@ def gated_delta(
     gated = graph.op("Mul", _joined(graph, normed), activated(graph, "silu", gate))
     states = States(convolution=convolution, recurrent=recurrent)
     return linear(graph, weights["state_output"], gated), states
+
+
+def _channels_and_gate(
+    graph: GraphBuilder, spec: GatedDelta, weights: Mapping[str, Weight], x: Value
+) -> Sequence[Value]:
+    match spec.rows:
+        case "by_key_head":
+            projection = take_rows(weights["query_key_value_gate"], _projection_rows(spec))
+            sizes = [spec.num_channels, spec.value_size]
+            return _split(graph, linear(graph, projection, x), sizes)
+        case "apart":
+            return [linear(graph, weights[name], x) for name in ("query_key_value", "gate")]
 
 
 def _convolution(graph: GraphBuilder, kernel: Weight, x: Value, past: Value) -> tuple[Value, Value]:
@@ -107,8 +116,7 @@ def _decay_and_rate(
     graph: GraphBuilder, spec: GatedDelta, weights: Mapping[str, Weight], x: Value
 ) -> Sequence[Value]:
     """Return the logarithm of what is kept, and how much is learned, by token and value head."""
-    rows = _ungrouped(spec, [spec.group, spec.group])
-    both = linear(graph, take_rows(weights["rate_decay"], rows), x)
+    both = linear(graph, _rate_decay(spec, weights), x)
     rate, decay = _split(graph, both, [spec.num_value_heads, spec.num_value_heads])
     # Computed when the model is loaded, so that a package holds the checkpoint's own number.
     scale = graph.op("Neg", graph.op("Exp", vector(graph, weights["decay_log"])))
@@ -119,6 +127,14 @@ def _decay_and_rate(
         domain=MICROSOFT,
         attributes={},
     )
+
+
+def _rate_decay(spec: GatedDelta, weights: Mapping[str, Weight]) -> Weight:
+    match spec.rows:
+        case "by_key_head":
+            return take_rows(weights["rate_decay"], _ungrouped(spec, [spec.group, spec.group]))
+        case "apart":
+            return stacked_rows([weights["rate"], weights["decay"]])
 
 
 def _of_length_one(graph: GraphBuilder, spec: GatedDelta, heads: Value) -> Value:

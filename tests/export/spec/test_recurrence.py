@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.spec.recurrence import Array, DeltaParameters, GatedDelta, gated_delta
+from export.spec.recurrence import Array, DeltaParameters, GatedDelta, gated_delta, ungrouped
 
 SPEC = GatedDelta(
     num_key_heads=1,
@@ -33,9 +33,8 @@ def read(
         convolution=IDENTITY, decay_log=np.zeros(1), decay_bias=np.zeros(1)
     )
     column = np.ones((len(keys), 1))
-    found, _ = gated_delta(
-        SPEC, parameters, before_silu, np.concatenate([rate * column, decay * column], axis=1)
-    )
+    rate_decay = np.concatenate([rate * column, decay * column], axis=1)
+    found, _ = gated_delta(SPEC, parameters, ungrouped(SPEC, before_silu, rate_decay))
     return found[:, 0] * np.sqrt(SPEC.key_head_dim)
 
 
@@ -85,8 +84,8 @@ def test_a_later_token_changes_nothing_before_it(kernel_size: int) -> None:
     )
     projected = random.standard_normal((9, channels + spec.value_size))
     rate_decay = random.standard_normal((9, 4))
-    before, _ = gated_delta(spec, parameters, projected, rate_decay)
+    before, _ = gated_delta(spec, parameters, ungrouped(spec, projected, rate_decay))
     projected[5] += 1.0
-    after, _ = gated_delta(spec, parameters, projected, rate_decay)
+    after, _ = gated_delta(spec, parameters, ungrouped(spec, projected, rate_decay))
     np.testing.assert_array_equal(before[:5], after[:5])
     assert (np.abs(before[5:] - after[5:]).max(axis=(1, 2)) > 0).all()
