@@ -27,8 +27,7 @@ from export.spec.decoder import num_parameters
 from inference.cancellation import CancelToken
 from inference.decoding.session import Session
 from tests.support.exported import export_tiny
-from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel
-from tests.support.tiny_families import COMMON
+from tests.support.tiny_checkpoints import COMMON, VOCAB_SIZE, TinyModel
 from training.model.configuration import read_configuration, to_config_json
 
 NUM_PREFILL: Final = 512

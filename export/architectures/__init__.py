@@ -14,6 +14,7 @@ from export.architectures import (
     deepseek_v2,
     deepseek_v3,
     ernie4_5_moe,
+    gemma,
     gemma2,
     gemma3_text,
     glm4_moe,
@@ -26,6 +27,8 @@ from export.architectures import (
     mellum,
     mistral,
     mixtral,
+    olmo2,
+    olmo3,
     olmoe,
     phimoe,
     qwen2,
@@ -35,18 +38,21 @@ from export.architectures import (
     qwen3_5_moe,
     qwen3_moe,
     qwen3_next,
+    smollm3,
+    stablelm,
     starcoder2,
 )
 from export.architectures.common.bookkeeping import check_unread
 from export.architectures.common.family import Family
 from export.architectures.common.storage import read_storage
+from export.architectures.common.wrapper import check_wrapper, language_config
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping
-from export.checkpoint.plan import Plan, plan
+from export.checkpoint.plan import Plan, plan, unplaced
+from export.checkpoint.safetensors import Reading
 from export.errors import CheckpointError, UnsupportedError
 from export.spec.decoder import (
     Attention,
-    CachedAttention,
     DecoderSpec,
     GroupedQuery,
     Latent,
@@ -81,6 +87,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
     gemma2.FAMILY,
     gemma3_text.FAMILY,
     grok_1.FAMILY,
+    gemma.FAMILY,
+    olmo2.FAMILY,
+    olmo3.FAMILY,
+    smollm3.FAMILY,
+    stablelm.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -94,14 +105,29 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     spec: DecoderSpec
     grouping: Grouping | None = None
 
+    @property
+    def reading(self) -> Reading:
+        return Reading(grouping=self.grouping, spelling=self.family.spelling)
+
     def plan(self, names: Collection[str]) -> Plan:
         """Assign a checkpoint's tensors to the slots of its model.
 
         Raises CheckpointError naming a tensor without a place, or a slot without its tensors.
         """
-        aliases = {"head": "embedding"} if self.spec.tie_word_embeddings else {}
         used = self.family.used(names, self.spec)
-        return plan(self.family.rules, used, slots(self.spec), aliases=aliases)
+        return plan(self.family.rules, used, slots(self.spec), aliases=self._aliases)
+
+    def without_place(self, names: Collection[str]) -> list[str]:
+        """Return the tensors that no rule of the family names for a slot of this model."""
+        return unplaced(
+            self.family.rules,
+            self.family.used(names, self.spec),
+            slots(self.spec).keys() | self._aliases.keys(),
+        )
+
+    @property
+    def _aliases(self) -> dict[str, str]:
+        return {"head": "embedding"} if self.spec.tie_word_embeddings else {}
 
 
 def read_architecture(config: Config) -> CheckpointArchitecture:
@@ -110,12 +136,14 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     Raises UnsupportedError naming the key and value that is not implemented, CheckpointError where
     the config contradicts itself.
     """
-    family = find_family(config)
-    if config.integer("num_hidden_layers") > MAX_LAYERS:
+    language = language_config(config)
+    family = find_family(language)
+    if language.integer("num_hidden_layers") > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
-    spec = family.read_spec(config)
-    grouping = read_storage(config)
-    check_unread(config, spec, harmless=family.ignored)
+    spec = family.read_spec(language)
+    grouping = read_storage(language)
+    check_unread(language, spec, harmless=family.ignored)
+    check_wrapper(config, language)
     _check(spec)
     return CheckpointArchitecture(family=family, spec=spec, grouping=grouping)
 
@@ -127,11 +155,11 @@ def find_family(config: Config) -> Family:
     models is read by the family as its own.
     """
     model_type = config.text("model_type")
-    family = next((family for family in FAMILIES if family.model_type == model_type), None)
+    family = next((family for family in FAMILIES if model_type in family.model_types), None)
     if family is None:
         known = ", ".join(family.model_type for family in FAMILIES)
         raise UnsupportedError(
-            f"config.json says model_type = {model_type!r}; implemented are: {known}"
+            f"{config.name} says model_type = {model_type!r}; implemented are: {known}"
         )
     names = [*family.class_names, *_own_class_names(config)]
     config.require("architectures", *([name] for name in names))
@@ -166,14 +194,16 @@ def _check_attention(attention: Attention) -> None:
                     f"config.json says num_attention_heads = {heads}, which is no multiple of "
                     f"num_key_value_heads = {kv}"
                 )
-            _check_heads(attention)
+            _check_size("head_dim", attention.head_dim, HEAD_STEP)
+            _check_size("rotary_dim", attention.rotary_dim, 2)
         case Latent(head_dim=size, value_head_dim=value):
             if value > size:
                 raise UnsupportedError(
                     f"config.json says v_head_dim = {value}, more than qk_nope_head_dim and "
                     f"qk_rope_head_dim together, {size}"
                 )
-            _check_heads(attention)
+            _check_size("head_dim", size, HEAD_STEP)
+            _check_size("rotary_dim", attention.rotary_dim, HEAD_STEP)
         case GatedDelta(num_key_heads=keys, num_value_heads=values):
             if values % keys:
                 raise CheckpointError(
@@ -182,10 +212,9 @@ def _check_attention(attention: Attention) -> None:
                 )
 
 
-def _check_heads(attention: CachedAttention) -> None:
+def _check_size(name: str, size: int, step: int) -> None:
     """Refuse heads that GroupQueryAttention refuses when it runs (onnxruntime 1.31)."""
-    for name, size in (("head_dim", attention.head_dim), ("rotary_dim", attention.rotary_dim)):
-        if size % HEAD_STEP:
-            raise UnsupportedError(
-                f"config.json gives {name} = {size}; only multiples of {HEAD_STEP} are implemented"
-            )
+    if size % step:
+        raise UnsupportedError(
+            f"config.json gives {name} = {size}; only multiples of {step} are implemented"
+        )

@@ -30,7 +30,7 @@ from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear
 from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.graph.layers.moe import moe
-from export.graph.layers.residual import Stream, normalized, outgoing
+from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
 from export.graph.weights import under
 from export.quantization.blockwise import Quantized, Weight
@@ -150,6 +150,7 @@ def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) ->
     return {
         (rope, rotary_dim): rope_values(graph, rope, rotary_dim, context_length)
         for rope, rotary_dim in wanted
+        if rope is not None
     }
 
 
@@ -168,11 +169,11 @@ def _layer(
     stream: Stream,
     cache: _Cache,
 ) -> Stream:
-    normed, stream = normalized(graph, layer.norm, weights, "attention_norm", stream)
-    attended = _attention(graph, layer.attention, under(weights, "attention."), normed, cache)
+    given, stream = incoming(graph, layer, weights, "attention_norm", stream)
+    attended = _attention(graph, layer.attention, under(weights, "attention."), given, cache)
     stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended))
-    normed, stream = normalized(graph, layer.norm, weights, "feed_forward_norm", stream)
-    out = _feed_forward(graph, layer.feed_forward, weights, normed)
+    given, stream = incoming(graph, layer, weights, "feed_forward_norm", stream)
+    out = _feed_forward(graph, layer.feed_forward, weights, given)
     return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
 
 
@@ -208,7 +209,7 @@ def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache)
         past_value=graph.input(f"past_value.{cache.layer}", dtype, shape),
         seqlens_k=lengths.seqlens_k,
         total_sequence_length=lengths.total_sequence_length,
-        rope=cache.ropes[spec.rope, spec.rotary_dim],
+        rope=None if spec.rope is None else cache.ropes[spec.rope, spec.rotary_dim],
         position_ids=lengths.position_ids,
     )
 

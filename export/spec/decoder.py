@@ -52,7 +52,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
     are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
-    projections.
+    projections. Without a `rope` no head is rotated: the layer does not know where a token stands.
     `sinks`: each head has a learned score of attending to nothing.
     `window`: a token sees itself and the `window - 1` before it; None means all before it.
     `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
@@ -62,7 +62,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
-    rope: Rope
+    rope: Rope | None
     query_key_norm: QueryKeyNorm | None = None
     input_bias: bool = False
     output_bias: bool = False
@@ -74,7 +74,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rotary_dim(self) -> int:
-        return int(self.head_dim * self.rope.share)
+        return 0 if self.rope is None else int(self.head_dim * self.rope.share)
 
     @property
     def score_scale(self) -> float:
@@ -178,11 +178,20 @@ def window_of(attention: CachedAttention) -> int | None:
 class Residual(msgspec.Struct, frozen=True, kw_only=True):
     """How a part f of a layer is added to the stream.
 
-    `before`: x + scale * f(norm(x)); `around`: x + scale * norm(f(norm(x))), two norms a part.
+    `before`: x + scale * f(norm(x)); `after`: x + scale * norm(f(x)); `around`, two norms a part:
+    x + scale * norm(f(norm(x))).
     """
 
-    norm_position: Literal["before", "around"] = "before"
+    norm_position: Literal["before", "around", "after"] = "before"
     scale: float = 1.0
+
+    @property
+    def has_inner_norm(self) -> bool:
+        return self.norm_position != "after"
+
+    @property
+    def has_outer_norm(self) -> bool:
+        return self.norm_position != "before"
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,10 +230,10 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
     found = {"embedding": _slot("embedding", spec.vocab_size, hidden)}
     for index, layer in enumerate(spec.layers):
         parts = {
-            **_norm_slots("attention_norm", layer.norm, hidden),
+            **_inner_norm_slots("attention_norm", layer, hidden),
             **_attention_slots(layer.attention, hidden),
             **_outer_norm_slots("attention_output_norm", layer, hidden),
-            **_norm_slots("feed_forward_norm", layer.norm, hidden),
+            **_inner_norm_slots("feed_forward_norm", layer, hidden),
             **_feed_forward_slots(layer.feed_forward, hidden),
             **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
         }
@@ -279,9 +288,12 @@ def _norm_slots(name: str, norm: Norm, hidden: int) -> dict[str, Slot]:
             return {name: _slot("norm", hidden), f"{name}_bias": _slot("bias", hidden)}
 
 
+def _inner_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
+    return _norm_slots(name, layer.norm, hidden) if layer.residual.has_inner_norm else {}
+
+
 def _outer_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
-    has_outer_norms = layer.residual.norm_position == "around"
-    return _norm_slots(name, layer.norm, hidden) if has_outer_norms else {}
+    return _norm_slots(name, layer.norm, hidden) if layer.residual.has_outer_norm else {}
 
 
 def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:

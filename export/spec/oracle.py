@@ -133,17 +133,21 @@ def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
 
 
 def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
-    normed = _norm(layer.norm, slots, "attention_norm", x)
+    normed = _incoming(layer, slots, "attention_norm", x)
     texts = np.split(normed, range(window, len(x), window))
     attended = [_attention(layer.attention, slots.under("attention."), text) for text in texts]
     x = x + _added(layer, slots, "attention_output_norm", np.concatenate(attended))
-    normed = _norm(layer.norm, slots, "feed_forward_norm", x)
+    normed = _incoming(layer, slots, "feed_forward_norm", x)
     out = _feed_forward(layer.feed_forward, slots, normed)
     return x + _added(layer, slots, "feed_forward_output_norm", out)
 
 
+def _incoming(layer: Layer, slots: Slots, norm_name: str, x: Array) -> Array:
+    return _norm(layer.norm, slots, norm_name, x) if layer.residual.has_inner_norm else x
+
+
 def _added(layer: Layer, slots: Slots, norm_name: str, x: Array) -> Array:
-    if layer.residual.norm_position == "around":
+    if layer.residual.has_outer_norm:
         x = _norm(layer.norm, slots, norm_name, x)
     return x * layer.residual.scale
 
@@ -277,13 +281,15 @@ def _heads(
         query = query.transpose(1, 0, 2).reshape(len(x), -1)
     query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
     key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
-    value = _split_heads(value, attention.head_dim)
-    parts = [attention.rotary_dim]
-    query, key = (
-        np.concatenate([_rotated(attention.rope, first), rest], axis=-1)
-        for first, rest in (np.split(heads, parts, axis=-1) for heads in (query, key))
-    )
-    return query, key, value, gate
+    query, key = (_rotated_in_part(attention, heads) for heads in (query, key))
+    return query, key, _split_heads(value, attention.head_dim), gate
+
+
+def _rotated_in_part(attention: GroupedQuery, heads: Array) -> Array:
+    if attention.rope is None:
+        return heads
+    first, rest = np.split(heads, [attention.rotary_dim], axis=-1)
+    return np.concatenate([_rotated(attention.rope, first), rest], axis=-1)
 
 
 def _project(slots: Slots, name: str, x: Array, *, bias: bool) -> Array:

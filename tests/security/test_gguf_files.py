@@ -36,8 +36,7 @@ from tests.support.raw_gguf import (
     RawGguf,
     taken_apart,
 )
-from tests.support.tiny_checkpoints import write_tiny_checkpoint
-from tests.support.tiny_families import tiny
+from tests.support.tiny_checkpoints import tiny, write_tiny_checkpoint
 
 MODEL = tiny("llama", "LlamaForCausalLM", intermediate_size=64, num_hidden_layers=1)
 MIXTURE = tiny("mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2)

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel
-from tests.support.tiny_families import tiny
+from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel, tiny
 
 GGUF_MODELS: Final = (
     tiny("qwen2", "Qwen2ForCausalLM", rope_theta=1e6, tie_word_embeddings=True),

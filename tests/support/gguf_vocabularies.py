@@ -10,8 +10,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from tests.support.gguf_files import add, finished, named, write_shape, write_vocabulary
-from tests.support.tiny_checkpoints import SPECIAL_TOKENS, random_tensors
-from tests.support.tiny_families import tiny
+from tests.support.tiny_checkpoints import SPECIAL_TOKENS, random_tensors, tiny
 from tests.support.token_texts import UNREACHED, texts
 
 Json = dict[str, Any]

@@ -3,32 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel
-
-# What the configs of nearly all families say.
-COMMON: Mapping[str, Any] = {
-    "vocab_size": VOCAB_SIZE,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 10000.0,
-    "max_position_embeddings": 128,
-    "tie_word_embeddings": False,
-    "torch_dtype": "float32",
-    "eos_token_id": 0,
-}
-
-
-def tiny(name: str, class_name: str, **config: Any) -> TinyModel:
-    """Describe a model named by its model_type, and a word after a slash."""
-    kind = {"architectures": [class_name], "model_type": name.partition("/")[0]}
-    seed = sum(name.encode())
-    return TinyModel(name.replace("/", "-"), seed, config, base={**COMMON, **kind})
-
+from tests.support.tiny_checkpoints import tiny
+from tests.support.tiny_further_families import FURTHER_MODELS
 
 GEMMA: Mapping[str, Any] = {
     "head_dim": 32,
@@ -354,4 +330,5 @@ FAMILY_MODELS = (
         use_bias=False,
         tie_word_embeddings=True,
     ),
+    *FURTHER_MODELS,
 )

@@ -17,7 +17,7 @@ import numpy as np
 from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.graph.layers.linear import linear, stacked_rows, vector
 from export.graph.layers.norm import rms_norm, rms_scale
-from export.graph.layers.rope import RopeValues
+from export.graph.layers.rope import RopeValues, rotated_order
 from export.quantization.blockwise import Float, Weight, take_rows
 from export.spec.decoder import CachedAttention, GroupedQuery, Latent, QueryKeyNorm, RmsNorm
 
@@ -38,7 +38,7 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     past_value: Value
     seqlens_k: Value
     total_sequence_length: Value
-    rope: RopeValues
+    rope: RopeValues | None
     position_ids: Value | None = None
 
 
@@ -83,7 +83,8 @@ def mixed_heads(
     `further` are inputs of the operator by their number.
     """
     found = dict(further or {})
-    if inputs.position_ids is not None:
+    rope = inputs.rope
+    if rope is not None and inputs.position_ids is not None:
         found[_POSITIONS_INPUT] = inputs.position_ids
     return graph.ops(
         "GroupQueryAttention",
@@ -93,8 +94,7 @@ def mixed_heads(
             inputs.past_value,
             inputs.seqlens_k,
             inputs.total_sequence_length,
-            inputs.rope.cosines,
-            inputs.rope.sines,
+            *((None, None) if rope is None else (rope.cosines, rope.sines)),
             *(found.get(number) for number in range(_POSITIONS_INPUT, max(found, default=0) + 1)),
         ],
         num_outputs=3,
@@ -109,8 +109,8 @@ def _further_inputs(
     found = {_SINKS_INPUT: vector(graph, weights["sinks"])} if spec.sinks else {}
     norm = _inner_norm(graph, spec)
     if norm is not None:
-        for number, name in enumerate(("query_norm", "key_norm"), _NORMS_INPUT):
-            found[number] = rms_scale(graph, norm, weights[name])
+        for number, name in enumerate(("query", "key"), _NORMS_INPUT):
+            found[number] = rms_scale(graph, norm, _norm(spec, weights, name))
     return found
 
 
@@ -132,10 +132,10 @@ def _attributes(spec: CachedAttention) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
         "num_heads": spec.num_attention_heads,
         "kv_num_heads": spec.num_key_value_heads,
-        "do_rotary": 1,
-        "rotary_interleaved": int(spec.rope.interleaved),
         "scale": spec.score_scale,
     }
+    if spec.rope is not None:
+        attributes |= {"do_rotary": 1, "rotary_interleaved": int(spec.rope.interleaved)}
     match spec:
         case GroupedQuery(window=window, softcap=softcap):
             attributes |= {} if window is None else {"local_window_size": window}
@@ -148,13 +148,12 @@ def _query_key_value_gate(
     graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight], x: Value
 ) -> tuple[Value, Value, Value, Value | None]:
     """Return all heads' parts, [batch, sequence, heads * head_dim], computed by one product."""
-    parts = [weights["query"], weights["key"], weights["value"]]
+    parts = [_in_order(spec, name, weights[name]) for name in ("query", "key", "value")]
     heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
     if spec.output_gate:
         rows = np.arange(2 * heads[0] * spec.head_dim).reshape(heads[0], 2, spec.head_dim)
-        both = weights["query"]
-        parts = [take_rows(both, rows[:, 0].ravel()), *parts[1:]]
-        parts.append(take_rows(both, rows[:, 1].ravel()))
+        both, *others = parts
+        parts = [take_rows(both, rows[:, 0].ravel()), *others, take_rows(both, rows[:, 1].ravel())]
         heads.append(spec.num_attention_heads)
     packed = stacked_rows(parts)
     sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
@@ -163,15 +162,31 @@ def _query_key_value_gate(
         "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
     )
     if spec.query_key_norm is not None and _inner_norm(graph, spec) is None:
-        query = _norm_heads(graph, spec, spec.query_key_norm, weights["query_norm"], query)
-        key = _norm_heads(graph, spec, spec.query_key_norm, weights["key_norm"], key)
+        query = _norm_heads(graph, spec, spec.query_key_norm, _norm(spec, weights, "query"), query)
+        key = _norm_heads(graph, spec, spec.query_key_norm, _norm(spec, weights, "key"), key)
     return query, key, value, gate[0] if gate else None
+
+
+def _in_order(spec: GroupedQuery, name: str, weight: Weight) -> Weight:
+    """Return a weight with the numbers of each head where the operator rotates them."""
+    order = None if spec.rope is None else rotated_order(spec.rope, spec.rotary_dim, spec.head_dim)
+    if order is None or name.startswith("value"):
+        return weight
+    if spec.output_gate and name == "query":  # whose rows are followed by the gate's
+        order = np.concatenate([order, np.arange(spec.head_dim, 2 * spec.head_dim)])
+    num_rows = len(weight.values if isinstance(weight, Float) else weight.scales)
+    rows = np.arange(num_rows).reshape(-1, len(order))[:, order]
+    return take_rows(weight, rows.ravel())
+
+
+def _norm(spec: GroupedQuery, weights: Mapping[str, Weight], name: str) -> Weight:
+    return _in_order(spec, name, weights[f"{name}_norm"])
 
 
 def _packed_bias(spec: GroupedQuery, weights: Mapping[str, Weight]) -> Weight | None:
     if not spec.input_bias:
         return None
-    parts = [weights[f"{name}_bias"] for name in ("query", "key", "value")]
+    parts = [_in_order(spec, name, weights[f"{name}_bias"]) for name in ("query", "key", "value")]
     return Float(np.concatenate([part.values for part in parts if isinstance(part, Float)]))
 
 

@@ -37,10 +37,22 @@ def normalized(
     return normed, Stream(total=total)
 
 
+def incoming(
+    graph: GraphBuilder, layer: Layer, weights: Mapping[str, Weight], name: str, stream: Stream
+) -> tuple[Value, Stream]:
+    """Return what a part is given, and the stream with nothing pending; `name` is its norm's."""
+    if layer.residual.has_inner_norm:
+        return normalized(graph, layer.norm, weights, name, stream)
+    if stream.pending is None:
+        return stream.total, stream
+    total = graph.op("Add", stream.total, stream.pending)
+    return total, Stream(total=total)
+
+
 def outgoing(
     graph: GraphBuilder, layer: Layer, weights: Mapping[str, Weight], name: str, x: Value
 ) -> Value:
     """Return what a part's result adds to the stream; `name` is that of its second norm."""
-    if layer.residual.norm_position == "around":
+    if layer.residual.has_outer_norm:
         x = normalize(graph, layer.norm, weights, name, x)
     return scaled(graph, x, layer.residual.scale)
