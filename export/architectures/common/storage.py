@@ -31,8 +31,11 @@ def read_storage(config: Config) -> Grouping | None:
         case _:
             stored.require("fmt", "e4m3")
             stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
+            stored.require("weight_per_tensor", False)
             # What was left as it was shows in the tensors.
-            stored.refuse_unread({"modules_to_not_convert", "activation_scheme", "scale_fmt"})
+            stored.refuse_unread(
+                {"modules_to_not_convert", "activation_scheme", "act_per_tensor", "scale_fmt"}
+            )
     return None
 
 
