@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.tiny_checkpoints import tiny
 from tests.support.tiny_further_families import FURTHER_MODELS
+from tests.support.tiny_recent_families import RECENT_MODELS
 
 GEMMA: Mapping[str, Any] = {
     "head_dim": 32,
@@ -58,24 +59,6 @@ NEXT: Mapping[str, Any] = {
     "shared_expert_intermediate_size": 64,
 }
 
-QWEN3_5: Mapping[str, Any] = {
-    "num_hidden_layers": 4,
-    "head_dim": 64,
-    "rope_theta": None,
-    "rope_parameters": {
-        "rope_type": "default",
-        "rope_theta": 10000.0,
-        "partial_rotary_factor": 0.25,
-        "mrope_interleaved": True,
-        "mrope_section": [3, 3, 2],
-    },
-    "linear_conv_kernel_dim": 4,
-    "linear_key_head_dim": 32,
-    "linear_value_head_dim": 32,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 6,
-}
-
 FAMILY_MODELS = (
     tiny(
         "mixtral",
@@ -110,18 +93,6 @@ FAMILY_MODELS = (
         full_attention_interval=2,
         decoder_sparse_step=3,
         tie_word_embeddings=True,
-    ),
-    tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
-    tiny(
-        "qwen3_5_moe_text",
-        "Qwen3_5MoeForCausalLM",
-        **{**QWEN3_5, "linear_num_value_heads": 4, "linear_value_head_dim": 16},
-        intermediate_size=None,
-        num_experts=8,
-        num_experts_per_tok=3,
-        moe_intermediate_size=32,
-        shared_expert_intermediate_size=64,
-        full_attention_interval=2,
     ),
     tiny("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True),
     tiny("qwen3/biased", "Qwen3ForCausalLM", head_dim=16, attention_bias=True),
@@ -331,4 +302,5 @@ FAMILY_MODELS = (
         tie_word_embeddings=True,
     ),
     *FURTHER_MODELS,
+    *RECENT_MODELS,
 )

@@ -32,11 +32,14 @@ OTHER_RULES: Final = tuple(rule for rule in DECODER_RULES if ".self_attn." not i
 """What these families share with others: all but attention."""
 
 
-def read_latent_attention(config: Config) -> Latent:
+def read_latent_attention(
+    config: Config, *, default_nope: int = 128, default_value: int = 128
+) -> Latent:
+    """Read it; the defaults are the sizes of a key's part that is not rotated, and of a value."""
     config.require("attention_bias", False)
     num_heads = config.integer("num_attention_heads")
     config.require("num_key_value_heads", num_heads)
-    nope = config.integer("qk_nope_head_dim", default=128)
+    nope = config.integer("qk_nope_head_dim", default=default_nope)
     rope_head_dim = config.integer("qk_rope_head_dim", default=64)
     rope = read_rope(config)
     interleaved = config.boolean("rope_interleave", default=True)
@@ -46,7 +49,7 @@ def read_latent_attention(config: Config) -> Latent:
         key_value_rank=config.integer("kv_lora_rank", default=512),
         nope_head_dim=nope,
         rope_head_dim=rope_head_dim,
-        value_head_dim=config.integer("v_head_dim", default=128),
+        value_head_dim=config.integer("v_head_dim", default=default_value),
         rope=msgspec.structs.replace(rope, interleaved=interleaved),
         # The published code gives these norms no other epsilon.
         norm=RmsNorm(epsilon=1e-6),

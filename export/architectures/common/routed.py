@@ -10,12 +10,21 @@ from export.architectures.common.keys import (
     GATED_MLP_RULES,
     SHARED_EXPERTS_RULES,
     read_decoder,
+    read_layer_types,
     read_norm,
 )
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError
-from export.spec.decoder import Attention, DecoderSpec, Dense, Layer, SharedExpert, SparseMoE
+from export.spec.decoder import (
+    Attention,
+    DecoderSpec,
+    Dense,
+    FeedForward,
+    Layer,
+    SharedExpert,
+    SparseMoE,
+)
 from export.spec.routers import AnyRouter, ExpertGroups, ScoredRouter
 
 ROUTED_RULES: Final = (*GATED_MLP_RULES, *EXPERT_RULES, *SHARED_EXPERTS_RULES)
@@ -57,13 +66,17 @@ def read_routed_decoder(
     config.require("mlp_bias", False)
     config.require("moe_layer_freq", 1)
     norm = read_norm(config)
-    experts = _experts(config, router, default_shared)
-    dense = Dense(intermediate_size=config.integer("intermediate_size"))
+    parts: dict[str, FeedForward] = {
+        "dense": Dense(intermediate_size=config.integer("intermediate_size")),
+        "sparse": _experts(config, router, default_shared),
+    }
     num_dense = config.integer("first_k_dense_replace", default=default_first_dense, minimum=0)
-    num_layers = config.integer("num_hidden_layers")
-    parts = [dense if index < num_dense else experts for index in range(num_layers)]
+    num_sparse = max(config.integer("num_hidden_layers") - num_dense, 0)
+    default = ["dense"] * num_dense + ["sparse"] * num_sparse
+    # transformers 5 writes the same as a list.
+    kinds = read_layer_types(config, "mlp_layer_types", tuple(parts), default=default)
     return read_decoder(
-        config, [Layer(attention=attention, feed_forward=part, norm=norm) for part in parts]
+        config, [Layer(attention=attention, feed_forward=parts[kind], norm=norm) for kind in kinds]
     )
 
 

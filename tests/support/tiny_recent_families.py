@@ -1,0 +1,56 @@
+"""Tiny models of the families that came out in 2026."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.tiny_checkpoints import tiny
+
+QWEN3_5: Mapping[str, Any] = {
+    "num_hidden_layers": 4,
+    "head_dim": 64,
+    "rope_theta": None,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.25,
+        "mrope_interleaved": True,
+        "mrope_section": [3, 3, 2],
+    },
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+}
+
+RECENT_MODELS = (
+    tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
+    tiny(
+        "qwen3_5_moe_text",
+        "Qwen3_5MoeForCausalLM",
+        **{**QWEN3_5, "linear_num_value_heads": 4, "linear_value_head_dim": 16},
+        intermediate_size=None,
+        num_experts=8,
+        num_experts_per_tok=3,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=64,
+        full_attention_interval=2,
+    ),
+    tiny(
+        "glm4_moe_lite",
+        "Glm4MoeLiteForCausalLM",
+        num_key_value_heads=4,
+        num_hidden_layers=3,
+        q_lora_rank=32,
+        kv_lora_rank=32,
+        qk_nope_head_dim=48,
+        qk_rope_head_dim=16,
+        v_head_dim=64,
+        n_routed_experts=8,
+        n_shared_experts=1,
+        num_experts_per_tok=3,
+        moe_intermediate_size=32,
+        routed_scaling_factor=1.8,
+        mlp_layer_types=["sparse", "dense", "sparse"],
+    ),
+)
