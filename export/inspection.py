@@ -17,7 +17,7 @@ from export.choice import choose_scheme
 from export.errors import ExportError
 from export.graph.cuda import check_cuda, cuda_scheme
 from export.options import ExportOptions
-from export.original import Original, read_original
+from export.original import Original, open_slots, read_original
 from export.package.manifest import describe
 from export.quantization.scheme import (
     BITS,
@@ -203,12 +203,12 @@ def _tensors(found: CheckpointSource, architecture: CheckpointArchitecture) -> s
     if found.revision is not None:  # they were not fetched
         return None
     try:
-        tensors = found.open_weights(architecture.grouping).tensors
-        used = architecture.plan(tensors).names
+        opened = open_slots(found, architecture)
     except ExportError as error:
         return str(error)
-    dtypes = ", ".join(sorted({tensor.stored_as for tensor in tensors.values()}))
-    return f"{len(used)} tensors of {dtypes}, each with its place"
+    used = opened.plan.names
+    dtypes = ", ".join(sorted({opened.checkpoint.tensors[name].stored_as for name in used}))
+    return "; ".join([f"{len(used)} tensors of {dtypes}, each with its place", *opened.remarks])
 
 
 def _grouping_words(grouping: Grouping, block_size: int) -> str:

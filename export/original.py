@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from export.architectures import CheckpointArchitecture, read_architecture
-from export.checkpoint.config import read_config
+from export.architectures.common.wrapper import language_config
+from export.checkpoint.config import Config, read_config
 from export.checkpoint.plan import Plan
 from export.checkpoint.source import CheckpointSource, find_source
 from export.checkpoint.stored import Checkpoint, Float32
@@ -56,7 +57,7 @@ def read_original(source: str, options: ExportOptions) -> Original:
     """
     found = find_source(source, revision=options.revision)
     config = read_config(found.folder / CONFIG_FILE, ignored=options.ignore_config)
-    architecture = read_architecture(config)
+    architecture = _architecture(found, config)
     config.refuse_needless()
     vocab_size = architecture.spec.vocab_size
     tokens = read_tokens(found.folder, vocab_size=vocab_size)
@@ -68,7 +69,9 @@ def read_original(source: str, options: ExportOptions) -> Original:
         source=Source(name=found.name, revision=found.revision),
         model_type=architecture.family.model_type,
         context_length=_context_length(architecture.spec, options.context_length),
-        eos_token_ids=read_eos_token_ids(found.folder, config, vocab_size=vocab_size, more=more),
+        eos_token_ids=read_eos_token_ids(
+            found.folder, language_config(config), vocab_size=vocab_size, more=more
+        ),
         fim=fim_template(convention, tokens.special, options.fim_order),
         chat=find_chat_template(read_chat_template(found.folder), tokens.special),
         leading_token_ids=tokens.leading,
@@ -79,13 +82,14 @@ def read_original(source: str, options: ExportOptions) -> Original:
 class OpenedSlots(msgspec.Struct, frozen=True, kw_only=True):
     """Where a checkpoint's tensors go: `values` reads a slot when it is asked for.
 
-    `stored` are the slots that GPTQ or AWQ rounded already.
+    `stored` are the slots that GPTQ or AWQ rounded already; `remarks` say what was left out.
     """
 
     checkpoint: Checkpoint
     plan: Plan
     values: Mapping[str, Float32]
     stored: StoredBlocks
+    remarks: tuple[str, ...] = ()
 
     def check_copies(self) -> None:
         """Raise CheckpointError where a tensor differs from the one it is tied to."""
@@ -97,14 +101,37 @@ def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) ->
 
     Raises CheckpointError where a tensor has no place, a slot no tensor, or a shape is wrong.
     """
-    checkpoint = found.open_weights(architecture.grouping)
-    needed, assigned = slots(architecture.spec), architecture.plan(checkpoint.tensors)
+    checkpoint = found.open_weights(architecture.reading)
+    zeros = _needless_biases(checkpoint, architecture)
+    needed = slots(architecture.spec)
+    assigned = architecture.plan(checkpoint.tensors.keys() - zeros)
+    left_out = [f"left out as they are zero: {len(zeros)} biases"] if zeros else []
     return OpenedSlots(
         checkpoint=checkpoint,
         plan=assigned,
         values=slot_values(checkpoint, assigned, needed),
         stored=StoredBlocks(checkpoint, assigned, needed),
+        remarks=(*checkpoint.remarks, *left_out),
     )
+
+
+def _needless_biases(checkpoint: Checkpoint, architecture: CheckpointArchitecture) -> set[str]:
+    """Find biases that the model has no place for, beside matrices, and that add nothing.
+
+    Programs that store matrices in few bits write one for each.
+    """
+    return {
+        name
+        for name in architecture.without_place(checkpoint.tensors)
+        if name.endswith(".bias")
+        and len(_shape(checkpoint, f"{name.removesuffix('bias')}weight")) == 2
+        and len(_shape(checkpoint, name)) == 1
+        and not checkpoint.read(name).any()
+    }
+
+
+def _shape(checkpoint: Checkpoint, name: str) -> tuple[int, ...]:
+    return checkpoint.tensors[name].shape if name in checkpoint.tensors else ()
 
 
 def open_original(
@@ -115,10 +142,20 @@ def open_original(
     `ignored` are keys of its config that change nothing, as for an export.
     """
     found = find_source(source)
-    architecture = read_architecture(read_config(found.folder / CONFIG_FILE, ignored=ignored))
+    config = read_config(found.folder / CONFIG_FILE, ignored=ignored)
+    architecture = _architecture(found, config)
     opened = open_slots(found, architecture)
     opened.check_copies()
     return architecture.spec, opened.values
+
+
+def _architecture(found: CheckpointSource, config: Config) -> CheckpointArchitecture:
+    """Read the family's config; its tensors are called as the source calls them."""
+    architecture = read_architecture(config)
+    if not found.rules:
+        return architecture
+    family = msgspec.structs.replace(architecture.family, rules=found.rules, unused=())
+    return msgspec.structs.replace(architecture, family=family)
 
 
 def _context_length(spec: DecoderSpec, wanted: int | None) -> int:

@@ -13,13 +13,17 @@ from export.architectures.common.keys import (
     EXPERT_RULES,
     GATED_MLP_RULES,
     HEAD_NORM_RULES,
+    MULTIMODAL_ROPE_KEYS,
     UNUSED_WINDOW_KEYS,
     read_attention,
     read_decoder,
     read_norm,
+    read_rope,
     sparse_layers,
 )
+from export.architectures.granitemoe import gate_and_up_rules
 from export.checkpoint.config import Config
+from export.checkpoint.plan import Rule
 from export.spec.decoder import DecoderSpec, Dense, Layer, QueryKeyNorm, SparseMoE
 from export.spec.routers import Router
 
@@ -30,7 +34,8 @@ def read_spec(config: Config) -> DecoderSpec:
     config.require("use_sliding_window", False)
     norm = read_norm(config)
     attention = msgspec.structs.replace(
-        read_attention(config), query_key_norm=QueryKeyNorm(norm=norm, over="head")
+        read_attention(config, rope=read_rope(config, harmless=MULTIMODAL_ROPE_KEYS)),
+        query_key_norm=QueryKeyNorm(norm=norm, over="head"),
     )
     dense = Dense(intermediate_size=config.integer("intermediate_size"))
     experts = read_experts(config)
@@ -56,10 +61,28 @@ def read_experts(config: Config, *, default_norm_topk_prob: bool = False) -> Spa
     )
 
 
+_EXPERTS: Final = "model.layers.{layer}.mlp.experts."
+
+FUSED_EXPERT_RULES: Final = tuple(
+    msgspec.structs.replace(rule, transposed=True)
+    for rule in (
+        *gate_and_up_rules(_EXPERTS + "gate_up_proj", "layers.{layer}.moe", axis=1),
+        Rule(_EXPERTS + "down_proj", "layers.{layer}.moe.down"),
+    )
+)
+"""As Qwen3-VL's checkpoints have them: all experts of a layer in one tensor, inputs first."""
+
 FAMILY: Final = Family(
     model_type="qwen3_moe",
     class_names=("Qwen3MoeForCausalLM",),
     read_spec=read_spec,
-    rules=(*DECODER_RULES, *HEAD_NORM_RULES, *GATED_MLP_RULES, *EXPERT_RULES),
+    text_types=("qwen3_vl_moe_text",),
+    rules=(
+        *DECODER_RULES,
+        *HEAD_NORM_RULES,
+        *GATED_MLP_RULES,
+        *EXPERT_RULES,
+        *FUSED_EXPERT_RULES,
+    ),
     ignored=UNUSED_WINDOW_KEYS,
 )

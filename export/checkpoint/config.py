@@ -40,9 +40,18 @@ class Config:
         self._passed_over: set[str] = set()
         self._read: set[str] = set()
 
+    @property
+    def name(self) -> str:
+        """What messages call the object: its file, and the keys that lead to it."""
+        return self._name
+
     def has(self, key: str) -> bool:
         """Say whether the key has a value, without counting it as read."""
         return self._values.get(key) is not None
+
+    def as_object(self) -> dict[str, Any]:
+        """Return all of it as it is written, none of it counted as read."""
+        return dict(self._values)
 
     def names(self) -> tuple[str, ...]:
         """Return the keys that have a value, and count them as read."""
@@ -99,14 +108,18 @@ class Config:
         """Return the numbers of a list, of any sign; none is an empty list."""
         return self._list(key, self._get(key, default=[]), float, "numbers")
 
-    def section(self, key: str) -> "Config":
-        """Return the object under a key, an empty one where there is none."""
+    def section(self, key: str, *, inherited: Collection[str] = ()) -> "Config":
+        """Return the object under a key, an empty one where there is none.
+
+        `inherited` are keys that hold for it as they are here where it does not have them.
+        """
         value = self._get(key, default={})
         if not isinstance(value, dict):
             raise self._wrong(key, value, "an object")
-        section = Config(
-            cast("dict[str, Any]", value), f"{self._name}: {key}", ignored=self._ignored
-        )
+        self._read.update(inherited)
+        own = cast("dict[str, Any]", value)
+        from_here = {name: self._values.get(name) for name in inherited if own.get(name) is None}
+        section = Config(own | from_here, f"{self._name}: {key}", ignored=self._ignored)
         section._prefix = f"{self._prefix}{key}."
         section._passed_over = self._passed_over
         return section

@@ -111,6 +111,20 @@ def plan(
     return Plan(parts=parts, copies=copies, rules=used)
 
 
+def unplaced(rules: Sequence[Rule], names: Collection[str], slots: Collection[str]) -> list[str]:
+    """Return the tensors that no rule assigns to one of the slots."""
+    matchers = [(compiled(rule.pattern), rule) for rule in rules]
+    return [
+        name
+        for name in sorted(names)
+        if not any(
+            rule.slot.format_map(match.groupdict()) in slots
+            for matcher, rule in matchers
+            if (match := matcher.fullmatch(name)) is not None
+        )
+    ]
+
+
 def compiled(pattern: str) -> re.Pattern[str]:
     """Return what finds names like a pattern, with its numbers by their names."""
     # Numbers are written without leading zeros, so that one index has one spelling.

@@ -17,14 +17,10 @@ from typing import Final
 import msgspec
 
 from export.checkpoint.gguf.checkpoint import open_gguf
-from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.headers import INDEX_FILE, SINGLE_FILE, read_weight_map
 from export.checkpoint.hub import hub_client, reason_of
-from export.checkpoint.safetensors import (
-    INDEX_FILE,
-    SINGLE_FILE,
-    open_checkpoint,
-    read_weight_map,
-)
+from export.checkpoint.plan import Rule
+from export.checkpoint.safetensors import Reading, open_checkpoint
 from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
 
@@ -55,15 +51,17 @@ class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
     """`folder` holds the small files; `open_weights` brings the others, and reads their headers.
 
     `revision` is None for what lies here already. `stored_block_size` tells, by bits, in which
-    blocks most of what is stored could be taken over, where the config does not say it; `lasting`
-    keeps the folder for as long as this is there.
+    blocks most of what is stored could be taken over, where the config does not say it; `rules` say
+    which slots the tensors fill, where they are not called as the family's own checkpoints call
+    them; `lasting` keeps the folder for as long as this is there.
     """
 
     name: str
     revision: str | None
     folder: Path
-    open_weights: Callable[[Grouping | None], Checkpoint]
+    open_weights: Callable[[Reading], Checkpoint]
     stored_block_size: Callable[[int], int | None] = nothing_rounded
+    rules: tuple[Rule, ...] = ()
     lasting: object = None
 
 
@@ -108,7 +106,7 @@ def find_source(
             name=folder.resolve().name,
             revision=None,
             folder=folder,
-            open_weights=lambda grouping: open_checkpoint(folder, grouping),
+            open_weights=lambda reading: open_checkpoint(folder, reading),
         )
     is_gguf = folder.suffix.lower() == GGUF_SUFFIX
     if is_gguf and folder.is_file():
@@ -127,8 +125,8 @@ def find_source(
         name=source,
         revision=cached.name,
         folder=cached,
-        open_weights=lambda grouping: open_checkpoint(
-            _fetch_weights(source, cached, fetch), grouping
+        open_weights=lambda reading: open_checkpoint(
+            _fetch_weights(source, cached, fetch), reading
         ),
     )
 
@@ -150,11 +148,12 @@ def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     for name, value in opened.small_files.items():
         (lasting.path / name).write_bytes(msgspec.json.encode(value))
     return CheckpointSource(
-        name=path.stem,
+        name=opened.name,
         revision=None,
         folder=lasting.path,
         open_weights=lambda _: opened.checkpoint,
         stored_block_size=opened.checkpoint.stored_block_size,
+        rules=opened.rules,
         lasting=lasting,
     )
 

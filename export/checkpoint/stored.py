@@ -52,6 +52,11 @@ class Checkpoint(Protocol):
     @property
     def tensors(self) -> Mapping[str, StoredTensor]: ...
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out or goes by another name, a line each."""
+        ...
+
     def read(self, name: str) -> Float32:
         """Read one tensor as float32, in memory of its own.
 

@@ -16,9 +16,12 @@ import msgspec
 import numpy as np
 
 from export.architectures import read_architecture
-from export.checkpoint.config import read_config, read_object
+from export.architectures.common.family import Family
+from export.architectures.common.wrapper import language_config
+from export.checkpoint.config import Config, read_config
+from export.checkpoint.headers import SINGLE_FILE
 from export.checkpoint.plan import Origin, given_back, origins, stored_shape
-from export.checkpoint.safetensors import SINGLE_FILE, Float32
+from export.checkpoint.stored import Float32
 from export.checkpoint.tokens import CHAT_TEMPLATE_FILE, GENERATION_FILE, TOKENIZER_CONFIG_FILE
 from export.errors import PackageError
 from export.graph.weights_back import package_values
@@ -56,25 +59,29 @@ def write_checkpoint(
     verify_files(manifest, package)
     if CONFIG_FILE not in manifest.files:
         raise PackageError(f"{package} does not hold its checkpoint's {CONFIG_FILE}; export again")
-    architecture = read_architecture(
-        read_config(package / CONFIG_FILE, ignored=ignored_config(manifest))
-    )
+    config = read_config(package / CONFIG_FILE, ignored=ignored_config(manifest))
+    architecture = read_architecture(config)
     values = package_values(package, architecture.spec, scheme_of(manifest))
     needed = slots(architecture.spec)
-    tensors = origins(architecture.family.rules, needed)
+    tensors = origins(architecture.family.rules_of(architecture.spec), needed)
     with replacing(folder) as partial:
-        _write_documents(package, partial, manifest, dtype)
+        _write_config(partial, config, architecture.family, dtype)
+        _write_documents(package, partial, manifest)
         writer = _Writer(needed, values, dtype, progress)
         writer.write(partial / SINGLE_FILE, tensors)
     return len(tensors)
 
 
-def _write_documents(
-    package: Path, folder: Path, manifest: ModelManifest, dtype: StoredType
-) -> None:
-    config = read_object(package / CONFIG_FILE)
-    stored = {key: value for key, value in config.items() if key not in _OF_STORAGE}
+def _write_config(folder: Path, config: Config, family: Family, dtype: StoredType) -> None:
+    """Write what the source said; of a model that also sees or hears the language model's part."""
+    language = language_config(config)
+    stored = {key: value for key, value in language.as_object().items() if key not in _OF_STORAGE}
+    if language is not config:
+        stored |= {"architectures": [family.class_names[0]], "model_type": family.model_type}
     _write_json(folder / CONFIG_FILE, stored | {"torch_dtype": _DTYPES[dtype][1]})
+
+
+def _write_documents(package: Path, folder: Path, manifest: ModelManifest) -> None:
     _write_json(folder / GENERATION_FILE, {"eos_token_id": list(manifest.eos_token_ids)})
     _write_json(folder / TOKENIZER_CONFIG_FILE, {"tokenizer_class": "PreTrainedTokenizerFast"})
     for name in (TOKENIZER_FILE, CHAT_TEMPLATE_FILE):

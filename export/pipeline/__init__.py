@@ -31,13 +31,14 @@ def export_checkpoint(
 ) -> ModelManifest:
     """Export a folder or a Hugging Face id to a package folder; return its manifest.
 
-    `remark` is called with each line that says what was decided otherwise than asked for.
+    `remark` is called with each line that says what was left out of what is stored, or decided
+    otherwise than asked for.
     Raises an ExportError naming what was wrong; `output` is then as it was.
     """
     check_output(output)
     plan = plan_export(source, options)
-    if plan.remark is not None:
-        remark(plan.remark)
+    for line in plan.remarks:
+        remark(line)
     with replacing(output) as folder:
         written = write_package(folder, plan, progress=progress)
         return pass_gate(folder, plan, written)

@@ -54,7 +54,7 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
 class ExportPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What will be written: `scheme` says how each of the original's slots is rounded.
 
-    `remark` is what the user should know of it beside the package's own figures.
+    `remarks` are what the user should know of it beside the package's own figures, a line each.
     """
 
     options: ExportOptions
@@ -62,7 +62,7 @@ class ExportPlan(msgspec.Struct, frozen=True, kw_only=True):
     opened: OpenedSlots
     scheme: Scheme
     texts: Texts
-    remark: str | None
+    remarks: tuple[str, ...]
 
 
 def plan_export(source: str, options: ExportOptions) -> ExportPlan:
@@ -76,10 +76,11 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
     check_scheme(choice.scheme, slots(original.spec))
     if options.device == "cuda":
         check_cuda(original.spec, choice.scheme)
+    opened = open_slots(original.source, original.architecture)
     return ExportPlan(
         options=options,
         original=original,
-        opened=open_slots(original.source, original.architecture),
+        opened=opened,
         scheme=choice.scheme,
         texts=Texts(
             tokenizer=Tokenizer.load(original.folder / TOKENIZER_FILE),
@@ -87,7 +88,7 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
             options=options,
             quality_tokens=options.quality_tokens or (NUM_TOKENS if small else NUM_TOKENS_OF_LARGE),
         ),
-        remark=choice.replaced,
+        remarks=(*opened.remarks, *([choice.replaced] if choice.replaced else [])),
     )
 
 

@@ -74,7 +74,7 @@ def export_tiny(
 
 def read_values(checkpoint: Path) -> tuple[DecoderSpec, Mapping[str, Array]]:
     architecture = read_architecture(read_config(checkpoint / "config.json"))
-    opened = open_checkpoint(checkpoint, architecture.grouping)
+    opened = open_checkpoint(checkpoint, architecture.reading)
     assigned = architecture.plan(opened.tensors)
     return architecture.spec, slot_values(opened, assigned, slots(architecture.spec))
 

@@ -56,7 +56,27 @@ _OF_TRAINING: Final = {
     *("is_llama_config", "pretraining_tp"),
 }
 
-BOOKKEEPING: Final = frozenset(_OF_FILES | _OF_RUNNING | _OF_TASKS | _OF_GENERATION | _OF_TRAINING)
+_OF_OTHER_PARTS: Final = {
+    *("audio_config", "downsample_ratio", "mm_tokens_per_image", "multimodal_projector_bias"),
+    *("projector_hidden_act", "spatial_merge_size", "use_unified_vision_chunk", "vision_config"),
+    *("vision_feature_layer", "vision_feature_select_strategy", "vision_soft_tokens_per_image"),
+    *("ignore_index", "image_seq_length", "language_model_only", "video_placeholder"),
+    *("audio_token_id", "audio_token_index", "boa_token_id", "boi_token_id", "boi_token_index"),
+    *("eoa_token_id", "eoa_token_index", "eoi_token_id", "eoi_token_index", "image_token_id"),
+    *("image_token_index", "media_placeholder_token_id", "video_token_id", "video_token_index"),
+    *("vision_end_token_id", "vision_start_token_id", "vision_token_id"),
+}
+"""What sees and hears, and the tokens whose places are kept for it."""
+
+BOOKKEEPING: Final = frozenset(
+    _OF_FILES
+    | _OF_RUNNING
+    | _OF_TASKS
+    | _OF_GENERATION
+    | _OF_TRAINING
+    | _OF_OTHER_PARTS
+    | {"cross_attention_hidden_size"}
+)
 
 _ONLY: Final[Mapping[str, tuple[object, ...]]] = {
     "add_cross_attention": (False,),

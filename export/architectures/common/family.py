@@ -3,20 +3,29 @@
 It names no graph and no precision.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
 
 from export.checkpoint.config import Config
+from export.checkpoint.naming import Spelling
 from export.checkpoint.plan import Rule
 from export.spec.decoder import DecoderSpec
+
+
+def _nothing_fused(spec: DecoderSpec) -> tuple[Rule, ...]:
+    return ()
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """`class_names` are those of transformers and, where it is another, of the publisher.
 
+    `text_types` are other model types of the same language model: those that a model which also
+    sees or hears gives it in its `text_config` (see `wrapper`). The model around it needs no name.
     `ignored` lists config keys that may hold any value without changing what is computed, beside
     those of `bookkeeping`.
+    `fused` are further rules, for tensors that are cut where the spec says.
     Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are left out.
     """
 
@@ -24,8 +33,24 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     class_names: tuple[str, ...]
     read_spec: Callable[[Config], DecoderSpec]
     rules: tuple[Rule, ...]
+    fused: Callable[[DecoderSpec], tuple[Rule, ...]] = _nothing_fused
+    text_types: tuple[str, ...] = ()
     ignored: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        return (self.model_type, *self.text_types)
+
+    @property
+    def spelling(self) -> Spelling:
+        names = [rule.pattern.split(".") for rule in self.rules]
+        root = Counter(first for first, *_ in names).most_common(1)[0][0]
+        followers = frozenset(second for first, second, *_ in names if first == root)
+        return Spelling(root=root, followers=followers)
+
+    def rules_of(self, spec: DecoderSpec) -> tuple[Rule, ...]:
+        return (*self.rules, *self.fused(spec))
 
     def used(self, names: Iterable[str], spec: DecoderSpec) -> list[str]:
         """Return the tensors that the family's rules must find a place for."""

@@ -54,6 +54,7 @@ class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
 class GgufCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     tensors: dict[str, GgufTensor]
+    remarks: tuple[str, ...] = ()
 
     def read(self, name: str) -> Float32:
         """Widen one tensor; see export.checkpoint.stored.Checkpoint."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from export.checkpoint.safetensors import Reading
 from export.checkpoint.source import CheckpointSource, fetch_from_hub, find_source
 from export.errors import CheckpointError
 from tests.support.fake_hub import COMMITS, REPOSITORY, FakeHub, serving
@@ -61,7 +62,7 @@ def test_small_files_come_first_and_then_the_shards_alone(hub: FakeHub, tmp_path
     small = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
     assert hub.names_sent() == small | {"model.safetensors.index.json"}
     assert found.revision == LATEST
-    weights = found.open_weights(None).folder
+    weights = found.open_weights(Reading()).folder
     assert hub.names_sent() == small | {"model.safetensors.index.json", *SHARDS}
     check_fetched(hub, LATEST, weights, *small, *SHARDS)
 
@@ -69,13 +70,13 @@ def test_small_files_come_first_and_then_the_shards_alone(hub: FakeHub, tmp_path
 def test_another_revision_is_another_commit(hub: FakeHub, tmp_path: Path) -> None:
     found = find(hub, tmp_path / "cache", "older")
     assert found.revision == OLDER
-    check_fetched(hub, OLDER, found.open_weights(None).folder, "model.safetensors")
+    check_fetched(hub, OLDER, found.open_weights(Reading()).folder, "model.safetensors")
 
 
 def test_what_was_fetched_is_not_fetched_again(hub: FakeHub, tmp_path: Path) -> None:
-    find(hub, tmp_path / "cache").open_weights(None)
+    find(hub, tmp_path / "cache").open_weights(Reading())
     num_sent = len(hub.sent)
-    find(hub, tmp_path / "cache").open_weights(None)
+    find(hub, tmp_path / "cache").open_weights(Reading())
     assert len(hub.sent) == num_sent
 
 
@@ -87,7 +88,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
     found = find(hub, tmp_path / "cache", "older")
     hub.hang_up_after = 100_000
     hub.sent.clear()
-    weights = found.open_weights(None).folder
+    weights = found.open_weights(Reading()).folder
     resumed = [first for name, first, _ in hub.sent if name == "model.safetensors"]
     assert resumed[0] == 0
     assert resumed[-1] >= 90_000
@@ -95,11 +96,11 @@ def test_a_download_that_broke_off_goes_on_where_it_was(
 
 
 def test_without_the_hub_the_cache_serves(hub: FakeHub, tmp_path: Path) -> None:
-    find(hub, tmp_path / "cache").open_weights(None)
+    find(hub, tmp_path / "cache").open_weights(Reading())
     gone = FakeHub({}, endpoint="http://127.0.0.1:9")  # the discard port: nobody listens
     found = find(gone, tmp_path / "cache")
     assert found.revision == LATEST
-    check_fetched(hub, LATEST, found.open_weights(None).folder, *SHARDS)
+    check_fetched(hub, LATEST, found.open_weights(Reading()).folder, *SHARDS)
 
 
 def test_without_hub_and_cache_it_is_told(tmp_path: Path) -> None:

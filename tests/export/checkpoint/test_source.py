@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from export.checkpoint.safetensors import Reading
 from export.checkpoint.source import INDEX_FILE, SMALL_FILES, fetch_from_hub, find_source
 from export.errors import CheckpointError
 
@@ -34,7 +35,7 @@ def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
     save_file({"a": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
     found = find_source(str(tmp_path), fetch=never)
     assert (found.name, found.revision, found.folder) == (tmp_path.name, None, tmp_path)
-    assert list(found.open_weights(None).tensors) == ["a"]
+    assert list(found.open_weights(Reading()).tensors) == ["a"]
 
 
 def test_a_folder_named_by_a_dot_has_its_true_name(
@@ -55,7 +56,7 @@ def weights(hub: FakeHub) -> list[str]:
     """Return which weights are asked for, all of them at the commit that was found first."""
     found = find_source("owner/model", revision="main", fetch=hub.fetch)
     with contextlib.suppress(CheckpointError):  # this hub has no weights to open
-        found.open_weights(None)
+        found.open_weights(Reading())
     assert {revision for _, revision, _ in hub.asked[1:]} == {hub.snapshot.name}
     return hub.asked[-1][2]
 
@@ -84,7 +85,7 @@ def test_an_index_that_names_something_else(name: str, tmp_path: Path) -> None:
     (tmp_path / INDEX_FILE).write_text(index, encoding="utf-8")
     found = find_source("owner/model", fetch=FakeHub(tmp_path).fetch)
     with pytest.raises(CheckpointError, match="no safetensors file"):
-        found.open_weights(None)
+        found.open_weights(Reading())
 
 
 def test_pickles_and_code_are_never_asked_for() -> None:
