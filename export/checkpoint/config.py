@@ -137,6 +137,11 @@ class Config:
                 f"{self._name} says {key} = {_shown(value)}; only {options} is implemented"
             )
 
+    def choice(self, key: str, *implemented: Kind) -> Kind:
+        """Return the value, which must be one of the implemented; the first where it is absent."""
+        self.require(key, *implemented)
+        return self._get(key, default=implemented[0])
+
     def require_same(self, key: str, other: str) -> None:
         """Refuse every value but that of another key, which is thereby not counted as read."""
         self.require(key, self._values.get(other))

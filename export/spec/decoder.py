@@ -57,6 +57,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     `window`: a token sees itself and the `window - 1` before it; None means all before it.
     `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
     rows of `query` are then, head by head, its query and its gate.
+    `softplus_gate`: it is multiplied by log(1 + exp(x @ gate)), one number for each head or one for
+    each number that the heads read.
     """
 
     num_attention_heads: int
@@ -71,6 +73,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     window: int | None = None
     sinks: bool = False
     output_gate: bool = False
+    softplus_gate: Literal["head", "number"] | None = None
 
     @property
     def rotary_dim(self) -> int:
@@ -338,6 +341,13 @@ def _grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot
     if attention.input_bias:
         sizes = {"query": query, "key": key_value, "value": key_value}
         found |= {f"attention.{name}_bias": _slot("bias", size) for name, size in sizes.items()}
+    match attention.softplus_gate:
+        case "head":  # few rows, which are not rounded
+            found["attention.gate"] = _slot("router", attention.num_attention_heads, hidden)
+        case "number":
+            found["attention.gate"] = _slot("projection", query, hidden)
+        case None:
+            pass
     if attention.sinks:
         found["attention.sinks"] = _slot("bias", attention.num_attention_heads)
     if attention.output_bias:

@@ -251,8 +251,11 @@ def _grouped_query(attention: GroupedQuery, slots: Slots, x: Array) -> Array:
         mixed = _softmax(scores) @ value
     if gate is not None:
         mixed = mixed / (1.0 + np.exp(-gate))
-    joined = mixed.transpose(1, 0, 2).reshape(len(x), -1)
-    return _project(slots, "output", joined, bias=attention.output_bias)
+    mixed = mixed.transpose(1, 0, 2)  # [num_tokens, heads, head_dim]
+    if attention.softplus_gate is not None:
+        gates = np.logaddexp(slots.product("gate", x), 0.0)
+        mixed = mixed * gates.reshape(*mixed.shape[:2], -1)
+    return _project(slots, "output", mixed.reshape(len(x), -1), bias=attention.output_bias)
 
 
 def _softmax_with(sinks: Array, scores: Array) -> Array:

@@ -23,6 +23,34 @@ QWEN3_5: Mapping[str, Any] = {
     "linear_num_value_heads": 6,
 }
 
+LAGUNA: Mapping[str, Any] = {
+    "num_hidden_layers": 3,
+    "head_dim": 32,
+    "num_attention_heads_per_layer": [4, 6, 2],
+    "sliding_window": 5,
+    "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+    "mlp_layer_types": ["dense", "sparse", "sparse"],
+    "rope_theta": None,
+    "rope_parameters": {
+        "full_attention": {
+            "rope_type": "yarn",
+            "rope_theta": 500.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 32,
+            "beta_slow": 1.0,
+            "beta_fast": 32.0,
+            "attention_factor": 1.2,
+            "partial_rotary_factor": 0.5,
+        },
+        "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    },
+    "num_experts": 8,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 32,
+    "shared_expert_intermediate_size": 64,
+    "moe_routed_scaling_factor": 2.5,
+}
+
 RECENT_MODELS = (
     tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
     tiny(
@@ -53,4 +81,6 @@ RECENT_MODELS = (
         routed_scaling_factor=1.8,
         mlp_layer_types=["sparse", "dense", "sparse"],
     ),
+    tiny("laguna", "LagunaForCausalLM", **LAGUNA, gating=True),
+    tiny("laguna/per-element", "LagunaForCausalLM", **LAGUNA, gating="per-element"),
 )

@@ -247,8 +247,11 @@ def _read_share(config: Config, parameters: Config, default: float | None) -> fl
 def read_layer_rope(config: Config, kind: str) -> Rope:
     """Read the rotation of one kind of layers, where `rope_parameters` holds one for each."""
     parameters = config.section("rope_parameters").section(kind)
-    parameters.require("partial_rotary_factor", 1.0)
-    rope = Rope(theta=parameters.number("rope_theta"), scaling=_read_scaling(parameters))
+    rope = Rope(
+        theta=parameters.number("rope_theta"),
+        scaling=_read_scaling(parameters),
+        share=parameters.number("partial_rotary_factor", default=1.0),
+    )
     parameters.refuse_unread({"type"})
     return rope
 

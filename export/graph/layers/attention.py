@@ -1,7 +1,7 @@
 """Grouped-query attention over keys and values that stay in the caller's buffers.
 
             ┌─► Split ─► q ─► norm ─┐
-    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► (* sigmoid(gate)) ─► output projection
+    x ─► q|k|v ──────► k ─► norm ─┼─► GroupQueryAttention ─► (* gate) ─► output projection
             └────────► v ─────────┘     rotates, appends to the cache, mixes
 
 The norms stand before the operator on CPU, which refuses its own (onnxruntime 1.31). On CUDA they
@@ -63,11 +63,22 @@ def attention(
     )
     if gate is not None:
         mixed = graph.op("Mul", mixed, graph.op("Sigmoid", gate))
+    if spec.softplus_gate is not None:
+        mixed = _gated_by_softplus(graph, spec, mixed, linear(graph, weights["gate"], x))
     return AttentionOutputs(
         x=linear(graph, weights["output"], mixed, weights.get("output_bias")),
         present_key=present_key,
         present_value=present_value,
     )
+
+
+def _gated_by_softplus(graph: GraphBuilder, spec: GroupedQuery, mixed: Value, gate: Value) -> Value:
+    gates = graph.op("Softplus", gate)
+    if spec.softplus_gate == "number":
+        return graph.op("Mul", mixed, gates)
+    heads = graph.op("Reshape", mixed, _integers(graph, 0, 0, -1, spec.head_dim))
+    gated = graph.op("Mul", heads, graph.op("Unsqueeze", gates, _integers(graph, -1)))
+    return graph.op("Reshape", gated, _integers(graph, 0, 0, -1))
 
 
 def mixed_heads(
@@ -195,6 +206,10 @@ def _norm_heads(
 ) -> Value:
     if norm.over == "projection":
         return rms_norm(graph, norm.norm, weight, x)
-    split = graph.op("Reshape", x, graph.constant(np.array([0, 0, -1, spec.head_dim], np.int64)))
+    split = graph.op("Reshape", x, _integers(graph, 0, 0, -1, spec.head_dim))
     normed = rms_norm(graph, norm.norm, weight, split)
-    return graph.op("Reshape", normed, graph.constant(np.array([0, 0, -1], np.int64)))
+    return graph.op("Reshape", normed, _integers(graph, 0, 0, -1))
+
+
+def _integers(graph: GraphBuilder, *numbers: int) -> Value:
+    return graph.constant(np.array(numbers, np.int64))
