@@ -83,7 +83,7 @@ def blocks(source: Source) -> Iterable[Span]:
 KINDS: Final = (
     HoleKind("line_tail", "line", line_tails),
     HoleKind("line", "line", lines),
-    HoleKind("statement", "block", statements),
+    HoleKind("statement", "statement", statements),
     HoleKind("block", "block", blocks),
 )
 

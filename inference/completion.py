@@ -19,17 +19,20 @@ MAX_TEXT_CHARACTERS: Final = 65_536
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
 
-Scope = Literal["auto", "line", "block"]
-"""How much to write: to the end of the line, or to the end of the block the cursor stands in.
+Unit = Literal["word", "line", "statement", "block"]
+"""How much to write: to the end of what, that the cursor stands in or at the beginning of."""
 
-"auto" is the line where something follows on it, else the block."""
+Scope = Literal["auto", "word", "line", "statement", "block"]
+"""A unit, or the one that is due where the cursor stands, see `decoding/stopping.py`."""
 
 
 class FinishReason(StrEnum):
     """Why a completion ends where it does. The last four come with empty text."""
 
     END_TOKEN = "end_token"  # noqa: S105 - a kind of ending, no secret
+    WORD = "word"
     LINE = "line"
+    STATEMENT = "statement"
     BLOCK = "block"
     REPETITION = "repetition"
     LENGTH = "length"

@@ -26,7 +26,8 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `quotes` begin a string. `trigger_characters`: behind one of them a name or a value begins.
     `documentation` is None where no usual way is known. `optional_types`: parameters may have
-    types, `name: type`, and functions `-> type`.
+    types, `name: type`, and functions `-> type`. `continuations` begin a line that goes on with the
+    statement above it at the same indentation, or ends it.
     """
 
     block: BlockStyle
@@ -35,6 +36,7 @@ class Language(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grammar: str | None = None
     statement_nodes: tuple[str, ...] = ()
     block_nodes: tuple[str, ...] = ()
+    continuations: tuple[str, ...] = ()
     quotes: str = "\"'`"
     word_characters: str = ""
     trigger_characters: str = ".([="

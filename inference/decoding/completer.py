@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from inference.cancellation import CancelToken
 from inference.completion import (
@@ -20,6 +21,7 @@ from inference.completion import (
     FinishReason,
     InstructionRequest,
     TokenCounts,
+    Unit,
 )
 from inference.decoding.budget import Budget, budget_for
 from inference.decoding.drafting import (
@@ -36,15 +38,16 @@ from inference.decoding.layout import Hole
 from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.loaded import LoadedModel
 from inference.decoding.pace import measure_pace
-from inference.decoding.postprocess import Surroundings, clean
-from inference.decoding.prompt import Prompt
+from inference.decoding.postprocess import clean
 from inference.decoding.reader import Reader, Reading
 from inference.decoding.scoring import Score, score_tokens
-from inference.decoding.stopping import asks_for_line, fills_line
+from inference.decoding.soundness import sound
+from inference.decoding.stopping import fills_line, unit_for
 from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.runtime.language_model import Logits
-from inference.syntax import place
+from inference.syntax import Place
+from inference.syntax import place as place_in
 from inference.timing import Timings, now_ms, stopwatch
 
 NUM_EARLIER: Final = 8
@@ -55,6 +58,15 @@ NUM_FIRST_STEPS: Final = 8
 
 Publish = Callable[[Completion], None]
 """Is given a completion whose text is not yet cleaned, whenever it has grown."""
+
+
+class _Job(msgspec.Struct, frozen=True):
+    """What is to be written: so much, in this place, behind what was read."""
+
+    request: CompletionRequest
+    reading: Reading
+    place: Place | None
+    unit: Unit
 
 
 class Completer:
@@ -92,14 +104,14 @@ class Completer:
             reading = self._reader.open(request.document, Hole.of(request), budget, time_ms=time_ms)
         if not reading.prompt.token_ids:
             return Completion.nothing(FinishReason.EMPTY)
-        syntax = self._parsing.submit(place, request.prefix, request.suffix, request.language)
+        parsing = self._parsing.submit(place_in, request.prefix, request.suffix, request.language)
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = self._reader.read(reading, cancel)
         beginning = logits.copy() if request.num_candidates > 1 else logits
-        request = msgspec.structs.replace(request, max_tokens=budget.max_new)
-        around = Surroundings.of(request.prefix, request.suffix)
+        request = replace(request, max_tokens=budget.max_new)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
-        writer = self._writer(request, around, reading.prompt, timings)
+        job = _job(request, reading, parsing.result())
+        writer = self._writer(job, timings)
         writer.on_growth = lambda: publish(writer.so_far(tokens))
         with stopwatch(timings, "decode_ms"):
             try:
@@ -109,22 +121,19 @@ class Completer:
                     raise
                 reason = FinishReason.DEADLINE
         self._remember(reading.prompt.token_ids, writer.token_ids)
-        text = clean(writer.text, around)
+        shown = sound(clean(writer.text, writer.around), reason, job.place)
         others = list[str]()
-        if text and request.num_candidates > 1:
+        if shown.text and request.num_candidates > 1:
             due_ms = received_ms + request.deadline_ms
             with stopwatch(timings, "decode_ms"):
-                others = self._others(request, reading, beginning, writer, cancel, due_ms)
-        found = syntax.result() if text else None
-        checked = None if found is None else found.check(text)
+                others = self._others(job, writer, beginning, cancel, due_ms)
         timings.total_ms = now_ms() - started
-        return msgspec.structs.replace(
+        return replace(
             writer.so_far(tokens),
-            text=text,
-            finish_reason=reason if text else FinishReason.EMPTY,
-            timings=timings,
-            alternatives=tuple(other for other in others if other != text),
-            syntax=checked,
+            text=shown.text,
+            finish_reason=reason if shown.text else FinishReason.EMPTY,
+            alternatives=tuple(other for other in others if other != shown.text),
+            syntax=shown.syntax,
         )
 
     def follow(self, request: InstructionRequest, cancel: CancelToken) -> Completion:
@@ -194,36 +203,30 @@ class Completer:
         )
 
     def _others(
-        self,
-        request: CompletionRequest,
-        reading: Reading,
-        beginning: Logits,
-        first: "Writer",
-        cancel: CancelToken,
-        due_ms: float,
+        self, job: _Job, first: Writer, beginning: Logits, cancel: CancelToken, due_ms: float
     ) -> list[str]:
-        """Return other completions, one after another, each with another token where it was free.
+        """Return other completions, one after another, the likelier beginning first.
 
         `beginning` are the logits behind the prompt. At the deadline those that are there count.
         Raises RequestCancelledError when cancelled.
         """
-        around = Surroundings.of(request.prefix, request.suffix)
-        texts, taken = list[str](), {first.branch_token_id}
-        while len(taken) < request.num_candidates:
-            writer = self._writer(request, around, reading.prompt, Timings())
-            writer.excluded = taken
+        texts, session = list[str](), job.reading.session
+        num_wanted = job.request.num_candidates - 1
+        job = replace(job, request=replace(job.request, num_candidates=1))
+        for branch in first.branches.likeliest()[: 2 * num_wanted]:  # some come to the same
+            writer = self._writer(job, Timings())
+            writer.branch = branch
             try:
-                reading.session.hold(reading.prompt.token_ids, cancel)
-                writer.write(reading.session, beginning.copy(), cancel, now_ms())
+                session.hold(job.reading.prompt.token_ids, cancel)
+                reason = writer.write(session, beginning.copy(), cancel, now_ms())
             except RequestCancelledError:
                 if now_ms() < due_ms:
                     raise
                 break
-            if writer.branch_token_id in taken:
-                break
-            taken.add(writer.branch_token_id)
-            text = clean(writer.text, around)
+            text = sound(clean(writer.text, writer.around), reason, job.place).text
             texts += [text] if text and text not in texts else []
+            if len(texts) == num_wanted:
+                break
         return texts
 
     def _guesses(self, *, is_line: bool) -> Guesses | None:
@@ -245,19 +248,23 @@ class Completer:
         writing_ms = NUM_FIRST_STEPS * self._reader.pace.step_ms
         return request.first_text_ms - waited_ms - writing_ms
 
-    def _writer(
-        self, request: CompletionRequest, around: Surroundings, prompt: Prompt, timings: Timings
-    ) -> Writer:
-        held_back = prompt.held_back
+    def _writer(self, job: _Job, timings: Timings) -> Writer:
+        held_back = job.reading.prompt.held_back
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
-        is_empty = fills_line(request.scope, around.before, around.behind)
+        is_empty = fills_line(job.unit, job.request.prefix)
         healing = Healing(self._vocabulary, wanted, fills_line=is_empty)
-        guesses = self._guesses(is_line=asks_for_line(request.scope, request.suffix))
-        return Writer(self._loaded, request, around, healing, timings, guesses)
+        guesses = self._guesses(is_line=job.unit in ("word", "line"))
+        return Writer(self._loaded, job.request, job.unit, healing, timings, guesses)
 
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)
         return budget_for(self._loaded.model.context_length - num_leading, request.max_tokens)
+
+
+def _job(request: CompletionRequest, reading: Reading, place: Place | None) -> _Job:
+    syntax = None if place is None else place.scope
+    unit = unit_for(request.scope, syntax, request.prefix, request.suffix)
+    return _Job(request, reading, place, unit)
 
 
 def _never(_token_id: int) -> bool:

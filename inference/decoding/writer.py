@@ -4,15 +4,21 @@ Lives in the engine thread, like all that touches a session.
 """
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from inference.cancellation import CancelToken
-from inference.completion import Completion, CompletionRequest, FinishReason, TokenCounts
+from inference.completion import (
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    TokenCounts,
+    Unit,
+)
+from inference.decoding.branching import Branch, Branches
 from inference.decoding.drafting import Guesses
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing
@@ -33,35 +39,35 @@ NUM_JUDGED: Final = 16
 class Writer:
     """The text of one completion as it grows; valid at every moment, so it may be cut short.
 
-    Where the first token that is not the only one possible is chosen, those `excluded` are not;
-    what was chosen there is `branch_token_id`.
+    With a `branch` it leaves there what the model would have written; `branches` are the ways that
+    were not taken.
     """
 
     def __init__(
         self,
         loaded: LoadedModel,
         request: CompletionRequest,
-        around: Surroundings,
+        unit: Unit,
         healing: Healing,
         timings: Timings,
         guesses: Guesses | None = None,
     ) -> None:
+        self.around = Surroundings.of(request.prefix, request.suffix)
         self.text = ""
+        self.timings = timings
         self.token_ids: list[int] = []
-        self.excluded: AbstractSet[int] = frozenset()
-        self.branch_token_id = -1
+        self.branch: Branch | None = None
+        self.branches = Branches(request.num_candidates - 1)
         self.log_probabilities: list[float] = []
         self.on_growth: Callable[[], None] = lambda: None
         self._end_token_ids = loaded.end_token_ids
         self._decode = loaded.tokenizer.stream()
         self._healing = healing
+        self._num_chosen = 0
         self._num_held_back = len(healing.wanted.decode())  # characters that the prefix has
         self._max_tokens = request.max_tokens + bool(healing.wanted)
-        self._around = around
-        self._stop, self._stop_reason = stop_rule(
-            request.scope, language_for(request.language), around.before, around.behind
-        )
-        self._timings = timings
+        self._stop = stop_rule(unit, language_for(request.language), self.around.before)
+        self._stop_reason = FinishReason(unit)
         self._guesses = guesses
 
     def so_far(self, tokens: TokenCounts) -> Completion:
@@ -69,7 +75,8 @@ class Writer:
         return Completion(
             text=self.text,
             finish_reason=FinishReason.LINE,
-            tokens=msgspec.structs.replace(tokens, generated=len(self.token_ids)),
+            tokens=replace(tokens, generated=len(self.token_ids)),
+            timings=replace(self.timings),
             log_probabilities=tuple(self.log_probabilities),
         )
 
@@ -83,8 +90,8 @@ class Writer:
         for token_id in chain(begun, following):
             self.token_ids.append(token_id)
             self._add(self._decode(token_id))
-            if self.text and not self._timings.first_token_ms:
-                self._timings.first_token_ms = now_ms() - started
+            if self.text and not self.timings.first_token_ms:
+                self.timings.first_token_ms = now_ms() - started
             num_kept = self._stop(self.text)
             if num_kept is not None:
                 self.text = self.text[:num_kept]
@@ -101,13 +108,11 @@ class Writer:
 
     def _choose(self, logits: Logits) -> int:
         choosable = self._healing.choosable
-        is_branch = self.branch_token_id < 0 and (choosable is None or len(choosable) > 1)
-        if is_branch and self.excluded:
-            logits = logits.copy()
-            logits[list(self.excluded)] = -np.inf
+        if self.branch is not None and self.branch.num_before == self._num_chosen:
+            logits = np.where(np.arange(len(logits)) == self.branch.token_id, logits, -np.inf)
         token_id = self._healing.choose(logits)
-        if is_branch:
-            self.branch_token_id = token_id
+        self._num_chosen += 1
+        self.branches.note(logits, choosable, token_id)
         if len(self.log_probabilities) < NUM_JUDGED:
             # What was held back is no choice of the model's: its token is judged among those alone.
             all_choosable = logits if choosable is None else logits[choosable]
@@ -123,8 +128,8 @@ class Writer:
         num_kept = repetition(self.text)
         if num_kept is None and self.text.endswith("\n"):
             first, *others = self.text[:-1].split("\n")
-            lines = [self._around.cursor_line + first, *others]
-            num_lines = num_without_loop(self._around.above, lines)
+            lines = [self.around.cursor_line + first, *others]
+            num_lines = num_without_loop(self.around.above, lines)
             if num_lines < len(lines):
                 return len("\n".join([first, *others][:num_lines]))
         return num_kept

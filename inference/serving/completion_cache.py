@@ -31,7 +31,9 @@ CLOSING: Final = frozenset(")]}>\"'`;")
 LASTING: Final = frozenset(
     {
         FinishReason.END_TOKEN,
+        FinishReason.WORD,
         FinishReason.LINE,
+        FinishReason.STATEMENT,
         FinishReason.BLOCK,
         FinishReason.REPETITION,
         FinishReason.LENGTH,

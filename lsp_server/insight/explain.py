@@ -21,7 +21,9 @@ REASONS: Final[Mapping[str, str]] = {
     FinishReason.EMPTY: "the model had nothing to say that was not there already",
     FinishReason.END_TOKEN: "the model had nothing to add",
     FinishReason.REPETITION: "the model only repeated itself",
+    FinishReason.WORD: "the word was complete as it was",
     FinishReason.LINE: "the line was complete as it was",
+    FinishReason.STATEMENT: "the statement was complete as it was",
     FinishReason.BLOCK: "the block was complete as it was",
     FinishReason.LENGTH: "what was written fitted nowhere",
 }
