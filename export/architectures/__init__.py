@@ -19,6 +19,7 @@ from export.architectures import (
     gemma3_text,
     glm4_moe,
     glm4_moe_lite,
+    gpt_bigcode,
     gpt_oss,
     granite,
     granitemoe,
@@ -96,6 +97,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     olmo3.FAMILY,
     smollm3.FAMILY,
     stablelm.FAMILY,
+    gpt_bigcode.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -119,12 +121,12 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
         Raises CheckpointError naming a tensor without a place, or a slot without its tensors.
         """
         used = self.family.used(names, self.spec)
-        return plan(self.family.rules, used, slots(self.spec), aliases=self._aliases)
+        return plan(self.family.rules_of(self.spec), used, slots(self.spec), aliases=self._aliases)
 
     def without_place(self, names: Collection[str]) -> list[str]:
         """Return the tensors that no rule of the family names for a slot of this model."""
         return unplaced(
-            self.family.rules,
+            self.family.rules_of(self.spec),
             self.family.used(names, self.spec),
             slots(self.spec).keys() | self._aliases.keys(),
         )
@@ -142,8 +144,9 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     """
     language = language_config(config)
     family = find_family(language)
-    if language.integer("num_hidden_layers") > MAX_LAYERS:
-        raise UnsupportedError(f"config.json says more than num_hidden_layers = {MAX_LAYERS}")
+    num_layers = language.spelling("num_hidden_layers", "n_layer")
+    if language.integer(num_layers) > MAX_LAYERS:
+        raise UnsupportedError(f"config.json says more than {num_layers} = {MAX_LAYERS}")
     spec = family.read_spec(language)
     grouping = read_storage(language)
     check_unread(language, spec, harmless=family.ignored)

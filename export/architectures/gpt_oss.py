@@ -68,7 +68,7 @@ def _expert_rules() -> list[Rule]:
         Rule(experts + "down_proj_bias", slot + "down_bias"),
     ]
     for index, name in enumerate(("gate", "up")):
-        share = Share(axis=1, index=index, num_shares=2, interleaved=True)
+        share = Share(axis=1, index=index, num_groups=None)
         rules += [
             Rule(experts + "gate_up_proj", slot + name, share=share, transposed=True),
             Rule(experts + "gate_up_proj_bias", f"{slot}{name}_bias", share=share),

@@ -68,11 +68,7 @@ def scaled(config: Config, spec: DecoderSpec) -> DecoderSpec:
 def gate_and_up_rules(pattern: str, slot: str, *, axis: int) -> tuple[Rule, ...]:
     """Cut one tensor's rows into gate and up, which lie behind each other along `axis`."""
     return tuple(
-        Rule(
-            pattern,
-            f"{slot}.{name}",
-            share=Share(axis=axis, index=index, num_shares=2, interleaved=False),
-        )
+        Rule(pattern, f"{slot}.{name}", share=Share(axis=axis, index=index))
         for index, name in enumerate(("gate", "up"))
     )
 

@@ -25,15 +25,16 @@ _FIELD: Final = re.compile(r"\{(\w+)\}")
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """The `index`th of `num_shares` equal parts of a tensor along one axis of its slot.
+    """One of the parts that a tensor has along one axis of its slot: the `index`th of `sizes`.
 
-    Parts lie behind each other, or `interleaved`: every `num_shares`th entry is of one part.
+    `sizes` are relative to each other. The parts lie behind each other once, or again and again in
+    `num_groups` groups; None means in as many as there are entries for.
     """
 
     axis: int
     index: int
-    num_shares: int
-    interleaved: bool
+    sizes: tuple[int, ...] = (1, 1)
+    num_groups: int | None = 1
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -182,7 +183,8 @@ def stored_shape(rule: Rule | None, shape: Sequence[int]) -> tuple[int, ...]:
     if rule is None:
         return tuple(stored)
     if rule.share is not None:
-        stored[rule.share.axis] *= rule.share.num_shares
+        sizes = rule.share.sizes
+        stored[rule.share.axis] = stored[rule.share.axis] * sum(sizes) // sizes[rule.share.index]
     if rule.transposed:
         stored[-2:] = reversed(stored[-2:])
     return (1, *stored) if rule.has_leading_one else tuple(stored)
@@ -196,14 +198,22 @@ def taken(rule: Rule | None, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]
         values = values[0]
     if rule.transposed:
         values = np.swapaxes(values, -1, -2)
-    match rule.share:
-        case None:
-            return values
-        case Share(axis=axis, index=index, num_shares=num_shares, interleaved=interleaved):
-            size = values.shape[axis] // num_shares
-            step = slice(index, None, num_shares)
-            part = step if interleaved else slice(index * size, (index + 1) * size)
-            return values[(slice(None),) * axis + (part,)]
+    if rule.share is None:
+        return values
+    part = _part(rule.share, values)
+    axis = rule.share.axis
+    return part.reshape(*values.shape[:axis], -1, *values.shape[axis + 1 :])
+
+
+def _part(share: Share, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Return a view of one part, whose axis is two: its groups, and what is in each of them."""
+    axis, size, total = share.axis, values.shape[share.axis], sum(share.sizes)
+    num_groups = size // total if share.num_groups is None else share.num_groups
+    grouped = values.reshape(*values.shape[:axis], num_groups, -1, *values.shape[axis + 1 :])
+    unit = grouped.shape[axis + 1] // total
+    begin = sum(share.sizes[: share.index]) * unit
+    end = begin + share.sizes[share.index] * unit
+    return grouped[(slice(None),) * (axis + 1) + (slice(begin, end),)]
 
 
 def origins(rules: Sequence[Rule], slots: Mapping[str, Slot]) -> dict[str, list[Origin]]:
@@ -234,7 +244,7 @@ def origins(rules: Sequence[Rule], slots: Mapping[str, Slot]) -> dict[str, list[
 def given_back(rule: Rule, parts: Sequence[tuple[Rule, Array]]) -> Array:
     """Undo `taken`: put the shares of several slots, or the whole of one, into one tensor."""
     whole = parts[0][1] if rule.share is None else _joined(rule.share, parts)
-    if len(parts) != (1 if rule.share is None else rule.share.num_shares):
+    if len(parts) != (1 if rule.share is None else len(rule.share.sizes)):
         raise CheckpointError(f"only {len(parts)} parts of {rule.pattern} are in this model")
     whole = np.swapaxes(whole, -1, -2) if rule.transposed else whole
     return whole[None] if rule.has_leading_one else whole
@@ -243,9 +253,10 @@ def given_back(rule: Rule, parts: Sequence[tuple[Rule, Array]]) -> Array:
 def _joined(share: Share, parts: Sequence[tuple[Rule, Array]]) -> Array:
     first = parts[0][1]
     shape = list(first.shape)
-    shape[share.axis] *= share.num_shares
+    shape[share.axis] = sum(values.shape[share.axis] for _, values in parts)
     whole = np.empty(shape, first.dtype)
     for rule, values in parts:
-        plain = msgspec.structs.replace(rule, transposed=False, has_leading_one=False)
-        taken(plain, whole)[...] = values
+        assert rule.share is not None
+        part = _part(rule.share, whole)
+        part[...] = values.reshape(part.shape)
     return whole

@@ -215,12 +215,15 @@ class GraphBuilder:
     def converted(self, x: Value, dtype: npt.DTypeLike) -> Value:
         """Return a value of type `dtype` in the activations' type."""
         is_other = np.dtype(dtype) in _FLOATS and np.dtype(dtype) != self.target.activations
-        return self._cast(x, self.target.activations) if is_other else x
+        return self.cast(x, self.target.activations) if is_other else x
 
     def widened(self, x: Value) -> Value:
         """Return a value of the activations' type in float32."""
         is_float32 = self.target.activations == np.float32
-        return x if is_float32 else self._cast(x, np.dtype(np.float32))
+        return x if is_float32 else self.cast(x, np.float32)
+
+    def cast(self, x: Value, dtype: npt.DTypeLike) -> Value:
+        return self.op("Cast", x, to=int(_data_type(dtype)))
 
     def reshaped_weight(self, weight: Value, shape: Sequence[int]) -> Value:
         """Return the same bytes of the data file under another shape."""
@@ -244,9 +247,6 @@ class GraphBuilder:
         )
         model = ir.Model(graph, ir_version=_IR_VERSION, producer_name="inkling")
         path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
-
-    def _cast(self, x: Value, dtype: np.dtype[Any]) -> Value:
-        return self.op("Cast", x, to=int(_data_type(dtype)))
 
     def _stored(self, place: Place, dtype: ir.DataType, shape: Sequence[int]) -> ir.Value:
         tensor = ir.ExternalTensor(

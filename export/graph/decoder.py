@@ -62,8 +62,7 @@ def build_decoder(
     inputs = _declare_inputs(graph, spec)
     ropes = _rope_tables(graph, spec, context_length)
     embedding = table(graph, weights["embedding"])
-    rows = embedding.rows(inputs.input_ids)
-    stream = Stream(total=scaled(graph, rows, spec.embedding_scale))
+    stream = Stream(total=_embedded(graph, spec, weights, embedding, inputs))
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
             part = under(weights, f"layers.{index}.")
@@ -74,6 +73,34 @@ def build_decoder(
     scores = _scores(graph, spec, weights, embedding, last)
     logits = _logits(graph, spec.head, weights, graph.widened(scores))
     graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+
+
+def _embedded(
+    graph: GraphBuilder,
+    spec: DecoderSpec,
+    weights: Mapping[str, Weight],
+    embedding: Table,
+    inputs: "_Inputs",
+) -> Value:
+    x = scaled(graph, embedding.rows(inputs.input_ids), spec.embedding_scale)
+    if not spec.learned_positions:
+        return x
+    learned = table(graph, weights["positions"])
+    return graph.op("Add", x, learned.rows(_positions(graph, inputs)))
+
+
+def _positions(graph: GraphBuilder, inputs: "_Inputs") -> Value:
+    """Return where each token stands in the whole text, [batch, sequence]."""
+    if inputs.windowed is not None:
+        assert inputs.windowed.position_ids is not None
+        return inputs.windowed.position_ids
+    assert inputs.full is not None
+    one = graph.constant(np.array(1, np.int64))
+    length = graph.op("Squeeze", graph.op("Shape", inputs.input_ids, start=1, end=2))
+    behind_the_last = graph.op("Range", graph.op("Sub", one, length), one, one)
+    last = graph.cast(inputs.full.seqlens_k, np.int64)
+    column = graph.op("Unsqueeze", last, graph.constant(np.array([1], np.int64)))
+    return graph.op("Add", column, behind_the_last)
 
 
 def _scores(

@@ -119,7 +119,7 @@ def compare(
 def states_of(spec: DecoderSpec, weights: Mapping[str, Array], text: Text) -> Array:
     """Return what the original's last layer gives for a text, [num_tokens, hidden_size]."""
     original = Slots(weights, np.float32)
-    x = embed(spec, original, text.token_ids)
+    x = embed(spec, original, text.token_ids, window=text.window)
     for index in range(len(spec.layers)):
         x = run_layer(spec, original, index, x, window=text.window)
     return x
@@ -157,7 +157,7 @@ def _parts(num_rows: int, vocab_size: int) -> list[slice]:
 
 def _scoring_slots(spec: DecoderSpec) -> list[str]:
     """Return the slots that are read behind the layers."""
-    unread = {"head"} if spec.tie_word_embeddings else {"embedding"}
+    unread = {"positions", "head" if spec.tie_word_embeddings else "embedding"}
     return [name for name in slots(spec) if not name.startswith("layers.") and name not in unread]
 
 

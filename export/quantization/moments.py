@@ -57,7 +57,9 @@ class CalibrationMoments:
     def _read_layer(self) -> None:
         self._moments = {}
         if self._states is None:
-            self._states = embed(self._spec, self._slots, self._text.token_ids)
+            self._states = embed(
+                self._spec, self._slots, self._text.token_ids, window=self._text.window
+            )
         self._states = run_layer(
             self._spec, self._slots, self._num_layers_read, self._states, window=self._text.window
         )

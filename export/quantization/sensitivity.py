@@ -73,7 +73,7 @@ def _losses(
 
     In two digits, so that the last bits of sums do not choose.
     """
-    states = [embed(spec, Slots(weights, np.float32), text.token_ids)]
+    states = [embed(spec, Slots(weights, np.float32), text.token_ids, window=text.window)]
     for index in range(len(spec.layers)):
         slots_of_layer = Slots(weights, np.float32)
         states.append(run_layer(spec, slots_of_layer, index, states[-1], window=text.window))

@@ -20,8 +20,9 @@ from export.spec.slot import make_slot as _slot
 SMALL_MODEL: Final = 250_000_000
 """Parameters up to which an export can afford what grows with them."""
 
-Activation = Literal["silu", "gelu_tanh"]
-"""`gelu_tanh` is x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
+Activation = Literal["silu", "gelu", "gelu_tanh"]
+"""`gelu` is x/2 * (1 + erf(x/sqrt(2))), `gelu_tanh` its approximation
+x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
 
 
 class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +216,11 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Embeddings are multiplied by `embedding_scale`; the last `norm` stands before the head."""
+    """Embeddings are multiplied by `embedding_scale`; the last `norm` stands before the head.
+
+    `learned_positions`: a vector is added to them that was learned for the token's place in the
+    text, of which there are `max_position_embeddings`.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -224,6 +229,7 @@ class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
     tie_word_embeddings: bool
     max_position_embeddings: int
     embedding_scale: float = 1.0
+    learned_positions: bool = False
     head: Head = Head()
 
 
@@ -231,6 +237,8 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
     """Return every tensor that the spec needs, in the order in which the decoder uses them."""
     hidden = spec.hidden_size
     found = {"embedding": _slot("embedding", spec.vocab_size, hidden)}
+    if spec.learned_positions:
+        found["positions"] = _slot("embedding", spec.max_position_embeddings, hidden)
     for index, layer in enumerate(spec.layers):
         parts = {
             **_inner_norm_slots("attention_norm", layer, hidden),
@@ -272,7 +280,8 @@ def num_active_parameters(spec: DecoderSpec) -> int:
             case Dense() | Ungated():
                 pass
     head = prod(needed["embedding"].shape) if spec.tie_word_embeddings else 0
-    return active + spec.hidden_size + head
+    num_rows = 2 if spec.learned_positions else 1
+    return active + num_rows * spec.hidden_size + head
 
 
 def _row_size(needed: Mapping[str, Slot], prefix: str) -> int:

@@ -10,7 +10,7 @@ checkpoint pass through that does not fit in memory. An observer sees what each 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,8 @@ from export.spec.routers import ScoredRouter, choose_experts
 
 Array = npt.NDArray[np.floating[Any]]
 
+
+_erf: Final = np.vectorize(math.erf, otypes=[np.float64])
 
 Observer = Callable[[str, int | None, Array], None]
 """Called with a slot, the expert where it has some, and the rows [num_tokens, in] it is given."""
@@ -103,9 +105,14 @@ def forward(
     return score(spec, slots, x)
 
 
-def embed(spec: DecoderSpec, slots: Slots, token_ids: Sequence[int]) -> Array:
-    """Return what the first layer is given, [num_tokens, hidden_size]."""
-    return slots["embedding"][np.asarray(token_ids, np.int64)] * spec.embedding_scale
+def embed(
+    spec: DecoderSpec, slots: Slots, token_ids: Sequence[int], *, window: int | None = None
+) -> Array:
+    """Return what the first layer is given, [num_tokens, hidden_size]; see `run_layer`."""
+    x = slots["embedding"][np.asarray(token_ids, np.int64)] * spec.embedding_scale
+    if not spec.learned_positions:
+        return x
+    return x + slots["positions"][np.arange(len(x)) % (window or len(x))]
 
 
 def run_layer(
@@ -389,6 +396,8 @@ def _activated(activation: Activation, x: Array) -> Array:
     match activation:
         case "silu":
             return x / (1.0 + np.exp(-x))
+        case "gelu":
+            return x / 2 * (1.0 + _erf(x / math.sqrt(2)).astype(x.dtype))
         case "gelu_tanh":
             return x / 2 * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 

@@ -1,6 +1,6 @@
 """Tiny models of further families, which have their own file because there are many."""
 
-from tests.support.tiny_checkpoints import tiny
+from tests.support.tiny_checkpoints import VOCAB_SIZE, TinyModel, tiny
 
 YARN = {
     "rope_type": "yarn",
@@ -8,6 +8,18 @@ YARN = {
     "beta_fast": 32.0,
     "beta_slow": 1.0,
     "original_max_position_embeddings": 16,
+}
+
+BIG_CODE = {
+    "architectures": ["GPTBigCodeForCausalLM"],
+    "model_type": "gpt_bigcode",
+    "vocab_size": VOCAB_SIZE,
+    "n_embd": 64,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 128,
+    "torch_dtype": "float32",
+    "eos_token_id": 0,
 }
 
 FURTHER_MODELS = (
@@ -44,5 +56,17 @@ FURTHER_MODELS = (
         layer_norm_eps=1e-5,
         partial_rotary_factor=0.5,
         use_qkv_bias=True,
+    ),
+    TinyModel("gpt_bigcode", 1101, base=BIG_CODE),
+    TinyModel(
+        "gpt_bigcode-many-keys",
+        1102,
+        {
+            "multi_query": False,
+            "activation_function": "gelu",
+            "n_inner": 96,
+            "tie_word_embeddings": False,
+        },
+        base=BIG_CODE,
     ),
 )

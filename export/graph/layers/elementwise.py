@@ -10,6 +10,8 @@ def activated(graph: GraphBuilder, activation: Activation, x: Value) -> Value:
     match activation:
         case "silu":
             return graph.op("Mul", x, graph.op("Sigmoid", x))
+        case "gelu":
+            return graph.op("Gelu", x)
         case "gelu_tanh":
             return graph.op("Gelu", x, approximate="tanh")
 

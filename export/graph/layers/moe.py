@@ -40,7 +40,7 @@ _ZERO_POINTS_INPUT: Final = 11
 
 def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
     """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
-    if spec.activation == "gelu_tanh":
+    if spec.activation in {"gelu", "gelu_tanh"}:
         return gathered_experts(graph, spec, weights, x)
     logits = exact_linear(graph, weights["router"], x, weights.get("router_bias"))
     gate_up = interleave(weights["gate"], weights["up"])

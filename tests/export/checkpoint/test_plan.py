@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.checkpoint.plan import Plan, Rule, Share, plan, stored_shape, taken
+from export.checkpoint.plan import Plan, Rule, Share, given_back, plan, stored_shape, taken
 from export.errors import CheckpointError
 from export.spec.slot import Slot
 
@@ -103,18 +103,39 @@ def check_taken(rule: Rule, stored: tuple[int, ...], *, gives: list[int]) -> Non
 
 
 def test_halves_behind_each_other() -> None:
-    share = Share(axis=1, index=1, num_shares=2, interleaved=False)
+    share = Share(axis=1, index=1)
     check_taken(Rule("a", "b", share=share), (2, 4, 2), gives=[4, 5, 6, 7])
 
 
 def test_halves_in_turn() -> None:
-    share = Share(axis=1, index=1, num_shares=2, interleaved=True)
+    share = Share(axis=1, index=1, num_groups=None)
     check_taken(Rule("a", "b", share=share), (2, 4, 2), gives=[2, 3, 6, 7])
 
 
 def test_halves_in_turn_of_a_transposed_matrix() -> None:
-    share = Share(axis=1, index=0, num_shares=2, interleaved=True)
+    share = Share(axis=1, index=0, num_groups=None)
     check_taken(Rule("a", "b", share=share, transposed=True), (2, 2, 4), gives=[0, 4, 2, 6])
+
+
+def test_parts_of_several_sizes() -> None:
+    share = Share(axis=1, index=1, sizes=(2, 1, 1))
+    check_taken(Rule("a", "b", share=share), (2, 8, 1), gives=[4, 5])
+
+
+def test_parts_of_several_sizes_in_each_group() -> None:
+    share = Share(axis=1, index=0, sizes=(2, 1, 1), num_groups=2)
+    check_taken(Rule("a", "b", share=share), (2, 8, 1), gives=[0, 1, 4, 5])
+
+
+def test_what_is_taken_of_a_tensor_is_given_back() -> None:
+    whole = np.arange(48, dtype=np.float32).reshape(16, 3)
+    for num_groups in (1, 2, 4, None):
+        rules = [
+            Rule("a", "b", share=Share(axis=0, index=index, sizes=(2, 1, 1), num_groups=num_groups))
+            for index in range(3)
+        ]
+        parts = [(rule, taken(rule, whole)) for rule in rules]
+        np.testing.assert_array_equal(given_back(rules[0], parts), whole)
 
 
 def test_a_first_axis_of_one() -> None:
@@ -123,7 +144,7 @@ def test_a_first_axis_of_one() -> None:
 
 def test_one_tensor_fills_several_slots() -> None:
     halves = [
-        Rule("both", slot, share=Share(axis=0, index=index, num_shares=2, interleaved=False))
+        Rule("both", slot, share=Share(axis=0, index=index))
         for index, slot in enumerate(("first", "second"))
     ]
     slots = {slot: Slot(shape=(2, 4), role="projection") for slot in ("first", "second")}

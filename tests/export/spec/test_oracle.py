@@ -7,7 +7,7 @@ import pytest
 
 from export.spec.oracle import Slots, embed, forward, run_layer, score
 from tests.support.exported import TOKEN_IDS, Array, read_values
-from tests.support.golden import ROWS, load_golden
+from tests.support.golden import ALL_MODELS, ROWS, load_golden
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 
 every_model = pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
@@ -45,10 +45,12 @@ def test_a_later_token_changes_no_earlier_logits(tmp_path: Path) -> None:
     assert np.abs(logits[-1] - changed[-1]).max() > 0.1
 
 
-def test_texts_read_together_see_nothing_of_each_other(tmp_path: Path) -> None:
-    spec, values = read_values(write_tiny_checkpoint(tmp_path))
+@pytest.mark.parametrize("name", ["plain", "gpt_bigcode"])
+def test_texts_read_together_see_nothing_of_each_other(name: str, tmp_path: Path) -> None:
+    model = next(model for model in ALL_MODELS if model.name == name)
+    spec, values = read_values(write_tiny_checkpoint(tmp_path, model))
     slots = Slots(values, np.float64)
-    x = embed(spec, slots, TOKEN_IDS)
+    x = embed(spec, slots, TOKEN_IDS, window=10)
     for index in range(len(spec.layers)):
         x = run_layer(spec, slots, index, x, window=10)
     alone = [forward(spec, values, TOKEN_IDS[start : start + 10]) for start in (0, 10, 20)]
