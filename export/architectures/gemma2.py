@@ -22,16 +22,8 @@ from export.architectures.common.keys import (
 )
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
-from export.spec.decoder import (
-    DecoderSpec,
-    Dense,
-    GroupedQuery,
-    Head,
-    Layer,
-    Residual,
-    RmsNorm,
-    Rope,
-)
+from export.spec.decoder import DecoderSpec, Dense, GroupedQuery, Head, Layer, Residual, RmsNorm
+from export.spec.rope import Rope
 
 ALTERNATING: Final = ("sliding_attention", "full_attention")
 

@@ -22,7 +22,9 @@ from export.architectures.gemma2 import (
     read_gemma_norm,
 )
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, GroupedQuery, QueryKeyNorm, Rope
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, GroupedQuery
+from export.spec.rope import Rope
 
 GLOBAL_THETA: Final = 1_000_000.0
 LOCAL_THETA: Final = 10_000.0

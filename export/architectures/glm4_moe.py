@@ -25,7 +25,8 @@ from export.architectures.common.routed import (
     read_sigmoid_router,
 )
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, GroupedQuery, QueryKeyNorm
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, GroupedQuery
 
 
 def read_spec(config: Config) -> DecoderSpec:

@@ -27,13 +27,13 @@ from export.architectures.qwen2_moe import SHARED_EXPERT_RULES
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError
+from export.spec.attention import QueryKeyNorm
 from export.spec.decoder import (
     DecoderSpec,
     Dense,
     FeedForward,
     GroupedQuery,
     Layer,
-    QueryKeyNorm,
     SharedExpert,
     SparseMoE,
 )

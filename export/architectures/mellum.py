@@ -23,7 +23,8 @@ from export.architectures.common.keys import (
 )
 from export.architectures.qwen3_moe import read_experts
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, Dense, FeedForward, GroupedQuery, Layer, QueryKeyNorm
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, Dense, FeedForward, GroupedQuery, Layer
 
 _MLP_TYPES: Final = ("sparse", "dense")
 

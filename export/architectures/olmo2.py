@@ -21,7 +21,8 @@ from export.architectures.common.keys import (
 )
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
-from export.spec.decoder import DecoderSpec, Dense, GroupedQuery, Layer, QueryKeyNorm, Residual
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, Dense, GroupedQuery, Layer, Residual
 from export.spec.rope import Rope
 
 

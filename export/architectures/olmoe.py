@@ -17,7 +17,8 @@ from export.architectures.common.keys import (
     read_norm,
 )
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, Layer, QueryKeyNorm, SparseMoE
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, Layer, SparseMoE
 from export.spec.routers import Router
 
 

@@ -23,7 +23,8 @@ from export.architectures.common.keys import (
     read_rope,
 )
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, QueryKeyNorm
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec
 
 
 def read_spec(config: Config) -> DecoderSpec:

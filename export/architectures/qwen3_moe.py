@@ -24,7 +24,8 @@ from export.architectures.common.keys import (
 from export.architectures.granitemoe import gate_and_up_rules
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
-from export.spec.decoder import DecoderSpec, Dense, Layer, QueryKeyNorm, SparseMoE
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import DecoderSpec, Dense, Layer, SparseMoE
 from export.spec.routers import Router
 
 

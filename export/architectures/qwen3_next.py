@@ -28,14 +28,8 @@ from export.architectures.qwen3_moe import read_experts
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.errors import UnsupportedError
-from export.spec.decoder import (
-    Attention,
-    DecoderSpec,
-    Dense,
-    Layer,
-    QueryKeyNorm,
-    RmsNorm,
-)
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import Attention, DecoderSpec, Dense, Layer, RmsNorm
 from export.spec.recurrence import GatedDelta
 
 KEY_EPSILON: Final = 1e-6

@@ -11,8 +11,14 @@ from typing import Final, Literal
 
 import msgspec
 
+from export.spec.attention import (
+    GroupedQuery,
+    Latent,
+    grouped_query_slots,
+    latent_slots,
+)
+from export.spec.norms import LayerNorm, Norm, RmsNorm
 from export.spec.recurrence import GatedDelta, delta_slots
-from export.spec.rope import Rope
 from export.spec.routers import AnyRouter, ScoredRouter
 from export.spec.slot import Slot
 from export.spec.slot import make_slot as _slot
@@ -23,98 +29,6 @@ SMALL_MODEL: Final = 250_000_000
 Activation = Literal["silu", "gelu", "gelu_tanh"]
 """`gelu` is x/2 * (1 + erf(x/sqrt(2))), `gelu_tanh` its approximation
 x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
-
-
-class RmsNorm(msgspec.Struct, frozen=True, kw_only=True):
-    """x / sqrt(mean(x²) + epsilon) * (offset + weight) (Zhang and Sennrich, arXiv:1910.07467)."""
-
-    epsilon: float
-    offset: float = 0.0
-
-
-class LayerNorm(msgspec.Struct, frozen=True, kw_only=True):
-    """(x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias (arXiv:1607.06450)."""
-
-    epsilon: float
-
-
-Norm = RmsNorm | LayerNorm
-
-
-class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
-    """Normalize queries and keys before rotation: each head alone, or all heads as one vector."""
-
-    norm: RmsNorm
-    over: Literal["head", "projection"]
-
-
-class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Causal attention whose query heads share key and value heads in equal groups.
-
-    Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
-    are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
-    projections. Without a `rope` no head is rotated: the layer does not know where a token stands.
-    `sinks`: each head has a learned score of attending to nothing.
-    `window`: a token sees itself and the `window - 1` before it; None means all before it.
-    `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
-    rows of `query` are then, head by head, its query and its gate.
-    `softplus_gate`: it is multiplied by log(1 + exp(x @ gate)), one number for each head or one for
-    each number that the heads read.
-    """
-
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    rope: Rope | None
-    query_key_norm: QueryKeyNorm | None = None
-    input_bias: bool = False
-    output_bias: bool = False
-    scale: float | None = None
-    softcap: float | None = None
-    window: int | None = None
-    sinks: bool = False
-    output_gate: bool = False
-    softplus_gate: Literal["head", "number"] | None = None
-
-    @property
-    def rotary_dim(self) -> int:
-        return 0 if self.rope is None else int(self.head_dim * self.rope.share)
-
-    @property
-    def score_scale(self) -> float:
-        """What products of queries and keys are multiplied by."""
-        return self.head_dim**-0.5 if self.scale is None else self.scale
-
-
-class Latent(msgspec.Struct, frozen=True, kw_only=True):
-    """Causal attention whose keys and values come from one latent a token (arXiv:2405.04434).
-
-    A query or key head is [nope | rope]: only the second part is rotated, and that of the keys is
-    the same for all heads. Queries come from a latent too, unless `query_rank` is None. The latents
-    are normalized.
-    """
-
-    num_attention_heads: int
-    query_rank: int | None
-    key_value_rank: int
-    nope_head_dim: int
-    rope_head_dim: int
-    value_head_dim: int
-    rope: Rope
-    norm: RmsNorm
-    score_scale: float
-
-    @property
-    def num_key_value_heads(self) -> int:
-        return self.num_attention_heads
-
-    @property
-    def head_dim(self) -> int:
-        return self.nope_head_dim + self.rope_head_dim
-
-    @property
-    def rotary_dim(self) -> int:
-        return self.rope_head_dim
 
 
 class Dense(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,62 +225,11 @@ def _outer_norm_slots(name: str, layer: Layer, hidden: int) -> dict[str, Slot]:
 def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
     match attention:
         case GroupedQuery():
-            return _grouped_query_slots(attention, hidden)
+            return grouped_query_slots(attention, hidden)
         case Latent():
-            return _latent_slots(attention, hidden)
+            return latent_slots(attention, hidden)
         case GatedDelta():
             return delta_slots(attention, hidden)
-
-
-def _latent_slots(attention: Latent, hidden: int) -> dict[str, Slot]:
-    heads, rank = attention.num_attention_heads, attention.key_value_rank
-    query = heads * attention.head_dim
-    found = {"attention.query": _slot("projection", query, hidden)}
-    if attention.query_rank is not None:
-        found = {
-            "attention.query_down": _slot("projection", attention.query_rank, hidden),
-            "attention.query_norm": _slot("norm", attention.query_rank),
-            "attention.query_up": _slot("projection", query, attention.query_rank),
-        }
-    expanded = heads * (attention.nope_head_dim + attention.value_head_dim)
-    return found | {
-        "attention.key_value_down": _slot("projection", rank + attention.rope_head_dim, hidden),
-        "attention.key_value_norm": _slot("norm", rank),
-        "attention.key_value_up": _slot("projection", expanded, rank),
-        "attention.output": _slot("projection", hidden, heads * attention.value_head_dim),
-    }
-
-
-def _grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot]:
-    query = attention.num_attention_heads * attention.head_dim
-    key_value = attention.num_key_value_heads * attention.head_dim
-    num_gates = query if attention.output_gate else 0
-    found = {
-        "attention.query": _slot("projection", query + num_gates, hidden),
-        "attention.key": _slot("projection", key_value, hidden),
-        "attention.value": _slot("projection", key_value, hidden),
-        "attention.output": _slot("projection", hidden, query),
-    }
-    if attention.input_bias:
-        sizes = {"query": query, "key": key_value, "value": key_value}
-        found |= {f"attention.{name}_bias": _slot("bias", size) for name, size in sizes.items()}
-    match attention.softplus_gate:
-        case "head":  # few rows, which are not rounded
-            found["attention.gate"] = _slot("router", attention.num_attention_heads, hidden)
-        case "number":
-            found["attention.gate"] = _slot("projection", query, hidden)
-        case None:
-            pass
-    if attention.sinks:
-        found["attention.sinks"] = _slot("bias", attention.num_attention_heads)
-    if attention.output_bias:
-        found["attention.output_bias"] = _slot("bias", hidden)
-    if attention.query_key_norm is not None:
-        is_per_head = attention.query_key_norm.over == "head"
-        head_dim = attention.head_dim
-        found["attention.query_norm"] = _slot("norm", head_dim if is_per_head else query)
-        found["attention.key_norm"] = _slot("norm", head_dim if is_per_head else key_value)
-    return found
 
 
 def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slot]:

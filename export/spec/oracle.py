@@ -9,12 +9,13 @@ checkpoint pass through that does not fit in memory. An observer sees what each 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from export.spec.attending import capped, grouped_query, latent, project
 from export.spec.decoder import (
     Activation,
     Attention,
@@ -27,12 +28,12 @@ from export.spec.decoder import (
     Layer,
     LayerNorm,
     Norm,
-    QueryKeyNorm,
     RmsNorm,
     SharedExpert,
     SparseMoE,
     Ungated,
 )
+from export.spec.norms import rms_norm
 from export.spec.recurrence import (
     DeltaInputs,
     DeltaParameters,
@@ -40,51 +41,10 @@ from export.spec.recurrence import (
     gated_delta,
     ungrouped,
 )
-from export.spec.rope import Rope, rope_tables
 from export.spec.routers import ScoredRouter, choose_experts
-
-Array = npt.NDArray[np.floating[Any]]
-
+from export.spec.tensors import Array, Slots
 
 _erf: Final = np.vectorize(math.erf, otypes=[np.float64])
-
-Observer = Callable[[str, int | None, Array], None]
-"""Called with a slot, the expert where it has some, and the rows [num_tokens, in] it is given."""
-
-
-def ignore(slot: str, expert: int | None, x: Array) -> None:
-    """Take no notice."""
-
-
-class Slots:
-    """The tensors under one prefix, converted to one dtype when they are asked for."""
-
-    def __init__(
-        self,
-        values: Mapping[str, Array],
-        dtype: npt.DTypeLike,
-        prefix: str = "",
-        observe: Observer = ignore,
-    ) -> None:
-        self._values = values
-        self._dtype = dtype
-        self._prefix = prefix
-        self._observe = observe
-
-    def __getitem__(self, name: str) -> Array:
-        return self._values[self._prefix + name].astype(self._dtype, copy=False)
-
-    def under(self, prefix: str) -> "Slots":
-        return Slots(self._values, self._dtype, self._prefix + prefix, self._observe)
-
-    def product(self, name: str, x: Array) -> Array:
-        """Return x @ weight.T, [num_tokens, out]."""
-        self.saw(name, x)
-        return x @ self[name].T
-
-    def saw(self, name: str, x: Array, *, expert: int | None = None) -> None:
-        """Tell the observer what a matrix is given."""
-        self._observe(self._prefix + name, expert, x)
 
 
 def forward(
@@ -136,7 +96,7 @@ def score(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
     logits = slots.product("embedding" if spec.tie_word_embeddings else "head", normed)
     if spec.head.bias:
         logits = logits + slots["head_bias"]
-    return _capped(spec.head.softcap, logits * spec.head.scale)
+    return capped(spec.head.softcap, logits * spec.head.scale)
 
 
 def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
@@ -162,28 +122,19 @@ def _added(layer: Layer, slots: Slots, norm_name: str, x: Array) -> Array:
 def _norm(norm: Norm, slots: Slots, name: str, x: Array) -> Array:
     match norm:
         case RmsNorm():
-            return _rms_norm(norm, slots[name], x)
+            return rms_norm(norm, slots[name], x)
         case LayerNorm(epsilon=epsilon):
             centered = x - x.mean(axis=-1, keepdims=True)
             variance = np.mean(centered * centered, axis=-1, keepdims=True)
             return centered / np.sqrt(variance + epsilon) * slots[name] + slots[f"{name}_bias"]
 
 
-def _rms_norm(norm: RmsNorm, weight: Array, x: Array) -> Array:
-    mean_square = np.mean(x * x, axis=-1, keepdims=True)
-    return x / np.sqrt(mean_square + norm.epsilon) * (norm.offset + weight)
-
-
-def _capped(softcap: float | None, x: Array) -> Array:
-    return x if softcap is None else softcap * np.tanh(x / softcap)
-
-
 def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
     match attention:
         case GroupedQuery():
-            return _grouped_query(attention, slots, x)
+            return grouped_query(attention, slots, x)
         case Latent():
-            return _latent(attention, slots, x)
+            return latent(attention, slots, x)
         case GatedDelta():
             return _gated_delta(attention, slots, x)
 
@@ -195,7 +146,7 @@ def _gated_delta(spec: GatedDelta, slots: Slots, x: Array) -> Array:
         decay_bias=slots["decay_bias"],
     )
     read, gate = gated_delta(spec, parameters, _delta_inputs(spec, slots, x))
-    normed = _rms_norm(RmsNorm(epsilon=spec.norm_epsilon), slots["state_norm"], read)
+    normed = rms_norm(RmsNorm(epsilon=spec.norm_epsilon), slots["state_norm"], read)
     return slots.product("state_output", (normed * _activated("silu", gate)).reshape(len(x), -1))
 
 
@@ -211,131 +162,6 @@ def _delta_inputs(spec: GatedDelta, slots: Slots, x: Array) -> DeltaInputs:
                 rate=slots.product("rate", x),
                 decay=slots.product("decay", x),
             )
-
-
-def _latent(attention: Latent, slots: Slots, x: Array) -> Array:
-    query, key, value = _latent_heads(attention, slots, x)  # [heads, num_tokens, size]
-    scores = query @ key.transpose(0, 2, 1) * attention.score_scale
-    mixed = _softmax(np.where(_is_hidden(len(x), None), -np.inf, scores)) @ value
-    return slots.product("output", mixed.transpose(1, 0, 2).reshape(len(x), -1))
-
-
-def _latent_heads(attention: Latent, slots: Slots, x: Array) -> tuple[Array, Array, Array]:
-    if attention.query_rank is None:
-        query = slots.product("query", x)
-    else:
-        latent = _rms_norm(attention.norm, slots["query_norm"], slots.product("query_down", x))
-        query = slots.product("query_up", latent)
-    down = slots.product("key_value_down", x)
-    latent, key_rope = np.split(down, [attention.key_value_rank], axis=-1)
-    latent = _rms_norm(attention.norm, slots["key_value_norm"], latent)
-    size = attention.nope_head_dim + attention.value_head_dim
-    expanded = _split_heads(slots.product("key_value_up", latent), size)
-    key, value = np.split(expanded, [attention.nope_head_dim], axis=-1)
-    query, query_rope = np.split(
-        _split_heads(query, attention.head_dim), [attention.nope_head_dim], axis=-1
-    )
-    query_rope, key_rope = (
-        _rotated(attention.rope, heads) for heads in (query_rope, key_rope[None])
-    )
-    key_rope = np.broadcast_to(key_rope, (len(key), *key_rope.shape[1:]))
-    return (
-        np.concatenate([query, query_rope], axis=-1),
-        np.concatenate([key, key_rope], axis=-1),
-        value,
-    )
-
-
-def _grouped_query(attention: GroupedQuery, slots: Slots, x: Array) -> Array:
-    query, key, value, gate = _heads(attention, slots, x)  # [heads, num_tokens, head_dim]
-    group = attention.num_attention_heads // attention.num_key_value_heads
-    key, value = np.repeat(key, group, axis=0), np.repeat(value, group, axis=0)
-    scores = _capped(attention.softcap, query @ key.transpose(0, 2, 1) * attention.score_scale)
-    scores = np.where(_is_hidden(len(x), attention.window), -np.inf, scores)
-    if attention.sinks:
-        mixed = _softmax_with(slots["sinks"][:, None, None], scores) @ value
-    else:
-        mixed = _softmax(scores) @ value
-    if gate is not None:
-        mixed = mixed / (1.0 + np.exp(-gate))
-    mixed = mixed.transpose(1, 0, 2)  # [num_tokens, heads, head_dim]
-    if attention.softplus_gate is not None:
-        gates = np.logaddexp(slots.product("gate", x), 0.0)
-        mixed = mixed * gates.reshape(*mixed.shape[:2], -1)
-    return _project(slots, "output", mixed.reshape(len(x), -1), bias=attention.output_bias)
-
-
-def _softmax_with(sinks: Array, scores: Array) -> Array:
-    """Return the softmax over scores and a sink, without the sink's share."""
-    column = np.broadcast_to(sinks, (*scores.shape[:-1], 1))
-    return _softmax(np.concatenate([scores, column], axis=-1))[..., :-1]
-
-
-def _is_hidden(num_tokens: int, window: int | None) -> npt.NDArray[np.bool_]:
-    """Say for each token which others it does not see, [num_tokens, num_tokens]."""
-    positions = np.arange(num_tokens)
-    distance = positions[:, None] - positions
-    return (distance < 0) | (distance >= (num_tokens if window is None else window))
-
-
-def _heads(
-    attention: GroupedQuery, slots: Slots, x: Array
-) -> tuple[Array, Array, Array, Array | None]:
-    query, key, value = (
-        _project(slots, name, x, bias=attention.input_bias) for name in ("query", "key", "value")
-    )
-    gate: Array | None = None
-    if attention.output_gate:
-        both = _split_heads(query, 2 * attention.head_dim)
-        query, gate = np.split(both, 2, axis=-1)
-        query = query.transpose(1, 0, 2).reshape(len(x), -1)
-    query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
-    key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
-    query, key = (_rotated_in_part(attention, heads) for heads in (query, key))
-    return query, key, _split_heads(value, attention.head_dim), gate
-
-
-def _rotated_in_part(attention: GroupedQuery, heads: Array) -> Array:
-    if attention.rope is None:
-        return heads
-    first, rest = np.split(heads, [attention.rotary_dim], axis=-1)
-    return np.concatenate([_rotated(attention.rope, first), rest], axis=-1)
-
-
-def _project(slots: Slots, name: str, x: Array, *, bias: bool) -> Array:
-    projected = slots.product(name, x)
-    return projected + slots[f"{name}_bias"] if bias else projected
-
-
-def _norm_heads(
-    norm: QueryKeyNorm | None, slots: Slots, name: str, x: Array, head_dim: int
-) -> Array:
-    match norm:
-        case None:
-            return _split_heads(x, head_dim)
-        case QueryKeyNorm(over="head"):
-            return _rms_norm(norm.norm, slots[name], _split_heads(x, head_dim))
-        case QueryKeyNorm():
-            return _split_heads(_rms_norm(norm.norm, slots[name], x), head_dim)
-
-
-def _split_heads(x: Array, head_dim: int) -> Array:
-    return x.reshape(len(x), -1, head_dim).transpose(1, 0, 2)
-
-
-def _rotated(rope: Rope, x: Array) -> Array:
-    """Rotate [heads, num_tokens, size]."""
-    cosines, sines = (
-        table.astype(x.dtype) for table in rope_tables(rope, x.shape[-1], x.shape[-2])
-    )
-    if rope.interleaved:
-        first, second = x[..., 0::2], x[..., 1::2]
-    else:
-        first, second = np.split(x, 2, axis=-1)
-    turned = [first * cosines - second * sines, second * cosines + first * sines]
-    if rope.interleaved:
-        return np.stack(turned, axis=-1).reshape(x.shape)
-    return np.concatenate(turned, axis=-1)
 
 
 def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
@@ -354,12 +180,12 @@ def _dense(slots: Slots, x: Array, activation: Activation) -> Array:
 
 
 def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
-    up = _project(slots, "up", x, bias=spec.bias)
-    return _project(slots, "down", _activated(spec.activation, up), bias=spec.bias)
+    up = project(slots, "up", x, bias=spec.bias)
+    return project(slots, "down", _activated(spec.activation, up), bias=spec.bias)
 
 
 def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
-    logits = _project(slots, "router", x, bias=moe.router.bias)
+    logits = project(slots, "router", x, bias=moe.router.bias)
     has_correction = isinstance(moe.router, ScoredRouter) and moe.router.correction
     correction = slots["router_correction"] if has_correction else 0.0
     expert_ids, expert_weights = choose_experts(moe.router, logits, correction)
@@ -409,8 +235,3 @@ def _gated(activation: Activation | ClampedSwiglu, gate: Array, up: Array) -> Ar
             return gate / (1.0 + np.exp(-alpha * gate)) * (up + 1.0)
         case _:
             return _activated(activation, gate) * up
-
-
-def _softmax(x: Array) -> Array:
-    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

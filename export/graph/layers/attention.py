@@ -19,7 +19,8 @@ from export.graph.layers.linear import linear, stacked_rows, vector
 from export.graph.layers.norm import rms_norm, rms_scale
 from export.graph.layers.rope import RopeValues, rotated_order
 from export.quantization.blockwise import Float, Weight, take_rows
-from export.spec.decoder import CachedAttention, GroupedQuery, Latent, QueryKeyNorm, RmsNorm
+from export.spec.attention import QueryKeyNorm
+from export.spec.decoder import CachedAttention, GroupedQuery, Latent, RmsNorm
 
 _POSITIONS_INPUT: Final = 9
 _SINKS_INPUT: Final = 11
