@@ -100,6 +100,15 @@ def cut_holes(sources: Sequence[Source], *, max_holes: int, seed: int) -> list[H
     return chosen
 
 
+def drawn_from(
+    sources: Sequence[Source], kind: HoleKind, num_each: int, *, seed: int
+) -> list[Hole]:
+    """Draw so many holes of one kind from each language, file by file."""
+    languages = sorted({source.language for source in sources})
+    strata = (_stratum(sources, language, kind, seed) for language in languages)
+    return [hole for stratum in strata for hole in itertools.islice(stratum, num_each)]
+
+
 def _stratum(sources: Sequence[Source], language: str, kind: HoleKind, seed: int) -> Iterator[Hole]:
     """Yield the holes of one language and kind, file by file in turns; read as far as needed."""
     members = [source for source in sources if source.language == language]
