@@ -105,7 +105,10 @@ def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) ->
     zeros = _needless_biases(checkpoint, architecture)
     needed = slots(architecture.spec)
     assigned = architecture.plan(checkpoint.tensors.keys() - zeros)
+    further = architecture.family.left_out(checkpoint.tensors, architecture.spec)
     left_out = [f"left out as they are zero: {len(zeros)} biases"] if zeros else []
+    if further:
+        left_out.append(f"left out as they predict further tokens: {len(further)} tensors")
     return OpenedSlots(
         checkpoint=checkpoint,
         plan=assigned,

@@ -26,7 +26,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     `ignored` lists config keys that may hold any value without changing what is computed, beside
     those of `bookkeeping`.
     `fused` are further rules, for tensors that are cut where the spec says.
-    Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are left out.
+    Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are of layers that
+    predict further tokens, and are left out.
     """
 
     model_type: str
@@ -54,5 +55,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
     def used(self, names: Iterable[str], spec: DecoderSpec) -> list[str]:
         """Return the tensors that the family's rules must find a place for."""
-        prefixes = tuple(prefix.format(num_layers=len(spec.layers)) for prefix in self.unused)
-        return [name for name in names if not name.startswith(prefixes)]
+        return [name for name in names if not name.startswith(self._unused_prefixes(spec))]
+
+    def left_out(self, names: Iterable[str], spec: DecoderSpec) -> list[str]:
+        """Return the tensors of layers that predict further tokens."""
+        return [name for name in names if name.startswith(self._unused_prefixes(spec))]
+
+    def _unused_prefixes(self, spec: DecoderSpec) -> tuple[str, ...]:
+        return tuple(prefix.format(num_layers=len(spec.layers)) for prefix in self.unused)

@@ -13,6 +13,8 @@ from safetensors.numpy import load_file, save_file
 from export.architectures import FAMILIES, read_architecture
 from export.checkpoint.config import Config
 from export.errors import CheckpointError, UnsupportedError
+from export.options import ExportOptions
+from export.original import open_slots, read_original
 from export.quality.self_check import relative_error
 from export.spec.decoder import slots
 from export.spec.oracle import forward
@@ -237,21 +239,25 @@ def test_a_biased_ernie() -> None:
     [
         ("deepseek_v3", "model.layers.2.eh_proj.weight"),
         ("glm4_moe", "model.layers.2.self_attn.q_proj.weight"),
+        ("glm4_moe_lite", "model.layers.3.eh_proj.weight"),
         ("mellum", "mtp.0.eh_proj.weight"),
         ("qwen3_next", "mtp.layers.0.self_attn.q_proj.weight"),
+        ("qwen3_5_text", "mtp.fc.weight"),
+        ("qwen3_5_moe_text", "mtp.layers.0.mlp.experts.gate_up_proj"),
         ("ernie4_5_moe", "model.mtp_block.0.mlp.up_proj.weight"),
     ],
 )
-def test_a_layer_that_predicts_further_tokens_is_left_out(
+def test_a_layer_that_predicts_further_tokens_is_left_out_and_told(
     name: str, tensor: str, tmp_path: Path
 ) -> None:
-    model = next(model for model in FAMILY_MODELS if model.name == name)
-    checkpoint = write_tiny_checkpoint(tmp_path, model)
+    checkpoint = write_tiny_checkpoint(tmp_path, named(name))
     tensors = load_file(checkpoint / "model.safetensors")
-    further = {tensor: np.zeros((64, 128), np.float32)}
+    further = {each: np.zeros((64, 128), np.float32) for each in (tensor, f"{tensor}_scale")}
     save_file(tensors | further, checkpoint / "model.safetensors")
-    spec, values = read_values(checkpoint)
-    assert set(values) == set(slots(spec))
+    original = read_original(str(checkpoint), ExportOptions())
+    opened = open_slots(original.source, original.architecture)
+    assert set(opened.values) == set(slots(original.architecture.spec))
+    assert opened.remarks == ("left out as they predict further tokens: 2 tensors",)
 
 
 def test_a_surplus_layer_of_a_family_that_has_none(tmp_path: Path) -> None:
