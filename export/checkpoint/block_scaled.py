@@ -5,12 +5,11 @@ value is a sign, two bits of exponent and one of mantissa, and two of them share
 in the low bits. gpt-oss stores an expert matrix as `X_blocks` [..., out, in / 32, 16] and
 `X_scales` [..., out, in / 32]; unpacked it is `X` [..., in, out], as its other checkpoints hold it.
 
-FP8 with block scales (DeepSeek-V3, arXiv:2412.19437, section 3.3): `X` [out, in] in E4M3 and
-`X_scale_inv`, a factor for each block of 128 by 128.
-
-FP8 with one scale (NVIDIA's ModelOpt, modelopt/torch/export/quant_utils.py): `X.weight` [out, in]
-in E4M3 and `X.weight_scale`, one factor. Beside them lie scales of what is not stored:
-`X.input_scale` of activations, `X.k_scale` and `X.v_scale` of keys and values.
+FP8, or integers of 8 bits, with scales for a matrix, for each row or for each block of 128 by 128:
+`X.weight` [out, in] and either `X.weight_scale_inv` (DeepSeek-V3, arXiv:2412.19437, section 3.3) or
+`X.weight_scale` (NVIDIA's ModelOpt, modelopt/torch/export/quant_utils.py; llm-compressor's
+compressed-tensors, compressors/naive_quantized), factors all. Beside them lie scales of what is not
+stored: `X.input_scale` of activations, `X.k_scale` and `X.v_scale` of keys and values.
 
 This module knows no file and no model.
 """
@@ -60,16 +59,17 @@ def unpack_mxfp4(blocks: Array, scales: Array) -> Float32:
     return np.swapaxes(scaled.reshape(*blocks.shape[:-2], -1), -1, -2)
 
 
-def unpack_fp8(values: Array, scales: Array) -> Float32:
-    """Return [out, in] of values [out, in] and scales, one for each block of 128 by 128."""
+def unpack_scaled(values: Array, scales: Array) -> Float32:
+    """Return [out, in] of values [out, in] and scales: one, one a row, or one a block."""
     rows, columns = values.shape
-    factors = scales.astype(np.float32).repeat(FP8_BLOCK, axis=0)[:rows]
-    return values.astype(np.float32) * factors.repeat(FP8_BLOCK, axis=1)[:, :columns]
-
-
-def unpack_fp8_of_one_scale(values: Array, scales: Array) -> Float32:
-    """Return [out, in] of values [out, in] and their one scale."""
-    return values.astype(np.float32) * scales.astype(np.float32).reshape(1, 1)
+    if scales.size == 1:
+        factors = scales.reshape(1, 1).astype(np.float32)
+    elif scales.shape == (rows, 1):
+        factors = scales.astype(np.float32)
+    else:
+        factors = scales.astype(np.float32).repeat(FP8_BLOCK, axis=0)[:rows]
+        factors = factors.repeat(FP8_BLOCK, axis=1)[:, :columns]
+    return values.astype(np.float32) * factors
 
 
 def find_packing(
@@ -95,15 +95,17 @@ def _mxfp4_shape(blocks: Shape, scales: Shape) -> Shape | None:
     return (*blocks[:-3], blocks[-2] * 32, blocks[-3])
 
 
-def _fp8_shape(values: Shape, scales: Shape) -> Shape | None:
-    if len(values) != 2 or scales != tuple(-(-size // FP8_BLOCK) for size in values):
+def _scaled_shape(values: Shape, scales: Shape) -> Shape | None:
+    if len(values) != 2:
         return None
-    return values
+    blocks = tuple(-(-size // FP8_BLOCK) for size in values)
+    return values if scales in {(), (1,), (values[0], 1), blocks} else None
 
 
-def _shape_of_one_scale(values: Shape, scales: Shape) -> Shape | None:
-    return values if len(values) == 2 and scales in {(), (1,)} else None
-
+_BESIDE: Final = (
+    *("activation_scale", "input_scale", "input_zero_point", "output_scale"),
+    *("k_scale", "v_scale"),
+)
 
 _PACKINGS: Final = (
     Packing(
@@ -115,23 +117,21 @@ _PACKINGS: Final = (
         shape=_mxfp4_shape,
         unpack=unpack_mxfp4,
     ),
-    Packing(
-        name="FP8",
-        values_suffix="",
-        scales_suffix="_scale_inv",
-        values_dtype="F8_E4M3",
-        scales_dtypes=frozenset({"F32", "BF16"}),
-        shape=_fp8_shape,
-        unpack=unpack_fp8,
-    ),
-    Packing(
-        name="FP8 of one scale",
-        values_suffix="",
-        scales_suffix="_scale",
-        values_dtype="F8_E4M3",
-        scales_dtypes=frozenset({"F32", "F16", "BF16"}),
-        shape=_shape_of_one_scale,
-        unpack=unpack_fp8_of_one_scale,
-        unused=("input_scale", "k_scale", "v_scale"),
+    *(
+        Packing(
+            name=name,
+            values_suffix="",
+            scales_suffix=suffix,
+            values_dtype=dtype,
+            scales_dtypes=frozenset({"F32", "F16", "BF16"}),
+            shape=_scaled_shape,
+            unpack=unpack_scaled,
+            unused=_BESIDE,
+        )
+        for name, dtype, suffix in (
+            ("FP8", "F8_E4M3", "_scale_inv"),
+            ("FP8", "F8_E4M3", "_scale"),
+            ("8 bits", "I8", "_scale"),
+        )
     ),
 )

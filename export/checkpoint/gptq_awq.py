@@ -1,4 +1,4 @@
-"""Matrices that GPTQ and AWQ rounded: integers in groups along a row, with a zero and a scale each.
+"""Matrices of integers in groups along a row, with a zero and a scale each: GPTQ, AWQ and others.
 
     value = (integer - zero) * scale
 
@@ -11,6 +11,10 @@ integer in the lowest ones, and `X.scales` [num_groups, out]; the zeros are pack
     gptq_v2   the same without the subtraction
     awq       qweight [in, out * bits / 32]; the eight columns of a word, and its zeros, lie in the
               order 0 2 4 6 1 3 5 7 (AutoAWQ, awq/utils/packing_utils.py; its "gemm" version)
+    pack-quantized
+              `X.weight_packed` [out, in * bits / 32], packed along `in`; `X.weight_zero_point`
+              packed along its first axis, or none for the middle; `X.weight_scale` [out,
+              num_groups] (llm-compressor's compressed-tensors, compressors/pack_quantized)
 
 GPTQ's `X.g_idx` [in] says which group an input is of, where they were not rounded in order.
 This module knows no file and no model.
@@ -32,10 +36,18 @@ Bytes = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-Layout = Literal["gptq", "gptq_v2", "awq"]
+Layout = Literal["gptq", "gptq_v2", "awq", "pack-quantized"]
 
-PARTS: Final = ("qweight", "qzeros", "scales", "g_idx")
-OPTIONAL_PARTS: Final = frozenset({"g_idx"})
+_PARTS: Final = {part: part for part in ("qweight", "qzeros", "scales", "g_idx")}
+_PACKED_PARTS: Final = {
+    "qweight": "weight_packed",
+    "qzeros": "weight_zero_point",
+    "scales": "weight_scale",
+    "g_idx": "weight_g_idx",
+}
+NEEDLESS_PARTS: Final = ("weight_shape",)
+"""What the other parts tell."""
+
 PART_DTYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "qweight": ("I32",),
     "qzeros": ("I32",),
@@ -78,6 +90,21 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def method(self) -> str:
         return self.layout.partition("_")[0]
+
+    def num_groups(self, num_inputs: int) -> int:
+        """How many groups a row of so many inputs has."""
+        if self.group_size == WHOLE_ROW:
+            return min(num_inputs, 1)
+        return -(-num_inputs // self.group_size)
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """What follows a matrix's name in the names of its parts, by what GPTQ calls them."""
+        return _PACKED_PARTS if self.layout == "pack-quantized" else _PARTS
+
+    @property
+    def optional_parts(self) -> frozenset[str]:
+        return frozenset({"g_idx", "qzeros"} if self.layout == "pack-quantized" else {"g_idx"})
 
 
 def read_grouping(stored: Config) -> Grouping:
@@ -130,20 +157,39 @@ def grouped_shape(grouping: Grouping, shapes: Mapping[str, Shape]) -> Shape | No
     words = shapes["qweight"]
     if len(words) != 2 or len(shapes["scales"]) != 2:
         return None
+    sizes = _packed_sizes if grouping.layout == "pack-quantized" else _grouped_sizes
+    (num_outputs, num_inputs), expected = sizes(grouping, words, shapes["scales"])
+    fits = all(shape == expected[part] for part, shape in shapes.items())
+    is_whole = grouping.layout != "awq" or num_outputs * grouping.bits % WORD_BITS == 0
+    return (num_outputs, num_inputs) if fits and is_whole else None
+
+
+def _grouped_sizes(
+    grouping: Grouping, words: Shape, scales: Shape
+) -> tuple[tuple[int, int], dict[str, Shape]]:
     per_word = WORD_BITS // grouping.bits
-    num_groups, num_outputs = shapes["scales"]
+    num_groups, num_outputs = scales
     is_awq = grouping.layout == "awq"
     num_inputs = words[0] if is_awq else words[0] * per_word
-    group_size = num_inputs if grouping.group_size == WHOLE_ROW else grouping.group_size
-    expected = {
+    return (num_outputs, num_inputs), {
         "qweight": (words[0], num_outputs // per_word if is_awq else num_outputs),
         "qzeros": (num_groups, -(-num_outputs // per_word)),
-        "scales": (-(-num_inputs // group_size) if num_inputs else 0, num_outputs),
+        "scales": (grouping.num_groups(num_inputs), num_outputs),
         "g_idx": (num_inputs,),
     }
-    fits = all(shape == expected[part] for part, shape in shapes.items())
-    is_whole = not is_awq or num_outputs % per_word == 0
-    return (num_outputs, num_inputs) if fits and is_whole else None
+
+
+def _packed_sizes(
+    grouping: Grouping, words: Shape, scales: Shape
+) -> tuple[tuple[int, int], dict[str, Shape]]:
+    per_word = WORD_BITS // grouping.bits
+    num_outputs, num_inputs = words[0], words[1] * per_word
+    return (num_outputs, num_inputs), {
+        "qweight": words,
+        "qzeros": (-(-num_outputs // per_word), scales[1]),
+        "scales": (num_outputs, grouping.num_groups(num_inputs)),
+        "g_idx": (num_inputs,),
+    }
 
 
 def unpack_integers(grouping: Grouping, parts: Mapping[str, Array], name: str) -> Integers:
@@ -151,6 +197,19 @@ def unpack_integers(grouping: Grouping, parts: Mapping[str, Array], name: str) -
 
     Raises CheckpointError where an input is of a group that is not there.
     """
+    read = _packed_matrix if grouping.layout == "pack-quantized" else _grouped_matrix
+    values, zeros, scales = read(grouping, parts)
+    sizes = values.shape[1], scales.shape[1]
+    return Integers(
+        bits=grouping.bits,
+        values=np.ascontiguousarray(values),
+        zeros=np.ascontiguousarray(zeros),
+        scales=np.ascontiguousarray(scales.astype(np.float32)),
+        groups=_groups(grouping, parts.get("g_idx"), sizes, name),
+    )
+
+
+def _grouped_matrix(grouping: Grouping, parts: Mapping[str, Array]) -> tuple[Bytes, Bytes, Array]:
     bits = grouping.bits
     zeros = np.array(parts["qzeros"]).view(np.uint32)
     if grouping.layout == "gptq":
@@ -162,14 +221,17 @@ def unpack_integers(grouping: Grouping, parts: Mapping[str, Array], name: str) -
         along_columns = along_columns[..., _PLACES_IN_AWQ]
     else:
         values = _unpacked(words, bits).transpose(1, 0, 2).reshape(words.shape[1], -1)
-    num_groups, num_inputs = len(zeros), values.shape[1]
-    return Integers(
-        bits=bits,
-        values=np.ascontiguousarray(values),
-        zeros=np.ascontiguousarray(along_columns.reshape(num_groups, -1).T[: len(values)]),
-        scales=np.ascontiguousarray(parts["scales"].astype(np.float32).T),
-        groups=_groups(grouping, parts.get("g_idx"), (num_inputs, num_groups), name),
-    )
+    return values, along_columns.reshape(len(zeros), -1).T[: len(values)], parts["scales"].T
+
+
+def _packed_matrix(grouping: Grouping, parts: Mapping[str, Array]) -> tuple[Bytes, Bytes, Array]:
+    words, scales = np.array(parts["qweight"]).view(np.uint32), parts["scales"]
+    values = _unpacked(words, grouping.bits).reshape(len(words), -1)
+    if "qzeros" not in parts:
+        return values, np.full(scales.shape, 2 ** (grouping.bits - 1), np.uint8), scales
+    zeros = _unpacked(np.array(parts["qzeros"]).view(np.uint32), grouping.bits)
+    along_rows = zeros.transpose(0, 2, 1).reshape(-1, scales.shape[1])
+    return values, along_rows[: len(values)], scales
 
 
 def widen(integers: Integers) -> Float32:

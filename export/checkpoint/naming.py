@@ -43,6 +43,9 @@ _FOLLOWING: Final = re.compile(
 )
 """Angles and positions, which follow from the config."""
 
+_OF_ACTIVATIONS: Final = re.compile(r".*\.self_attn\.([qkv]_(?:scale|zero_point))")
+"""How keys and values were rounded, which is ours to say."""
+
 _MASKS: Final = re.compile(r".*\.attn\.(bias|masked_bias)")
 
 
@@ -87,6 +90,8 @@ def _reason_to_leave(name: str, shape: Shape) -> str | None:
         return f"left out as no part of the language model: {{}} of {part[1]}"
     if (buffer := _FOLLOWING.fullmatch(name)) is not None:
         return f"left out since they follow from the config: {{}} of {buffer[1] or name}"
+    if (scale := _OF_ACTIVATIONS.fullmatch(name)) is not None:
+        return f"left out since keys and values are not stored: {{}} of {scale[1]}"
     # Masks of what came before have two sizes of one and one size twice; biases have one.
     is_mask = shape == () or (shape[:2] == (1, 1) and len(shape) == 4 and shape[2] == shape[3])
     if (mask := _MASKS.fullmatch(name)) is not None and is_mask:

@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from export.checkpoint.block_scaled import Packing, find_packing
 from export.checkpoint.gptq_awq import (
-    OPTIONAL_PARTS,
+    NEEDLESS_PARTS,
     PART_DTYPES,
-    PARTS,
     Grouping,
     grouped_shape,
     unpack_integers,
@@ -166,8 +165,14 @@ def _mapped(entry: TensorEntry) -> npt.NDArray[Any]:
 
 def _joined(tensors: Mapping[str, TensorEntry], grouping: Grouping | None) -> dict[str, Entry]:
     """Put packed tensors in the place of their parts, and refuse parts that are alone."""
-    grouped = {} if grouping is None else _grouped_entries(tensors, grouping)
-    parts = {f"{name.removesuffix('weight')}{part}" for name in grouped for part in PARTS}
+    if grouping is None:
+        return _unpacked(tensors)
+    grouped = _grouped_entries(tensors, grouping)
+    parts = {
+        name.removesuffix("weight") + part
+        for name in grouped
+        for part in (*grouping.parts.values(), *NEEDLESS_PARTS)
+    }
     plain = {name: entry for name, entry in tensors.items() if name not in parts}
     for name in grouped.keys() & plain.keys():
         raise CheckpointError(f"{plain[name].path} holds {name} twice, once of it in few bits")
@@ -177,14 +182,19 @@ def _joined(tensors: Mapping[str, TensorEntry], grouping: Grouping | None) -> di
 def _grouped_entries(tensors: Mapping[str, TensorEntry], grouping: Grouping) -> dict[str, Entry]:
     """Find the matrices of `X.qweight` and the like; each is called X.weight."""
     found: dict[str, Entry] = {}
-    for stem in (name.removesuffix("qweight") for name in tensors if name.endswith(".qweight")):
-        parts = {part: tensors[stem + part] for part in PARTS if stem + part in tensors}
+    suffix = grouping.parts["qweight"]
+    for stem in (name.removesuffix(suffix) for name in tensors if name.endswith(f".{suffix}")):
+        parts = {
+            part: tensors[stem + stored]
+            for part, stored in grouping.parts.items()
+            if stem + stored in tensors
+        }
         path = parts["qweight"].path
-        for part in PARTS:
-            if part not in parts and part not in OPTIONAL_PARTS:
-                raise CheckpointError(f"{path} holds {stem}qweight, but no file {stem}{part}")
+        for part, stored in grouping.parts.items():
+            if part not in parts and part not in grouping.optional_parts:
+                raise CheckpointError(f"{path} holds {stem}{suffix}, but no file {stem}{stored}")
             if part in parts and parts[part].dtype not in PART_DTYPES[part]:
-                raise UnsupportedError(f"{path} stores {stem}{part} as {parts[part].dtype}")
+                raise UnsupportedError(f"{path} stores {stem}{stored} as {parts[part].dtype}")
         shapes = {part: entry.shape for part, entry in parts.items()}
         shape = grouped_shape(grouping, shapes)
         if shape is None:

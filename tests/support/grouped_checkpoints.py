@@ -1,4 +1,4 @@
-"""Tiny checkpoints whose matrices are stored as GPTQ and AWQ programs store theirs.
+"""Tiny checkpoints whose matrices are stored as GPTQ, AWQ and llm-compressor store theirs.
 
 Packed word by word, as those programs do it, and by nothing of the exporter's.
 """
@@ -39,8 +39,31 @@ class Stored:
 
     @property
     def config(self) -> dict[str, Any]:
+        if self.layout == "pack-quantized":
+            return self._compressed_config()
         sizes = {"bits": self.bits, "group_size": self.group_size}
         return METHOD_KEYS[self.layout] | sizes | {"sym": self.is_symmetric} | dict(self.keys)
+
+    def _compressed_config(self) -> dict[str, Any]:
+        weights = {
+            "num_bits": self.bits,
+            "type": "int",
+            "strategy": "channel" if self.group_size == -1 else "group",
+            "group_size": None if self.group_size == -1 else self.group_size,
+            "symmetric": self.is_symmetric,
+            "actorder": "group" if self.is_reordered else None,
+            "dynamic": False,
+            "observer": "minmax",
+        }
+        group = {"targets": ["Linear"], "weights": weights, "input_activations": None}
+        return {
+            "quant_method": "compressed-tensors",
+            "format": "pack-quantized",
+            "quantization_status": "compressed",
+            "config_groups": {"group_0": group},
+            "ignore": ["lm_head"],
+            **self.keys,
+        }
 
 
 def write_grouped_checkpoint(
@@ -58,10 +81,7 @@ def write_grouped_checkpoint(
         integers, zeros, scales, groups = random_matrix(random, plain.shape, stored)
         values[name] = (integers - zeros[groups].T.astype(np.float32)) * scales[groups].T
         stem = name.removesuffix("weight")
-        parts = packed(stored.layout, stored.bits, integers, zeros)
-        parts |= {"scales": scales.astype(np.float16)}
-        if stored.layout != "awq":
-            parts |= {"g_idx": groups.astype(np.int32)}
+        parts = all_parts(stored, integers, zeros, scales, groups)
         tensors |= {f"{stem}{part}": array for part, array in parts.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -87,8 +107,30 @@ def random_matrix(
     return integers, zeros, scales.astype(np.float16).astype(np.float32), groups
 
 
+def all_parts(
+    stored: Stored, integers: Array, zeros: Array, scales: Array, groups: Array
+) -> dict[str, Array]:
+    """Return what a matrix of these integers is stored as, by what its name ends in."""
+    parts = packed(stored.layout, stored.bits, integers, zeros)
+    scales = scales.astype(np.float16)
+    if stored.layout == "pack-quantized":
+        order = {"weight_g_idx": groups.astype(np.int32)} if stored.is_reordered else {}
+        shape = np.array(integers.shape, np.int64)
+        if stored.is_symmetric:
+            parts.pop("weight_zero_point")
+        rows = np.ascontiguousarray(scales.T)
+        return parts | {"weight_scale": rows, "weight_shape": shape} | order
+    order = {} if stored.layout == "awq" else {"g_idx": groups.astype(np.int32)}
+    return parts | {"scales": scales} | order
+
+
 def packed(layout: str, bits: int, integers: Array, zeros: Array) -> dict[str, Array]:
-    """Return qweight and qzeros of integers [out, in] and zeros [groups, out]."""
+    """Return words of integers [out, in] and of zeros [groups, out]."""
+    if layout == "pack-quantized":
+        return {
+            "weight_packed": packed_columns(integers, bits, IN_ORDER),
+            "weight_zero_point": np.ascontiguousarray(packed_columns(zeros, bits, IN_ORDER).T),
+        }
     if layout == "awq":
         return {
             "qweight": packed_columns(integers.T, bits, AWQ_ORDER),

@@ -6,14 +6,17 @@ How activations and keys and values were rounded beside them is left out: that i
 from typing import Final
 
 from export.checkpoint.block_scaled import FP8_BLOCK
+from export.checkpoint.compressed_tensors import METHOD as COMPRESSED
+from export.checkpoint.compressed_tensors import read_compressed
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping, read_grouping
+from export.errors import UnsupportedError
 
-METHODS: Final = ("mxfp4", "fp8", "gptq", "awq", "modelopt")
+METHODS: Final = ("mxfp4", "fp8", "gptq", "awq", "modelopt", COMPRESSED)
 
 
 def read_storage(config: Config) -> Grouping | None:
-    """Return how GPTQ or AWQ stored the matrices; None where the tensors themselves tell it.
+    """Return how integers of groups are stored; None where the tensors themselves tell it.
 
     Raises UnsupportedError for weights that are stored in few bits in a way that is not read.
     """
@@ -21,15 +24,24 @@ def read_storage(config: Config) -> Grouping | None:
     if not config.has("quantization_config"):
         return None
     # ModelOpt's older versions do not name themselves.
-    default = "modelopt" if stored.has("quant_algo") else "mxfp4"
-    stored.require("quant_method", default, *METHODS)
-    match stored.text("quant_method", default=default):
+    method = stored.text(
+        "quant_method", default="modelopt" if stored.has("quant_algo") else "mxfp4"
+    )
+    if method not in METHODS:
+        raise UnsupportedError(
+            f"{stored.name} says quant_method = {method!r}; only what {', '.join(METHODS)} store "
+            "is read, so give the checkpoint that it was made from"
+        )
+    match method:
         case "gptq" | "awq":
             return read_grouping(stored)
+        case "compressed-tensors":
+            return read_compressed(stored)
         case "modelopt":
             _check_modelopt(stored)
         case _:
             stored.require("fmt", "e4m3")
+            # Without blocks a matrix has one scale.
             stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
             stored.require("weight_per_tensor", False)
             # What was left as it was shows in the tensors.

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from export.architectures import read_architecture
-from export.checkpoint.block_scaled import unpack_fp8, unpack_mxfp4
+from export.checkpoint.block_scaled import unpack_mxfp4, unpack_scaled
 from export.checkpoint.config import Config
 from export.checkpoint.safetensors import SINGLE_FILE, open_checkpoint
 from export.errors import CheckpointError, UnsupportedError
@@ -70,7 +70,7 @@ def test_a_scale_is_a_power_of_two() -> None:
 def test_a_float8_block_has_one_factor() -> None:
     values = np.ones((130, 300), ml_dtypes.float8_e4m3fn)
     scales = np.arange(6, dtype=np.float32).reshape(2, 3)
-    unpacked = unpack_fp8(values, scales)
+    unpacked = unpack_scaled(values, scales)
     assert unpacked.shape == (130, 300)
     assert (unpacked[127, 127], unpacked[128, 127], unpacked[127, 128]) == (0.0, 3.0, 1.0)
     assert unpacked[129, 299] == 5.0
@@ -95,17 +95,68 @@ def test_the_scale_of_activations_alone_is_no_part_of_a_matrix(tmp_path: Path) -
     assert set(open_checkpoint(tmp_path).tensors) == {"a.input_scale"}
 
 
-def test_a_float8_matrix_of_one_scale_a_row(tmp_path: Path) -> None:
-    tensors = {
-        "a.weight": np.ones((2, 2), ml_dtypes.float8_e4m3fn),
-        "a.weight_scale": np.ones((2, 1), np.float32),
+@pytest.mark.parametrize("suffix", ["weight_scale", "weight_scale_inv"])
+@pytest.mark.parametrize(
+    ("scales", "factors"),
+    [
+        (np.array([[2.0], [3.0]]), np.array([[2.0, 2.0], [3.0, 3.0]])),
+        (np.array([[2.0]]), np.full((2, 2), 2.0)),
+    ],
+    ids=["one a row", "one a block"],
+)
+def test_a_float8_matrix_of_several_scales(
+    suffix: str, scales: np.ndarray, factors: np.ndarray, tmp_path: Path
+) -> None:
+    values = np.arange(4).reshape(2, 2)
+    stored = {
+        "a.weight": values.astype(ml_dtypes.float8_e4m3fn),
+        f"a.{suffix}": scales.astype(ml_dtypes.bfloat16),
+        "a.activation_scale": np.ones(1, np.float32),
     }
-    check_refused(tensors, tmp_path, r"does not fit its scales of \[2, 1\] in FP8 of one scale")
+    save_file(stored, tmp_path / SINGLE_FILE)
+    checkpoint = open_checkpoint(tmp_path)
+    assert set(checkpoint.tensors) == {"a.weight"}
+    np.testing.assert_array_equal(checkpoint.read("a.weight"), values * factors)
+
+
+def test_integers_of_8_bits_with_a_scale_a_row(tmp_path: Path) -> None:
+    values = np.array([[-128, 127], [1, 0]], np.int8)
+    scales = np.array([[0.5], [0.25]], np.float32)
+    save_file({"a.weight": values, "a.weight_scale": scales}, tmp_path / SINGLE_FILE)
+    read = open_checkpoint(tmp_path).read("a.weight")
+    np.testing.assert_array_equal(read, [[-64.0, 63.5], [0.25, 0.0]])
+
+
+def test_scales_in_the_other_direction(tmp_path: Path) -> None:
+    tensors = {
+        "a.weight": np.ones((3, 2), ml_dtypes.float8_e4m3fn),
+        "a.weight_scale": np.ones((1, 2), np.float32),
+    }
+    check_refused(tensors, tmp_path, r"does not fit its scales of \[1, 2\] in FP8")
 
 
 def modelopt(**weights: object) -> dict[str, object]:
     group = {"weights": {"dynamic": False, "num_bits": 8, "type": "float"} | weights}
     return {"quant_algo": "FP8", "config_groups": {"group_0": group}, "ignore": ["lm_head"]}
+
+
+def floats(form: str, **weights: object) -> dict[str, object]:
+    """What llm-compressor says of matrices in 8 bits."""
+    kind = {"num_bits": 8, "type": form.partition("-")[0], "strategy": "channel", "dynamic": False}
+    group = {"weights": kind | weights, "targets": ["Linear"], "output_activations": None}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": form,
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": group},
+    }
+
+
+@pytest.mark.parametrize("form", ["float-quantized", "int-quantized", "naive-quantized"])
+def test_what_llm_compressor_says_of_8_bits(form: str) -> None:
+    stored = floats(form, type="int" if form.startswith("int") else "float")
+    config = Config(GPT_OSS.full_config | {"quantization_config": stored}, "config.json")
+    assert read_architecture(config).grouping is None
 
 
 def test_a_package_of_mxfp4_experts(tmp_path: Path) -> None:
@@ -148,7 +199,12 @@ def test_scales_of_another_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "because"),
     [
-        ({"quant_method": "bitsandbytes"}, "quant_method = 'bitsandbytes'"),
+        ({"quant_method": "bitsandbytes"}, "quant_method = 'bitsandbytes'; only what .* store"),
+        (floats("int-quantized", num_bits=4), "num_bits = 4; only 8"),
+        (floats("float-quantized", type="int"), "type = 'int'; only 'float'"),
+        (floats("float-quantized", block_structure=[64, 64]), "block_structure"),
+        (floats("float-quantized", strategy="tensor_group"), "strategy = 'tensor_group'"),
+        (floats("int-quantized", symmetric=False), "symmetric = False"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "weight_block_size"),
         ({"quant_method": "fp8", "fmt": "e5m2"}, "fmt = 'e5m2'"),
         ({"quant_method": "mxfp4", "bits": 3}, "bits = 3"),
@@ -189,4 +245,4 @@ def test_float8_as_transformers_unpacks_it() -> None:
     scales = random.random((2, 3), np.float32)
     stored = torch.tensor(values.view(np.uint8)).view(torch.float8_e4m3fn)
     original = Fp8Dequantize(None)._dequantize_one(stored, torch.tensor(scales), torch.float32)
-    np.testing.assert_array_equal(unpack_fp8(values, scales), original.numpy())
+    np.testing.assert_array_equal(unpack_scaled(values, scales), original.numpy())

@@ -1,4 +1,4 @@
-"""grouped: what GPTQ and AWQ rounded is read as they meant it, and taken over bit for bit."""
+"""grouped: what GPTQ, AWQ and llm-compressor rounded is read, and taken over bit for bit."""
 
 import shutil
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from tests.support.exported import (
 from tests.support.grouped_checkpoints import (
     METHOD_KEYS,
     Stored,
-    packed,
+    all_parts,
     random_matrix,
     write_grouped_checkpoint,
 )
@@ -54,12 +54,13 @@ TABLES = Grid(bits=8, block_size=32)
 """What embedding and head are rounded to, whatever the matrices are."""
 
 TOLERANCE = 5e-4
-every_layout = pytest.mark.parametrize("layout", ["gptq", "gptq_v2", "awq"])
+LAYOUTS = ["gptq", "gptq_v2", "awq", "pack-quantized"]
+every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    layout=st.sampled_from(["gptq", "gptq_v2", "awq"]),
+    layout=st.sampled_from(LAYOUTS),
     bits=st.sampled_from([4, 8]),
     group_size=st.sampled_from([-1, 8, 32, 48]),
     is_reordered=st.booleans(),
@@ -77,11 +78,11 @@ def test_every_integer_comes_back(
     )
     random = np.random.default_rng(seed)
     integers, zeros, scales, groups = random_matrix(random, (24, 96), stored)
-    parts = packed(layout, bits, integers, zeros)
-    parts |= {"scales": scales.astype(np.float16)}
-    if layout != "awq":
-        parts |= {"g_idx": groups.astype(np.int32)}
     grouping = Grouping(layout=layout, bits=bits, group_size=group_size, is_reordered=False)
+    stored_parts = all_parts(stored, integers, zeros, scales, groups)
+    parts = {
+        part: stored_parts[name] for part, name in grouping.parts.items() if name in stored_parts
+    }
     assert grouped_shape(grouping, {part: array.shape for part, array in parts.items()}) == (24, 96)
     found = unpack_integers(grouping, parts, "m")
     np.testing.assert_array_equal(found.values, integers)
@@ -111,6 +112,20 @@ def test_a_word_of_awq_spelled_out() -> None:
     }
     found = widen(unpack_integers(grouping, parts, "m"))
     np.testing.assert_array_equal(found[:, 0], [-1, 1, 2, 3, 4, 5, 6, 7])
+
+
+def test_a_word_of_llm_compressor_spelled_out() -> None:
+    grouping = Grouping(layout="pack-quantized", bits=4, group_size=4, is_reordered=False)
+    parts = {
+        "qweight": np.array([[0x76543210]], np.uint32).view(np.int32),
+        "qzeros": np.array([[0x1, 0x7]], np.uint32).view(np.int32),
+        "scales": np.array([[0.5, 2.0]], np.float16),
+    }
+    row = [-0.5, 0.0, 0.5, 1.0, -6.0, -4.0, -2.0, 0.0]
+    np.testing.assert_array_equal(widen(unpack_integers(grouping, parts, "m")), [row])
+    del parts["qzeros"]
+    row = [-4.0, -3.5, -3.0, -2.5, -8.0, -6.0, -4.0, -2.0]
+    np.testing.assert_array_equal(widen(unpack_integers(grouping, parts, "m")), [row])
 
 
 def check(
@@ -189,16 +204,25 @@ def test_eight_bits_are_taken_over_by_int8(
     check(tmp_path, stored, taken_over=NUM_MATRICES, precision="int8")
 
 
+def test_integers_around_the_middle_are_taken_over(tmp_path: Path) -> None:
+    check(tmp_path, Stored("pack-quantized", is_symmetric=True), taken_over=NUM_MATRICES)
+
+
 @pytest.mark.parametrize(
     ("stored", "options"),
     [
+        (Stored("pack-quantized", is_reordered=True), {}),
+        (Stored("pack-quantized", group_size=-1), {"block_size": 32}),
         (Stored("gptq", is_reordered=True, keys={"desc_act": True}), {}),
         (Stored("gptq", group_size=-1), {"block_size": 32}),
         (Stored("gptq", group_size=16), {"block_size": 32}),
         (Stored("gptq", bits=8), {}),
         (Stored("awq"), {"precision": "int8"}),
     ],
-    ids=["reordered", "whole rows", "smaller groups", "more bits", "fewer bits"],
+    ids=[
+        *("words reordered", "words of whole rows"),
+        *("reordered", "whole rows", "smaller groups", "more bits", "fewer bits"),
+    ],
 )
 def test_what_does_not_fit_is_rounded_again(
     stored: Stored, options: dict[str, Any], tmp_path: Path
@@ -217,6 +241,7 @@ def test_another_block_size_is_a_wish_to_round_again(tmp_path: Path) -> None:
     [
         (Stored("gptq"), "gptq, 4 bits in groups of 32, taken over as they are by int4"),
         (Stored("awq"), "awq, 4 bits in groups of 32, taken over as they are by int4"),
+        (Stored("pack-quantized"), "pack-quantized, 4 bits in groups of 32, taken over as they"),
         (
             Stored("gptq", keys={"desc_act": True}),
             "gptq, 4 bits in groups of 32 in any order, rounded again",
@@ -277,6 +302,55 @@ def test_a_layout_that_is_not_read(layout: str, keys: dict[str, Any], because: s
     config = Config(BASE_CONFIG | {"quantization_config": stored}, "config.json")
     with pytest.raises(UnsupportedError, match=because):
         read_architecture(config)
+
+
+WORDS = Stored("pack-quantized").config
+ROTATED = {"config_groups": {"R4": {"type": "hadamard", "apply": [{"location": "input"}]}}}
+
+
+def compressed(**weights: Any) -> dict[str, Any]:
+    group = WORDS["config_groups"]["group_0"]
+    return {"config_groups": {"group_0": group | {"weights": group["weights"] | weights}}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "because"),
+    [
+        ({"format": "nvfp4-pack-quantized"}, "format = 'nvfp4-pack-quantized'; only"),
+        ({"format": "marlin-24"}, "format = 'marlin-24'; only"),
+        ({"quantization_status": "initialized"}, "quantization_status = 'initialized'"),
+        ({"sparsity_config": {"format": "sparse-24-bitmask"}}, "format = 'sparse-24-bitmask'"),
+        ({"transform_config": ROTATED}, "R4 with location = 'input': a rotation of activations"),
+        (
+            {
+                "config_groups": {
+                    **WORDS["config_groups"],
+                    "b": compressed(num_bits=8)["config_groups"]["group_0"],
+                }
+            },
+            "config_groups of 2 kinds, and matrices are read that are all stored in one way",
+        ),
+        ({"config_groups": {}}, "config_groups of 0 kinds"),
+        (compressed(num_bits=3), "num_bits = 3; only 4 or 8"),
+        (compressed(type="float"), "type = 'float'; only 'int'"),
+        (compressed(dynamic=True), "dynamic = True; only False"),
+        (compressed(strategy="tensor"), "strategy = 'tensor'; only 'group' or 'channel'"),
+        (compressed(mystery=1), "mystery = 1, which is not implemented"),
+        ({"mystery": 1}, "mystery = 1, which is not implemented"),
+    ],
+)
+def test_words_of_a_kind_that_is_not_read(keys: dict[str, Any], because: str) -> None:
+    config = Config(BASE_CONFIG | {"quantization_config": WORDS | keys}, "config.json")
+    with pytest.raises(UnsupportedError, match=because):
+        read_architecture(config)
+
+
+def test_a_rotation_that_is_in_the_weights_is_read() -> None:
+    steps = [{"location": place} for place in ("weight_input", "weight_output")]
+    rotated = {"config_groups": {"R1": {"type": "hadamard", "apply": steps}}}
+    keys = {"transform_config": rotated, "sparsity_config": {}, "kv_cache_scheme": {"num_bits": 8}}
+    config = Config(BASE_CONFIG | {"quantization_config": WORDS | keys}, "config.json")
+    assert read_architecture(config).grouping is not None
 
 
 @pytest.mark.parametrize(
