@@ -24,7 +24,6 @@ from export.architectures.common.keys import (
 )
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
-from export.errors import CheckpointError
 from export.spec.decoder import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
 from export.spec.rope import PairScaling, Rope
 from export.spec.routers import SparseMixer
@@ -58,12 +57,6 @@ def _read_rope(config: Config) -> Rope:
     if not _is_long(scaling):
         return read_rope(config, default_theta=1_000_000.0)
     factors = scaling.numbers("short_factor")
-    head_dim = config.integer("hidden_size") // config.integer("num_attention_heads")
-    if 2 * len(factors) != head_dim:
-        raise CheckpointError(
-            f"config.json says {len(factors)} numbers in short_factor, which is not half of the "
-            f"{head_dim} of a head"
-        )
     at_the_top = config.has("rope_theta") or not scaling.has("rope_theta")
     rope = Rope(
         theta=(config if at_the_top else scaling).number("rope_theta"),

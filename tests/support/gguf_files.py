@@ -6,6 +6,7 @@ asked for, vectors and routers as float32.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,18 +17,16 @@ import numpy.typing as npt
 from gguf.constants import GGMLQuantizationType as Kind
 from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
+from tests.support.gguf_conversions import CONVERSIONS, NAMES_OF
+
 Float32 = npt.NDArray[np.float32]
 Tensors = dict[str, Float32]
 
-ARCHITECTURES: Final = {
-    "qwen2": "qwen2",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "llama": "llama",
-    "mixtral": "llama",
+SCALINGS: Final = {
+    "linear": gguf.RopeScalingType.LINEAR,
+    "yarn": gguf.RopeScalingType.YARN,
+    "longrope": gguf.RopeScalingType.LONGROPE,
 }
-PERMUTED: Final = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-SCALINGS: Final = {"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}
 
 
 def write_gguf_file(
@@ -46,7 +45,7 @@ def write_gguf_file(
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
     tensors = load_file(checkpoint / "model.safetensors")
     found = named(config, tensors, are_experts_apart=are_experts_apart)
-    writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]])
+    writer = gguf.GGUFWriter(path, CONVERSIONS[config["model_type"]][0])
     write_shape(writer, config)
     tokenizer = json.loads((checkpoint / "tokenizer.json").read_text("utf-8"))
     write_vocabulary(writer, tokenizer, pre, num_tokens=config["vocab_size"])
@@ -75,19 +74,29 @@ def add(writer: gguf.GGUFWriter, name: str, values: Float32, kind: Kind) -> None
 
 def named(config: Mapping[str, Any], tensors: Tensors, *, are_experts_apart: bool) -> Tensors:
     """Return the tensors by the names and in the order of rows that llama.cpp knows."""
-    architecture = ARCHITECTURES[config["model_type"]]
-    number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    architecture, modify, _ = CONVERSIONS[config["model_type"]]
+    known = NAMES_OF.get(architecture, architecture)
+    number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == known)
     names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
-    permuted = PERMUTED if architecture == "llama" else {}
+    modified = {
+        changed: part
+        for name, values in tensors.items()
+        for changed, part in modify(
+            config, name.replace("correction_bias", "correction.bias"), values
+        )
+    }
     found: Tensors = {}
-    for name, values in _with_stacks(tensors, are_experts_apart=are_experts_apart):
+    for name, values in _with_stacks(modified, are_experts_apart=are_experts_apart):
         stem, _, suffix = name.rpartition(".")
         base, _, expert = stem.partition("#")
-        given = names.get_name(base)
-        assert given is not None, name
-        heads = next((config[key] for part, key in permuted.items() if base.endswith(part)), None)
+        given = base if base.startswith("blk.") else names.get_name(base)
+        if given is None:  # a number of its own, without a suffix
+            given = names.get_name(name)
+            assert given is not None, name
+            found[given] = values
+            continue
         given = f"{given.removesuffix('_exps')}.{expert}" if expert else given
-        found[f"{given}.{suffix}"] = _in_pairs(values, heads) if heads else values
+        found[f"{given}.{suffix}"] = values
     return found
 
 
@@ -96,7 +105,7 @@ def _with_stacks(tensors: Tensors, *, are_experts_apart: bool) -> Iterator[tuple
     stacks: dict[str, list[Float32]] = {}
     for name, values in sorted(tensors.items(), key=lambda item: _by_number(item[0])):
         parts = name.split(".")
-        if "experts" not in parts:
+        if not re.search(r"\.experts\.\d", name):
             yield name, values
             continue
         expert = parts.pop(parts.index("experts") + 1)
@@ -112,40 +121,52 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
-def _in_pairs(values: Float32, num_heads: int) -> Float32:
-    """Do what `LlamaModel.permute` of convert_hf_to_gguf.py does."""
-    halves = values.reshape(num_heads, 2, values.shape[0] // num_heads // 2, *values.shape[1:])
-    return halves.swapaxes(1, 2).reshape(values.shape)
-
-
 def write_shape(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
-    hidden, heads = config["hidden_size"], config["num_attention_heads"]
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(hidden)
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_rope_freq_base(config["rope_theta"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_vocab_size(config["vocab_size"])
-    head_dim = config.get("head_dim", hidden // heads)
-    writer.add_rope_dimension_count(head_dim)
-    if head_dim * heads != hidden:
-        writer.add_key_length(head_dim)
-        writer.add_value_length(head_dim)
-    experts = config.get("num_experts", config.get("num_local_experts"))
-    if experts is not None:
-        writer.add_expert_count(experts)
-        writer.add_expert_used_count(config["num_experts_per_tok"])
-    if "moe_intermediate_size" in config:
-        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
-    scaling = config.get("rope_scaling")
-    if scaling is not None:
-        writer.add_rope_scaling_type(SCALINGS[scaling["rope_type"]])
+    """Write what `TextModel.set_gguf_parameters` does, and then what is the family's own."""
+    given = {
+        "num_hidden_layers": writer.add_block_count,
+        "max_position_embeddings": writer.add_context_length,
+        "hidden_size": writer.add_embedding_length,
+        "intermediate_size": writer.add_feed_forward_length,
+        "num_attention_heads": writer.add_head_count,
+        "num_key_value_heads": writer.add_head_count_kv,
+        "rope_theta": writer.add_rope_freq_base,
+        "rms_norm_eps": writer.add_layer_norm_rms_eps,
+        "norm_epsilon": writer.add_layer_norm_eps,
+        "num_experts": writer.add_expert_count,
+        "num_local_experts": writer.add_expert_count,
+        "num_experts_per_tok": writer.add_expert_used_count,
+        "n_group": writer.add_expert_group_count,
+        "topk_group": writer.add_expert_group_used_count,
+        "head_dim": writer.add_key_length,
+    }
+    parameters = (config.get("rope_parameters") or {}).get("full_attention", {})
+    values = {**config, **parameters}
+    if config["model_type"].startswith("deepseek"):
+        values["num_key_value_heads"] = 1
+    for key, add in given.items():
+        if values.get(key) is not None:
+            add(values[key])
+    if "head_dim" in config:
+        writer.add_value_length(config["head_dim"])
+    _write_scaling(writer, config.get("rope_scaling") or parameters)
+    _, _, write_more = CONVERSIONS[config["model_type"]]
+    write_more(writer, config)
+
+
+def _write_scaling(writer: gguf.GGUFWriter, scaling: Mapping[str, Any]) -> None:
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind in SCALINGS:
+        writer.add_rope_scaling_type(SCALINGS[kind])
+    if kind in {"linear", "yarn"}:
         writer.add_rope_scaling_factor(scaling["factor"])
-        if "original_max_position_embeddings" in scaling:
-            writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+        if "attention_factor" in scaling:
+            writer.add_rope_scaling_yarn_attn_factor(scaling["attention_factor"])
+        if "beta_fast" in scaling:
+            writer.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
+            writer.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
 
 
 def write_vocabulary(

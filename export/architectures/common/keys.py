@@ -15,7 +15,7 @@ from export.spec.decoder import (
     Layer,
     RmsNorm,
 )
-from export.spec.rope import LinearScaling, Llama3Scaling, Rope, RopeScaling, Yarn
+from export.spec.rope import LinearScaling, Llama3Scaling, PairScaling, Rope, RopeScaling, Yarn
 
 DECODER_RULES: Final = (
     Rule("model.embed_tokens.weight", "embedding"),
@@ -195,7 +195,7 @@ def read_attention(
     num_heads = config.integer("num_attention_heads")
     has_bias = default_bias is not None and config.boolean("attention_bias", default=default_bias)
     hidden_size = config.integer("hidden_size")
-    return GroupedQuery(
+    attention = GroupedQuery(
         num_attention_heads=num_heads,
         num_key_value_heads=config.integer("num_key_value_heads", default=num_heads),
         head_dim=config.integer("head_dim", default=default_head_dim or hidden_size // num_heads),
@@ -203,6 +203,14 @@ def read_attention(
         input_bias=has_bias,
         output_bias=has_bias,
     )
+    rotated = attention.rotary_dim
+    scaling = None if attention.rope is None else attention.rope.scaling
+    if isinstance(scaling, PairScaling) and 2 * len(scaling.factors) != rotated:
+        raise CheckpointError(
+            f"config.json says {len(scaling.factors)} numbers in short_factor, which is not half "
+            f"of the {rotated} of a head that are rotated"
+        )
+    return attention
 
 
 MULTIMODAL_ROPE_KEYS: Final = frozenset({"mrope_interleaved", "mrope_section"})
@@ -258,7 +266,7 @@ def read_layer_rope(config: Config, kind: str) -> Rope:
 
 def _read_scaling(config: Config) -> RopeScaling | None:
     key = config.spelling("rope_type", "type")
-    config.require(key, "default", "linear", "llama3", "yarn")
+    config.require(key, "default", "linear", "llama3", "yarn", "longrope")
     match config.text(key, default="default"):
         case "linear":
             return LinearScaling(factor=config.number("factor"))
@@ -271,6 +279,13 @@ def _read_scaling(config: Config) -> RopeScaling | None:
             )
         case "yarn":
             return _yarn(config)
+        case "longrope":
+            # Others for long texts would leave the keys of the cache rotated by the short ones.
+            config.require_same("long_factor", "short_factor")
+            return PairScaling(
+                factors=config.numbers("short_factor"),
+                attention_factor=config.number("attention_factor"),
+            )
         case _:
             return None
 

@@ -1,20 +1,21 @@
-"""The architectures of GGUF that are read: their metadata as a config.json, and their names.
+"""The architectures of GGUF that are read: a function for their metadata, and how tensors lie.
 
-The keys are those of ggml's docs/gguf.md and of llama.cpp's loader; what they become is read by the
-same family file as a published config.json. A key that nobody read may change what the model
-computes, so it is refused by name.
+A key that nobody read may change what the model computes, so it is refused by name.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
-import numpy as np
 
 from export.checkpoint.config import Config
-from export.checkpoint.gguf.layout import under
-from export.checkpoint.gguf.names import DECODER, EXPERTS, HEAD_NORMS, MLP, UNNAMED_EXPERTS
-from export.errors import UnsupportedError
+from export.checkpoint.gguf import families
+from export.checkpoint.gguf.layout import TensorHeader, under
+from export.checkpoint.gguf.metadata import Described, Values
+from export.checkpoint.gguf.names import LATE_NORM_RULES, RULES
+from export.checkpoint.gguf.rotation import stretched_by_tensors
+from export.checkpoint.plan import Rule
+from export.errors import CheckpointError, UnsupportedError
 
 _HARMLESS: Final = frozenset({"vocab_size", "tensor_data_layout"})
 """Told by the tensors, against which it is held; how a file was made."""
@@ -27,106 +28,35 @@ class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     """`read` turns the metadata under the architecture's name into a config.json.
 
     `is_permuted`: rows of query and key lie as llama.cpp rotates them, pairs side by side.
+    `norm_offset`: how much larger the weights of norms are stored than the checkpoint has them.
     """
 
-    model_type: str
-    class_name: str
-    names: Mapping[str, str]
-    read: Callable[[Config], dict[str, Any]]
+    read: Callable[[Described], Values]
+    rules: tuple[Rule, ...] = RULES
     is_permuted: bool = False
+    norm_offset: float = 0.0
 
-
-def _decoder(config: Config) -> dict[str, Any]:
-    num_heads = config.integer("attention.head_count")
-    hidden_size = config.integer("embedding_length")
-    read: dict[str, Any] = {
-        "hidden_act": "silu",
-        "hidden_size": hidden_size,
-        "intermediate_size": config.integer("feed_forward_length"),
-        "max_position_embeddings": config.integer("context_length"),
-        "num_attention_heads": num_heads,
-        "num_hidden_layers": config.integer("block_count"),
-        "num_key_value_heads": config.integer("attention.head_count_kv", default=num_heads),
-        "rms_norm_eps": _shortest(config.number("attention.layer_norm_rms_epsilon")),
-        "rope_theta": _shortest(config.number("rope.freq_base", default=10_000.0)),
-    }
-    head_dim = config.integer("attention.key_length", default=hidden_size // num_heads)
-    config.require("attention.value_length", head_dim)
-    config.require("rope.dimension_count", head_dim)
-    config.require("attention.causal", True)
-    config.require("expert_group_count", 0, 1)
-    return {**read, "head_dim": head_dim, **_scaling(config)}
-
-
-def _scaling(config: Config) -> dict[str, Any]:
-    config.require("rope.scaling.type", "none", "linear", "yarn")
-    kind = config.text("rope.scaling.type", default="none")
-    if kind == "none":
-        return {}
-    scaling: dict[str, Any] = {
-        "rope_type": kind,
-        "factor": _shortest(config.number("rope.scaling.factor")),
-    }
-    if kind == "yarn":
-        original = config.integer("rope.scaling.original_context_length")
-        scaling["original_max_position_embeddings"] = original
-    config.require("rope.scaling.finetuned", True, False)
-    return {"rope_scaling": scaling}
-
-
-def _sparse(config: Config) -> dict[str, Any]:
-    return {
-        **_decoder(config),
-        "decoder_sparse_step": 1,
-        "mlp_only_layers": [],
-        "moe_intermediate_size": config.integer("expert_feed_forward_length"),
-        "norm_topk_prob": True,
-        "num_experts": config.integer("expert_count"),
-        "num_experts_per_tok": config.integer("expert_used_count"),
-    }
-
-
-def _unnamed_sparse(config: Config) -> dict[str, Any]:
-    return {
-        **_decoder(config),
-        "num_local_experts": config.integer("expert_count"),
-        "num_experts_per_tok": config.integer("expert_used_count"),
-    }
-
-
-_LLAMA: Final = GgufArchitecture(
-    model_type="llama",
-    class_name="LlamaForCausalLM",
-    names=DECODER | MLP,
-    read=_decoder,
-    is_permuted=True,
-)
-# The mixture that llama.cpp's `llama` also is; its rotation is cut the same way.
-_MIXTRAL: Final = GgufArchitecture(
-    model_type="mixtral",
-    class_name="MixtralForCausalLM",
-    names=DECODER | UNNAMED_EXPERTS,
-    read=_unnamed_sparse,
-    is_permuted=True,
-)
 
 ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
-    "qwen2": GgufArchitecture(
-        model_type="qwen2", class_name="Qwen2ForCausalLM", names=DECODER | MLP, read=_decoder
-    ),
-    "qwen3": GgufArchitecture(
-        model_type="qwen3",
-        class_name="Qwen3ForCausalLM",
-        names=DECODER | HEAD_NORMS | MLP,
-        read=_decoder,
-    ),
-    "qwen3moe": GgufArchitecture(
-        model_type="qwen3_moe",
-        class_name="Qwen3MoeForCausalLM",
-        names=DECODER | HEAD_NORMS | EXPERTS,
-        read=_sparse,
-    ),
-    "llama": _LLAMA,
+    "qwen2": GgufArchitecture(read=families.qwen2),
+    "qwen3": GgufArchitecture(read=families.qwen3),
+    "qwen3moe": GgufArchitecture(read=families.qwen3moe),
+    "llama": GgufArchitecture(read=families.llama, is_permuted=True),
+    "qwen2moe": GgufArchitecture(read=families.qwen2moe),
+    "qwen3next": GgufArchitecture(read=families.qwen3next, rules=LATE_NORM_RULES, norm_offset=1.0),
+    "deepseek2": GgufArchitecture(read=families.deepseek2),
+    "granite": GgufArchitecture(read=families.granite, is_permuted=True),
+    "granitemoe": GgufArchitecture(read=families.granitemoe, is_permuted=True),
+    "olmoe": GgufArchitecture(read=families.olmoe),
+    "phimoe": GgufArchitecture(read=families.phimoe),
+    "gpt-oss": GgufArchitecture(read=families.gpt_oss, rules=LATE_NORM_RULES),
+    "glm4moe": GgufArchitecture(read=families.glm4moe, rules=LATE_NORM_RULES),
+    "ernie4_5-moe": GgufArchitecture(read=families.ernie4_5_moe),
+    "gemma2": GgufArchitecture(read=families.gemma2, norm_offset=1.0),
+    "gemma3": GgufArchitecture(read=families.gemma3, norm_offset=1.0),
+    "starcoder2": GgufArchitecture(read=families.starcoder2),
+    "grok": GgufArchitecture(read=families.grok),
+    "mellum": GgufArchitecture(read=families.mellum),
 }
 
 
@@ -142,30 +72,42 @@ def find_architecture(metadata: Mapping[str, Any]) -> tuple[GgufArchitecture, Co
             f"general.architecture = {name!r} is not implemented; there are "
             f"{', '.join(ARCHITECTURES)}, or give the checkpoint in safetensors"
         )
-    values = under(metadata, f"{name}.")
-    if architecture is _LLAMA and values.get("expert_count"):
-        architecture = _MIXTRAL
-    elif not values.get("expert_count"):
+    values = {key: _counted(value) for key, value in under(metadata, f"{name}.").items()}
+    if not values.get("expert_count"):
         values = {key: value for key, value in values.items() if key not in _NO_EXPERTS}
-    return architecture, Config(values, f"{name} in the metadata")
+    title = f"{name} in the metadata"
+    return architecture, Config(values | _layers(Config(values, title)), title)
 
 
-def read_values(architecture: GgufArchitecture, config: Config) -> dict[str, Any]:
+def read_values(
+    architecture: GgufArchitecture, config: Config, headers: Mapping[str, TensorHeader]
+) -> Values:
     """Return the values of a config.json. Raises UnsupportedError for a key that nobody reads."""
-    values = architecture.read(config)
+    values = architecture.read(Described(config, headers))
+    values |= stretched_by_tensors(headers, values, config)
     for key in config.unread():
         if key not in _HARMLESS:
             raise UnsupportedError(
                 f"the metadata says {key}, which is not implemented; give the checkpoint in "
                 "safetensors"
             )
-    return {"model_type": architecture.model_type, "architectures": [architecture.class_name]} | (
-        values
-    )
+    return values
 
 
-def _shortest(value: float) -> float:
-    """Return the number that somebody wrote before it was stored as float32: 1e-6, not 9.99e-7."""
-    with np.errstate(over="ignore"):
-        found = float(str(np.float32(value)))
-    return found if 0.0 < found < float("inf") else value
+def _layers(config: Config) -> dict[str, Any]:
+    """Count the layers without those that predict further tokens, which lie behind them."""
+    num_layers = config.integer("block_count")
+    num_further = config.integer("nextn_predict_layers", default=0, minimum=0)
+    if num_further >= num_layers:
+        raise CheckpointError(
+            f"the metadata say nextn_predict_layers = {num_further} of {num_layers} layers"
+        )
+    return {"block_count": num_layers - num_further}
+
+
+def _counted(value: object) -> object:
+    """Return truths of a list as 0 and 1, as llama.cpp reads them: some files say one or other."""
+    if not isinstance(value, list):
+        return value
+    listed = cast("list[object]", value)
+    return [int(one) if isinstance(one, bool) else one for one in listed]

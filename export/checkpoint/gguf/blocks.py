@@ -7,6 +7,7 @@ parts with one scale each, are what MatMulNBits multiplies by, so they can be ta
     Q5_0    8 bits, blocks of 32    (q - 16) * d
     Q8_0    8 bits, blocks of 32    q * d
     Q6_K    8 bits, blocks of 16    (q - 32) * d * s
+    MXFP4   8 bits, blocks of 32    one of sixteen integers from -12 to 12, times 2^(e - 128)
 
 The layouts are those of ggml-common.h (ggml-org/ggml); the library `gguf` widens every kind, which
 is what these are held against in the tests.
@@ -14,7 +15,6 @@ is what these are held against in the tests.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import gguf
@@ -38,6 +38,7 @@ READ: Final = frozenset(
         *PLAIN,
         *(Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0),
         *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.IQ4_NL, Kind.IQ4_XS),
+        Kind.MXFP4,
     }
 )
 
@@ -47,10 +48,10 @@ def row_bytes(header: TensorHeader) -> int:
     return header.shape[-1] // block_size * block_bytes
 
 
-def mapped_rows(path: Path, header: TensorHeader) -> Bytes:
+def mapped_rows(header: TensorHeader) -> Bytes:
     """Return the rows of a tensor as they are stored, [rows, bytes]."""
-    num_rows = header.size // row_bytes(header)
-    return np.memmap(path, np.uint8, "r", offset=header.offset, shape=(num_rows, row_bytes(header)))
+    shape = header.size // row_bytes(header), row_bytes(header)
+    return np.memmap(header.path, np.uint8, "r", offset=header.offset, shape=shape)
 
 
 def widened(rows: Bytes, kind: Kind) -> Float32:
@@ -153,9 +154,20 @@ def _take_q6_k(rows: Bytes) -> Integers:
     return _integers(8, values.reshape(len(rows), -1), scales.reshape(len(rows), -1), 16)
 
 
+_MXFP4: Final = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
+"""What four bits stand for, twice over: a sign, two bits of exponent and one of mantissa."""
+
+
+def _take_mxfp4(rows: Bytes) -> Integers:
+    blocks = _blocks(rows, Kind.MXFP4)
+    values = _MXFP4[_nibbles(blocks[..., 1:])].reshape(len(rows), -1)
+    return _integers(8, values, np.ldexp(np.float32(1), blocks[..., 0].astype(np.int32) - 128), 32)
+
+
 _TAKEN_OVER: Final[Mapping[tuple[Kind, int, int], Callable[[Bytes], Integers]]] = {
     (Kind.Q8_0, 8, 32): _take_q8_0,
     (Kind.Q4_0, 4, 32): _take_q4_0,
     (Kind.Q5_0, 8, 32): _take_q5_0,
     (Kind.Q6_K, 8, 16): _take_q6_k,
+    (Kind.MXFP4, 8, 32): _take_mxfp4,
 }

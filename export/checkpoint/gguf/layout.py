@@ -46,6 +46,7 @@ _SCALARS: Final[Mapping[int, str]] = {
 class TensorHeader(msgspec.Struct, frozen=True, kw_only=True):
     """`shape` has the innermost size last, as in numpy; `offset` counts from the file's start."""
 
+    path: Path
     name: str
     shape: tuple[int, ...]
     kind: GGMLQuantizationType
@@ -130,6 +131,7 @@ class _Parser:
         if min(sizes) < 1 or count > 8 * len(self._data) or sizes[0] % block_size:
             raise self._wrong(f"{name} has sizes {sizes} in {kind.name}")
         return TensorHeader(
+            path=self._path,
             name=name,
             shape=tuple(reversed(sizes)),
             kind=kind,

@@ -1,110 +1,96 @@
-"""What each architecture of GGUF calls its tensors, and what a checkpoint's family calls them.
+"""What GGUF calls the tensors of a decoder, and which slots of a spec they fill.
 
-The names on the left are those of llama.cpp (gguf-py/gguf/constants.py), `{layer}` and `{expert}`
-stand for one number each, and what follows them, `weight` or `bias`, is the same on both sides.
+The names are those of llama.cpp (gguf-py/gguf/constants.py), which are the same for all families,
+as the slots are. Where llama.cpp's converters have changed how they store a part, the older way is
+named here, and `tensors` brings the newer one back to it.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-import msgspec
+from export.checkpoint.plan import Rule, Share
 
-from export.checkpoint.plan import compiled
-from export.errors import CheckpointError, UnsupportedError
-
-DECODER: Final = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-    "blk.{layer}.attn_norm": "model.layers.{layer}.input_layernorm",
-    "blk.{layer}.ffn_norm": "model.layers.{layer}.post_attention_layernorm",
-    "blk.{layer}.attn_q": "model.layers.{layer}.self_attn.q_proj",
-    "blk.{layer}.attn_k": "model.layers.{layer}.self_attn.k_proj",
-    "blk.{layer}.attn_v": "model.layers.{layer}.self_attn.v_proj",
-    "blk.{layer}.attn_output": "model.layers.{layer}.self_attn.o_proj",
-}
-HEAD_NORMS: Final = {
-    "blk.{layer}.attn_q_norm": "model.layers.{layer}.self_attn.q_norm",
-    "blk.{layer}.attn_k_norm": "model.layers.{layer}.self_attn.k_norm",
-}
-MLP: Final = {
-    "blk.{layer}.ffn_gate": "model.layers.{layer}.mlp.gate_proj",
-    "blk.{layer}.ffn_up": "model.layers.{layer}.mlp.up_proj",
-    "blk.{layer}.ffn_down": "model.layers.{layer}.mlp.down_proj",
-}
-EXPERTS: Final = {
-    "blk.{layer}.ffn_gate_inp": "model.layers.{layer}.mlp.gate",
-    "blk.{layer}.ffn_gate_exps": "model.layers.{layer}.mlp.experts.{expert}.gate_proj",
-    "blk.{layer}.ffn_up_exps": "model.layers.{layer}.mlp.experts.{expert}.up_proj",
-    "blk.{layer}.ffn_down_exps": "model.layers.{layer}.mlp.experts.{expert}.down_proj",
-}
-UNNAMED_EXPERTS: Final = {
-    "blk.{layer}.ffn_gate_inp": "model.layers.{layer}.block_sparse_moe.gate",
-    "blk.{layer}.ffn_gate_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1",
-    "blk.{layer}.ffn_up_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3",
-    "blk.{layer}.ffn_down_exps": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2",
-    # As files of before April 2024 have them, each expert by itself.
-    "blk.{layer}.ffn_gate.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w1",
-    "blk.{layer}.ffn_up.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w3",
-    "blk.{layer}.ffn_down.{expert}": "model.layers.{layer}.block_sparse_moe.experts.{expert}.w2",
+_OUTSIDE: Final = {
+    "token_embd.weight": "embedding",
+    "output_norm.weight": "norm",
+    "output_norm.bias": "norm_bias",
+    "output.weight": "head",
+    "output.bias": "head_bias",
 }
 
-_SUFFIXES: Final = ("weight", "bias")
-_REASONS: Final[Mapping[str, str]] = {
-    "rope_freqs.weight": (
-        "the file scales the rotation by factors of its own (rope_freqs.weight, as Llama 3.1 and "
-        "later do), which is not implemented; give the checkpoint in safetensors"
-    )
+_LAYER: Final = {
+    "attn_norm.weight": "attention_norm",
+    "attn_norm.bias": "attention_norm_bias",
+    "ffn_norm.weight": "feed_forward_norm",
+    "ffn_norm.bias": "feed_forward_norm_bias",
+    # Behind a part of a layer, before it is added to the stream.
+    "attn_output_norm.weight": "attention_output_norm",
+    "layer_output_norm.weight": "feed_forward_output_norm",
+    "post_ffw_norm.weight": "feed_forward_output_norm",
+    **{
+        f"attn_{part}.{kind}": f"attention.{slot}{suffix}"
+        for part, slot in (("q", "query"), ("k", "key"), ("v", "value"), ("output", "output"))
+        for kind, suffix in (("weight", ""), ("bias", "_bias"))
+    },
+    "attn_q_norm.weight": "attention.query_norm",
+    "attn_k_norm.weight": "attention.key_norm",
+    "attn_sinks.weight": "attention.sinks",
+    # Latent attention.
+    "attn_q_a.weight": "attention.query_down",
+    "attn_q_a_norm.weight": "attention.query_norm",
+    "attn_q_b.weight": "attention.query_up",
+    "attn_kv_a_mqa.weight": "attention.key_value_down",
+    "attn_kv_a_norm.weight": "attention.key_value_norm",
+    "attn_kv_b.weight": "attention.key_value_up",
+    # The gated delta rule.
+    "ssm_in.weight": "attention.query_key_value_gate",
+    "ssm_ba.weight": "attention.rate_decay",
+    "ssm_conv1d.weight": "attention.convolution",
+    "ssm_a": "attention.decay_log",
+    "ssm_dt.bias": "attention.decay_bias",
+    "ssm_norm.weight": "attention.state_norm",
+    "ssm_out.weight": "attention.state_output",
+    # The part behind attention, dense or of experts.
+    "ffn_gate.weight": "mlp.gate",
+    "ffn_up.weight": "mlp.up",
+    "ffn_up.bias": "mlp.up_bias",
+    "ffn_down.weight": "mlp.down",
+    "ffn_down.bias": "mlp.down_bias",
+    "ffn_gate_inp.weight": "moe.router",
+    "ffn_gate_inp.bias": "moe.router_bias",
+    "exp_probs_b.bias": "moe.router_correction",
+    "ffn_gate_inp_shexp.weight": "moe.shared.router",
+    **{f"ffn_{part}_shexp.weight": f"moe.shared.{part}" for part in ("gate", "up", "down")},
+    **{f"ffn_{part}_exps.bias": f"moe.{part}_bias" for part in ("gate", "up", "down")},
 }
 
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a tensor of the checkpoint lies: a tensor of the file, or one expert's part of it."""
-
-    name: str
-    expert: int | None = None
-
-
-def places(
-    tensors: Mapping[str, tuple[int, ...]], table: Mapping[str, str], *, num_experts: int
-) -> dict[str, Place]:
-    """Return the checkpoint's tensors by the names that its family knows.
-
-    `tensors` are the file's shapes, `num_experts` how many parts a tensor of all experts has.
-    Raises UnsupportedError for a tensor that the table does not name, CheckpointError where two are
-    the same one or where one has not as many parts.
-    """
-    matchers = [(compiled(pattern), wanted) for pattern, wanted in table.items()]
-    found: dict[str, Place] = {}
-    for name, shape in tensors.items():
-        for wanted, place in _places_of(name, shape, matchers, num_experts):
-            if wanted in found:
-                raise CheckpointError(f"the tensors {found[wanted].name} and {name} are the same")
-            found[wanted] = place
-    return found
+_EXPERTS: Final = (
+    *(
+        Rule(
+            f"blk.{{layer}}.ffn_{part}.{{expert}}.weight",
+            f"layers.{{layer}}.moe.{part}",
+            stack="expert",
+        )
+        for part in ("gate", "up", "down")
+    ),
+    *(
+        Rule(
+            "blk.{layer}.ffn_gate_up.{expert}.weight",
+            f"layers.{{layer}}.moe.{part}",
+            stack="expert",
+            share=Share(axis=0, index=index),
+        )
+        for index, part in enumerate(("gate", "up"))
+    ),
+)
 
 
-def _places_of(
-    name: str,
-    shape: tuple[int, ...],
-    matchers: Iterable[tuple[re.Pattern[str], str]],
-    num_experts: int,
-) -> Iterator[tuple[str, Place]]:
-    stem, _, suffix = name.rpartition(".")
-    for matcher, wanted in matchers if suffix in _SUFFIXES else ():
-        match = matcher.fullmatch(stem)
-        if match is None:
-            continue
-        fields = match.groupdict()
-        if "{expert}" not in wanted or "expert" in fields:
-            yield f"{wanted.format_map(fields)}.{suffix}", Place(name)
-            return
-        if len(shape) != 3 or shape[0] != num_experts:
-            raise CheckpointError(
-                f"{name} has shape {list(shape)} where the metadata says {num_experts} experts"
-            )
-        for expert in range(num_experts):
-            yield f"{wanted.format_map(fields | {'expert': expert})}.{suffix}", Place(name, expert)
-        return
-    raise UnsupportedError(_REASONS.get(name, f"the file's tensor {name} is not implemented"))
+def _rules(late_norm: str) -> tuple[Rule, ...]:
+    layer = {**_LAYER, "post_attention_norm.weight": late_norm}
+    inside = {f"blk.{{layer}}.{name}": f"layers.{{layer}}.{slot}" for name, slot in layer.items()}
+    return (*(Rule(name, slot) for name, slot in (_OUTSIDE | inside).items()), *_EXPERTS)
+
+
+RULES: Final = _rules("attention_output_norm")
+
+LATE_NORM_RULES: Final = _rules("feed_forward_norm")
+"""Where the norm before the second part of a layer is named by what stands before it."""

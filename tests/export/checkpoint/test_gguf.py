@@ -37,6 +37,9 @@ BY_NAME = {model.name: model for model in GGUF_MODELS}
 NUM_MATRICES = 4 + 3
 """Of a layer, a stack of experts counted once."""
 
+WORKED_OUT = ("qwen3_next", "llama-frequencies", "phimoe-long")
+"""Models of which a file has numbers that were worked out of the checkpoint's, in float32."""
+
 TABLES = Grid(bits=8, block_size=32)
 """What embedding and head are rounded to by int4."""
 
@@ -62,7 +65,8 @@ def check(
     assert manifest.eos_token_ids == before.eos_token_ids
     assert manifest.fim == before.fim
     assert manifest.leading_token_ids == ()
-    tolerance = 0.0 if kind == Kind.F32 else 0.1 * float(np.abs(expected).max())
+    share = 0.1 if kind != Kind.F32 else 1e-5 if model.name.startswith(WORKED_OUT) else 0.0
+    tolerance = share * float(np.abs(expected).max())
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
     return path
 

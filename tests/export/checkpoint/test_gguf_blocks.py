@@ -28,8 +28,13 @@ HALVES = {
 }
 """Where in a block its float16 scales lie; all other bytes may be anything."""
 
-QUANTIZED = (Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0)
-TAKEN_OVER = [(Kind.Q8_0, 8, 32), (Kind.Q4_0, 4, 32), (Kind.Q5_0, 8, 32), (Kind.Q6_K, 8, 16)]
+MAX_EXPONENT = 250
+
+QUANTIZED = (Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0, Kind.MXFP4)
+TAKEN_OVER = [
+    *((Kind.Q8_0, 8, 32), (Kind.Q4_0, 4, 32), (Kind.Q5_0, 8, 32), (Kind.Q6_K, 8, 16)),
+    (Kind.MXFP4, 8, 32),
+]
 every_kind = pytest.mark.parametrize("kind", sorted(READ), ids=lambda kind: kind.name)
 
 
@@ -40,6 +45,8 @@ def random_rows(kind: Kind, *, num_rows: int = 24, num_blocks: int = 3, seed: in
     if kind in PLAIN:
         return random.standard_normal((num_rows, num_blocks)).astype(PLAIN[kind]).view(np.uint8)
     found = random.integers(0, 256, (num_rows, num_blocks, block_bytes), np.uint8)
+    if kind == Kind.MXFP4:  # an exponent of two; numbers of the largest ones are infinite
+        found[..., 0] = random.integers(0, MAX_EXPONENT, (num_rows, num_blocks), np.uint8)
     for at in HALVES.get(kind, ()):
         scales = random.standard_normal((num_rows, num_blocks, 1)).astype("<f2")
         found[..., at : at + 2] = scales.view(np.uint8)
