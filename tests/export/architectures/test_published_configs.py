@@ -39,6 +39,12 @@ SMALLER_BLOCKS = {
 }
 
 SIZES = {
+    "Qwen__Qwen3.5-122B-A10B": 122.0,
+    "Qwen__Qwen3.5-27B": 27.0,
+    "Qwen__Qwen3.5-35B-A3B": 35.0,
+    "Qwen__Qwen3.5-397B-A17B": 397.0,
+    "Qwen__Qwen3.8-2.4T-A95B": 2400.0,
+    "zai-org__GLM-4.7-Flash": 30.0,
     "JetBrains__Mellum2.1-12B-A2.5B-Thinking": 12.1,
     "Qwen__Qwen2.5-3B": 3.1,
     "Qwen__Qwen3-Coder-30B-A3B-Instruct": 30.5,
