@@ -25,9 +25,14 @@ from export.architectures import (
     granitemoe,
     granitemoeshared,
     grok_1,
+    hunyuan_v1_dense,
+    hunyuan_v1_moe,
+    kimi_k2,
     laguna,
     llama,
     mellum,
+    minimax_m2,
+    ministral3,
     mistral,
     mixtral,
     olmo2,
@@ -98,6 +103,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
     smollm3.FAMILY,
     stablelm.FAMILY,
     gpt_bigcode.FAMILY,
+    ministral3.FAMILY,
+    kimi_k2.FAMILY,
+    minimax_m2.FAMILY,
+    hunyuan_v1_dense.FAMILY,
+    hunyuan_v1_moe.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024

@@ -21,7 +21,12 @@ import msgspec
 import numpy as np
 
 from export.graph.builder import GraphBuilder, Value
-from export.graph.layers.attention import AttentionInputs, AttentionOutputs, attention
+from export.graph.layers.attention import (
+    AttentionInputs,
+    AttentionOutputs,
+    attention,
+    looks_places_up,
+)
 from export.graph.layers.elementwise import capped, scaled, scaled_exactly
 from export.graph.layers.embedding import Table, table, wanted_rows
 from export.graph.layers.gated_delta import States, gated_delta
@@ -30,6 +35,7 @@ from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear
 from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.graph.layers.moe import moe
+from export.graph.layers.positions import positions
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
 from export.graph.weights import under
@@ -66,7 +72,7 @@ def build_decoder(
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
             part = under(weights, f"layers.{index}.")
-            cache = _Cache(inputs=inputs, ropes=ropes, layer=index)
+            cache = _Cache(inputs=inputs, ropes=ropes, context_length=context_length, layer=index)
             stream = _layer(graph, layer, part, stream, cache)
     normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
@@ -85,22 +91,8 @@ def _embedded(
     x = scaled(graph, embedding.rows(inputs.input_ids), spec.embedding_scale)
     if not spec.learned_positions:
         return x
-    learned = table(graph, weights["positions"])
-    return graph.op("Add", x, learned.rows(_positions(graph, inputs)))
-
-
-def _positions(graph: GraphBuilder, inputs: "_Inputs") -> Value:
-    """Return where each token stands in the whole text, [batch, sequence]."""
-    if inputs.windowed is not None:
-        assert inputs.windowed.position_ids is not None
-        return inputs.windowed.position_ids
-    assert inputs.full is not None
-    one = graph.constant(np.array(1, np.int64))
-    length = graph.op("Squeeze", graph.op("Shape", inputs.input_ids, start=1, end=2))
-    behind_the_last = graph.op("Range", graph.op("Sub", one, length), one, one)
-    last = graph.cast(inputs.full.seqlens_k, np.int64)
-    column = graph.op("Unsqueeze", last, graph.constant(np.array([1], np.int64)))
-    return graph.op("Add", column, behind_the_last)
+    assert inputs.places is not None
+    return graph.op("Add", x, table(graph, weights["positions"]).rows(inputs.places))
 
 
 def _scores(
@@ -132,21 +124,31 @@ class _Lengths(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """`full` and `windowed` are None where no layer keeps all tokens, or none a window."""
+    """`full` and `windowed` are None where no layer keeps all tokens, or none a window.
+
+    `places` say where tokens stand in the whole text, [batch, sequence]; None where nobody asks.
+    """
 
     input_ids: Value
     full: _Lengths | None
     logit_rows: Value
     windowed: _Lengths | None
+    places: Value | None
 
 
 def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
     are_windowed = {_keeps_window(graph, found) for found in _cached(spec)}
+    input_ids = graph.input("input_ids", np.int64, ["batch", "sequence"])
+    full = _declare_lengths(graph) if False in are_windowed else None
+    logit_rows = graph.input("logit_rows", np.int64, ["rows"])
+    windowed = _declare_window(graph) if True in are_windowed else None
+    places = None
+    if spec.learned_positions or any(map(looks_places_up, _cached(spec))):
+        places = windowed.position_ids if windowed is not None else None
+        if full is not None and places is None:
+            places = positions(graph, input_ids, full.seqlens_k)
     return _Inputs(
-        input_ids=graph.input("input_ids", np.int64, ["batch", "sequence"]),
-        full=_declare_lengths(graph) if False in are_windowed else None,
-        logit_rows=graph.input("logit_rows", np.int64, ["rows"]),
-        windowed=_declare_window(graph) if True in are_windowed else None,
+        input_ids=input_ids, full=full, logit_rows=logit_rows, windowed=windowed, places=places
     )
 
 
@@ -186,6 +188,7 @@ class _Cache(msgspec.Struct, frozen=True, kw_only=True):
 
     inputs: _Inputs
     ropes: RopeTables
+    context_length: int
     layer: int
 
 
@@ -238,6 +241,8 @@ def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache)
         total_sequence_length=lengths.total_sequence_length,
         rope=None if spec.rope is None else cache.ropes[spec.rope, spec.rotary_dim],
         position_ids=lengths.position_ids,
+        places=cache.inputs.places,
+        context_length=cache.context_length,
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from export.spec.attention import GroupedQuery, Latent, QueryKeyNorm
+from export.spec.attention import GroupedQuery, Latent, QueryKeyNorm, query_scales
 from export.spec.norms import rms_norm
 from export.spec.rope import Rope, rope_tables
 from export.spec.tensors import Array, Slots
@@ -39,10 +39,28 @@ def _heads(
         both = _split_heads(query, 2 * attention.head_dim)
         query, gate = np.split(both, 2, axis=-1)
         query = query.transpose(1, 0, 2).reshape(len(x), -1)
-    query = _norm_heads(attention.query_key_norm, slots, "query_norm", query, attention.head_dim)
-    key = _norm_heads(attention.query_key_norm, slots, "key_norm", key, attention.head_dim)
-    query, key = (_rotated_in_part(attention, heads) for heads in (query, key))
+    query, key = (
+        _placed(attention, slots, name, heads) for name, heads in (("query", query), ("key", key))
+    )
+    if attention.query_scale is not None:
+        scales = query_scales(attention.query_scale, len(x)).astype(x.dtype)
+        query = query * scales[:, None]
     return query, key, _split_heads(value, attention.head_dim), gate
+
+
+def _placed(attention: GroupedQuery, slots: Slots, name: str, x: Array) -> Array:
+    """Return heads normalized and rotated, in the order that the norm says."""
+    norm, size = attention.query_key_norm, attention.head_dim
+    if norm is None or not norm.behind_rotation:
+        heads = _norm_heads(norm, slots, f"{name}_norm", x, size)
+        return _rotated_in_part(attention, heads)
+    heads = _rotated_in_part(attention, _split_heads(x, size))
+    return _norm_heads(norm, slots, f"{name}_norm", _joined(heads), size)
+
+
+def _joined(heads: Array) -> Array:
+    """Return [num_tokens, heads * size]."""
+    return heads.transpose(1, 0, 2).reshape(heads.shape[1], -1)
 
 
 def _norm_heads(

@@ -3,28 +3,52 @@
 What it computes is in `attending`. This module knows no model family, no checkpoint and no graph.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from export.spec.norms import RmsNorm
 from export.spec.rope import Rope
 from export.spec.slot import Slot, make_slot
 
+Array = npt.NDArray[np.floating[Any]]
+
 
 class QueryKeyNorm(msgspec.Struct, frozen=True, kw_only=True):
-    """Normalize queries and keys before rotation: each head alone, or all heads as one vector."""
+    """Normalize queries and keys: each head alone, or all heads as one vector.
+
+    That is before they are rotated, or `behind_rotation`.
+    """
 
     norm: RmsNorm
     over: Literal["head", "projection"]
+    behind_rotation: bool = False
+
+
+class QueryScale(msgspec.Struct, frozen=True, kw_only=True):
+    """Queries at a place in the text are multiplied by 1 + beta * log(1 + floor(place / period)).
+
+    Source: https://github.com/meta-llama/llama-models, `attn_temperature_tuning` of Llama 4.
+    """
+
+    beta: float
+    period: int
+
+
+def query_scales(scale: QueryScale, num_positions: int) -> Array:
+    """Return what queries at each of the first places are multiplied by."""
+    return 1.0 + scale.beta * np.log1p(np.arange(num_positions) // scale.period)
 
 
 class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Causal attention whose query heads share key and value heads in equal groups.
 
     Scores are query · key * `scale`, which is 1 / sqrt(head_dim) by default; with a `softcap` they
-    are then softcap * tanh(score / softcap). `input_bias` is that of the query, key and value
-    projections. Without a `rope` no head is rotated: the layer does not know where a token stands.
+    are then softcap * tanh(score / softcap). A `query_scale` makes queries of later tokens larger.
+    `input_bias` is that of the query, key and value projections. Without a `rope` no head is
+    rotated: the layer does not know where a token stands.
     `sinks`: each head has a learned score of attending to nothing.
     `window`: a token sees itself and the `window - 1` before it; None means all before it.
     `output_gate`: what the heads read is multiplied by sigmoid(x @ gate) before the output; the
@@ -41,6 +65,7 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     input_bias: bool = False
     output_bias: bool = False
     scale: float | None = None
+    query_scale: QueryScale | None = None
     softcap: float | None = None
     window: int | None = None
     sinks: bool = False

@@ -17,6 +17,7 @@ from inference.package.manifest import TOKENIZER_FILE
 from inference.package.store import embedded_folder
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.tokenizer import Tokenizer
+from tests.support.equivalents import write_original
 from tests.support.exported import (
     TOKEN_IDS,
     export_tiny,
@@ -36,7 +37,7 @@ from tests.support.golden import (
     original_greedy_tokens,
     original_logits,
 )
-from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
+from tests.support.tiny_checkpoints import TinyModel
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
@@ -53,7 +54,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 def test_transformers_equals_the_golden_logits_and_the_f32_graph(
     model: TinyModel, tmp_path: Path
 ) -> None:
-    original = load_original(write_tiny_checkpoint(tmp_path / "original", model))
+    original = load_original(write_original(tmp_path / "original", model))
     expected = original_logits(original, TOKEN_IDS)
     np.testing.assert_allclose(expected[ROWS], load_golden(model), rtol=0, atol=1e-4)
     assert original_greedy_tokens(original, TOKEN_IDS) == load_greedy(model)

@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.support.equivalents import write_original
 from tests.support.exported import TOKEN_IDS
 from tests.support.published_grok import grok_logits
-from tests.support.tiny_checkpoints import (
-    TINY_MODELS,
-    TinyModel,
-    random_tensors,
-    write_tiny_checkpoint,
-)
+from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, random_tensors
 from tests.support.tiny_families import FAMILY_MODELS
 
 GOLDEN = Path(__file__).parent.parent / "export" / "golden"
@@ -109,7 +105,7 @@ def main() -> None:
             greedy = published_greedy_tokens(model)
         else:
             with tempfile.TemporaryDirectory() as folder:
-                original = load_original(write_tiny_checkpoint(Path(folder), model))
+                original = load_original(write_original(Path(folder), model))
             logits = original_logits(original, TOKEN_IDS)
             greedy = original_greedy_tokens(original, TOKEN_IDS)
         np.save(GOLDEN / f"{model.name}.npy", logits[ROWS])

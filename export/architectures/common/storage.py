@@ -40,13 +40,16 @@ def read_storage(config: Config) -> Grouping | None:
         case "modelopt":
             _check_modelopt(stored)
         case _:
-            stored.require("fmt", "e4m3")
+            stored.require("fmt", "e4m3", "float8_e4m3fn")
             # Without blocks a matrix has one scale.
             stored.require("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
             stored.require("weight_per_tensor", False)
             # What was left as it was shows in the tensors.
             stored.refuse_unread(
-                {"modules_to_not_convert", "activation_scheme", "act_per_tensor", "scale_fmt"}
+                {
+                    *("modules_to_not_convert", "activation_scheme", "act_per_tensor"),
+                    *("dequantize", "scale_fmt"),
+                }
             )
     return None
 

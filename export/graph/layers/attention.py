@@ -17,6 +17,7 @@ import numpy as np
 from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.graph.layers.linear import linear, stacked_rows, vector
 from export.graph.layers.norm import rms_norm, rms_scale
+from export.graph.layers.positions import scaled_queries
 from export.graph.layers.rope import RopeValues, rotated_order
 from export.quantization.blockwise import Float, Weight, take_rows
 from export.spec.attention import QueryKeyNorm
@@ -32,7 +33,8 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim]. Where they
     hold the last tokens only, the lengths count those, and `position_ids`, [batch, sequence], say
-    where x stands in the whole text; where None, it stands behind the tokens held.
+    where x stands in the whole text; where None, it stands behind the tokens held. `places` say it
+    in any case, for what `looks_places_up`; none is beyond `context_length`.
     """
 
     past_key: Value
@@ -41,6 +43,8 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     total_sequence_length: Value
     rope: RopeValues | None
     position_ids: Value | None = None
+    places: Value | None = None
+    context_length: int
 
 
 class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,18 @@ def attention(
 ) -> AttentionOutputs:
     """Attend to the cache and to x, [batch, sequence, hidden_size]; also return the new cache."""
     query, key, value, gate = _query_key_value_gate(graph, spec, weights, x)
+    norm = spec.query_key_norm
+    if norm is not None and norm.behind_rotation:
+        query, key = (
+            _norm_heads(
+                graph, spec, norm, _norm(spec, weights, name), _rotated(graph, spec, inputs, heads)
+            )
+            for name, heads in (("query", query), ("key", key))
+        )
+        inputs = msgspec.structs.replace(inputs, rope=None)
+    if spec.query_scale is not None:
+        assert inputs.places is not None
+        query = scaled_queries(graph, spec.query_scale, query, inputs.places, inputs.context_length)
     further = _further_inputs(graph, spec, weights)
     mixed, present_key, present_value = mixed_heads(
         graph, spec, (query, key, value), inputs, further=further
@@ -80,6 +96,32 @@ def _gated_by_softplus(graph: GraphBuilder, spec: GroupedQuery, mixed: Value, ga
     heads = graph.op("Reshape", mixed, _integers(graph, 0, 0, -1, spec.head_dim))
     gated = graph.op("Mul", heads, graph.op("Unsqueeze", gates, _integers(graph, -1)))
     return graph.op("Reshape", gated, _integers(graph, 0, 0, -1))
+
+
+def looks_places_up(spec: CachedAttention) -> bool:
+    """Say whether something beside the operator asks where tokens stand."""
+    match spec:
+        case GroupedQuery(query_key_norm=norm, query_scale=scale):
+            return scale is not None or (norm is not None and norm.behind_rotation)
+        case Latent():
+            return False
+
+
+def _rotated(graph: GraphBuilder, spec: GroupedQuery, inputs: AttentionInputs, x: Value) -> Value:
+    """Rotate heads, [batch, sequence, heads * head_dim], before attention gets them."""
+    rope = inputs.rope
+    if spec.rope is None or rope is None:
+        return x
+    assert spec.rotary_dim == spec.head_dim
+    return graph.op(
+        "RotaryEmbedding",
+        x,
+        inputs.places,
+        rope.cosines,
+        rope.sines,
+        domain=MICROSOFT,
+        interleaved=int(spec.rope.interleaved),
+    )
 
 
 def mixed_heads(
@@ -111,7 +153,7 @@ def mixed_heads(
         ],
         num_outputs=3,
         domain=MICROSOFT,
-        attributes=_attributes(spec) | _norm_attributes(graph, spec),
+        attributes=_attributes(spec, rope) | _norm_attributes(graph, spec),
     )
 
 
@@ -129,7 +171,9 @@ def _further_inputs(
 def _inner_norm(graph: GraphBuilder, spec: CachedAttention) -> RmsNorm | None:
     """Return the norm that the operator does itself."""
     match spec:
-        case GroupedQuery(query_key_norm=QueryKeyNorm(norm=norm, over="head")):
+        case GroupedQuery(
+            query_key_norm=QueryKeyNorm(norm=norm, over="head", behind_rotation=False)
+        ):
             return norm if graph.target.normalizes_heads else None
         case _:
             return None
@@ -140,13 +184,13 @@ def _norm_attributes(graph: GraphBuilder, spec: CachedAttention) -> dict[str, At
     return {} if norm is None else {"qk_norm_epsilon": norm.epsilon}
 
 
-def _attributes(spec: CachedAttention) -> dict[str, AttributeValue]:
+def _attributes(spec: CachedAttention, rope: RopeValues | None) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {
         "num_heads": spec.num_attention_heads,
         "kv_num_heads": spec.num_key_value_heads,
         "scale": spec.score_scale,
     }
-    if spec.rope is not None:
+    if spec.rope is not None and rope is not None:
         attributes |= {"do_rotary": 1, "rotary_interleaved": int(spec.rope.interleaved)}
     match spec:
         case GroupedQuery(window=window, softcap=softcap):
@@ -173,9 +217,10 @@ def _query_key_value_gate(
     query, key, value, *gate = graph.ops(
         "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
     )
-    if spec.query_key_norm is not None and _inner_norm(graph, spec) is None:
-        query = _norm_heads(graph, spec, spec.query_key_norm, _norm(spec, weights, "query"), query)
-        key = _norm_heads(graph, spec, spec.query_key_norm, _norm(spec, weights, "key"), key)
+    norm = spec.query_key_norm
+    if norm is not None and not norm.behind_rotation and _inner_norm(graph, spec) is None:
+        query = _norm_heads(graph, spec, norm, _norm(spec, weights, "query"), query)
+        key = _norm_heads(graph, spec, norm, _norm(spec, weights, "key"), key)
     return query, key, value, gate[0] if gate else None
 
 
