@@ -62,6 +62,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     asked for.
 
     `tensors` says whether the weights are there and are the model's; None where not looked at.
+    `remarks` say what an export would leave out, or guess.
 
     `cache_bytes` are what one session over `context_length` tokens keeps.
     """
@@ -81,6 +82,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     replaced: str | None
     grouping: str | None
     tensors: str | None
+    remarks: tuple[str, ...]
 
 
 def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
@@ -94,6 +96,7 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
     choice, figures = choose_scheme(options, original), describe(identity.model_type, spec)
     tables = identity.context_length * figures.head_dim * _FLOAT_BYTES  # of cosines and sines
     documents = (found.folder / TOKENIZER_FILE).stat().st_size
+    tensors, remarks = _tensors(found, architecture)
     return Inspection(
         name=found.name,
         revision=found.revision,
@@ -115,7 +118,8 @@ def inspect_checkpoint(source: str, options: ExportOptions) -> Inspection:
         block_size=choice.scheme.block_size,
         replaced=choice.replaced,
         grouping=grouping and _grouping_words(grouping, choice.scheme.block_size),
-        tensors=_tensors(found, architecture),
+        tensors=tensors,
+        remarks=(*original.remarks, *remarks),
     )
 
 
@@ -170,6 +174,7 @@ def in_words(inspection: Inspection) -> str:
         f"  ends        {', '.join(map(str, inspection.eos_token_ids))}",
         *([f"  stored      {inspection.grouping}"] if inspection.grouping else []),
         f"  weights     {inspection.tensors or 'not looked at'}",
+        *(f"  note        {remark}" for remark in inspection.remarks),
     ]
     return "\n".join(lines)
 
@@ -198,17 +203,19 @@ def _num_bytes(scheme: Scheme, spec: DecoderSpec, count: Callable[[Scheme, Slot]
     return sum(count(scheme, slot) for slot in scheme_slots(scheme, slots(spec)).values())
 
 
-def _tensors(found: CheckpointSource, architecture: CheckpointArchitecture) -> str | None:
-    """Hold the headers of weights that are here against the model."""
+def _tensors(
+    found: CheckpointSource, architecture: CheckpointArchitecture
+) -> tuple[str | None, tuple[str, ...]]:
+    """Hold the headers of weights that are here against the model; say what would be left out."""
     if found.revision is not None:  # they were not fetched
-        return None
+        return None, ()
     try:
         opened = open_slots(found, architecture)
     except ExportError as error:
-        return str(error)
+        return str(error), ()
     used = opened.plan.names
     dtypes = ", ".join(sorted({opened.checkpoint.tensors[name].stored_as for name in used}))
-    return "; ".join([f"{len(used)} tensors of {dtypes}, each with its place", *opened.remarks])
+    return f"{len(used)} tensors of {dtypes}, each with its place", opened.remarks
 
 
 def _grouping_words(grouping: Grouping, block_size: int) -> str:

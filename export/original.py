@@ -13,28 +13,48 @@ from export.architectures import CheckpointArchitecture, read_architecture
 from export.architectures.common.wrapper import language_config
 from export.checkpoint.config import Config, read_config
 from export.checkpoint.plan import Plan
-from export.checkpoint.source import CheckpointSource, find_source
+from export.checkpoint.source import CheckpointSource, find_source, with_small_file
 from export.checkpoint.stored import Checkpoint, Float32
-from export.checkpoint.tokens import read_chat_template, read_eos_token_ids, read_tokens
+from export.checkpoint.tokens import (
+    Tokens,
+    read_chat_template,
+    read_eos_token_ids,
+    read_tokens,
+    without_tokens,
+)
 from export.errors import UnsupportedError
 from export.graph.weights import StoredBlocks, check_copies, slot_values
 from export.options import ExportOptions
 from export.package.chat_conventions import find_chat_template
-from export.package.fim_conventions import end_token_ids, fim_template, find_convention
+from export.package.fim_conventions import (
+    AUTOMATIC,
+    end_token_ids,
+    fim_template,
+    find_convention,
+    rivalry_words,
+    rivals_of,
+)
 from export.package.manifest import Identity
 from export.spec.decoder import DecoderSpec, slots
-from inference.package.manifest import Source
+from inference.fim import FimTemplate
+from inference.package.manifest import TOKENIZER_FILE, Source
 
 CONFIG_FILE: Final = "config.json"
 MAX_DEFAULT_CONTEXT: Final = 32_768
+MAX_SHOWN_TOKENS: Final = 8
 
 
 class Original(msgspec.Struct, frozen=True, kw_only=True):
-    """What the small files of a checkpoint say."""
+    """What the small files of a checkpoint say, and `remarks` on what was left out or guessed.
+
+    `fim_rivals` are holes of other conventions that are spelled as the identity's.
+    """
 
     source: CheckpointSource
     architecture: CheckpointArchitecture
     identity: Identity
+    fim_rivals: tuple[FimTemplate, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -61,22 +81,66 @@ def read_original(source: str, options: ExportOptions) -> Original:
     config.refuse_needless()
     vocab_size = architecture.spec.vocab_size
     tokens = read_tokens(found.folder, vocab_size=vocab_size)
+    if tokens.beyond:
+        content = without_tokens(found.folder, tokens.beyond)
+        found = with_small_file(found, TOKENIZER_FILE, content)
     hints = architecture.family.model_type, found.name
-    convention = find_convention(tokens.special, options.fim, hints=hints)
-    more = end_token_ids(convention, tokens.special)
+    holes = _find_holes(tokens, options, hints)
     identity = Identity(
         name=options.name or found.name.rpartition("/")[2],
         source=Source(name=found.name, revision=found.revision),
         model_type=architecture.family.model_type,
         context_length=_context_length(architecture.spec, options.context_length),
         eos_token_ids=read_eos_token_ids(
-            found.folder, language_config(config), vocab_size=vocab_size, more=more
+            found.folder, language_config(config), vocab_size=vocab_size, more=holes.end_token_ids
         ),
-        fim=fim_template(convention, tokens.special, options.fim_order),
+        fim=holes.template,
         chat=find_chat_template(read_chat_template(found.folder), tokens.special),
         leading_token_ids=tokens.leading,
     )
-    return Original(source=found, architecture=architecture, identity=identity)
+    return Original(
+        source=found,
+        architecture=architecture,
+        identity=identity,
+        fim_rivals=holes.rivals,
+        remarks=(*_words_of_beyond(tokens), *holes.remarks),
+    )
+
+
+class _Holes(msgspec.Struct, frozen=True, kw_only=True):
+    template: FimTemplate | None
+    rivals: tuple[FimTemplate, ...]
+    end_token_ids: set[int]
+    remarks: tuple[str, ...]
+
+
+def _find_holes(tokens: Tokens, options: ExportOptions, hints: tuple[str, str]) -> _Holes:
+    order = options.fim_order
+    chosen = find_convention(tokens.special, options.fim, order=order, hints=hints)
+    is_guess = options.fim == AUTOMATIC and order is None
+    rivals = rivals_of(chosen, tokens.special) if is_guess else ()
+    templates = [fim_template(rival, tokens.special, None) for rival in rivals]
+    ends = [end_token_ids(convention, tokens.special) for convention in (chosen, *rivals)]
+    remarks = () if chosen is None or not rivals else (rivalry_words(chosen, rivals),)
+    return _Holes(
+        template=fim_template(chosen, tokens.special, order),
+        rivals=tuple(template for template in templates if template is not None),
+        end_token_ids=set[int]().union(*ends),
+        remarks=remarks,
+    )
+
+
+def _words_of_beyond(tokens: Tokens) -> list[str]:
+    """Say which tokens the model has no row for, and whether holes were spelled with them."""
+    if not tokens.beyond:
+        return []
+    names = ", ".join(sorted(tokens.beyond, key=tokens.beyond.__getitem__)[:MAX_SHOWN_TOKENS])
+    count = len(tokens.beyond)
+    what = f"left out as the embedding has no row for it: {count} added token{'s' * (count > 1)}, "
+    all_of_them = tokens.special | tokens.beyond
+    has_holes = find_convention(tokens.special) is not None
+    lost = not has_holes and find_convention(all_of_them) is not None
+    return [f"{what}{names}" + (", so holes cannot be filled" if lost else "")]
 
 
 class OpenedSlots(msgspec.Struct, frozen=True, kw_only=True):

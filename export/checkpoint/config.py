@@ -199,10 +199,10 @@ def read_json(path: Path, kind: type[Kind], *, max_bytes: int = MAX_CONFIG_BYTES
         raise _not_valid(path, error) from error
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
     """Read a JSON object as Python writes it, which spells what is no number as well."""
     try:
-        return msgspec.convert(json.loads(_read_file(path, MAX_CONFIG_BYTES)), dict[str, Any])
+        return msgspec.convert(json.loads(_read_file(path, max_bytes)), dict[str, Any])
     except (ValueError, RecursionError) as error:
         raise _not_valid(path, error) from error
 

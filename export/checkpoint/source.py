@@ -139,6 +139,16 @@ class _LastingFolder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
+def with_small_file(found: CheckpointSource, name: str, content: bytes) -> CheckpointSource:
+    """Return the source with another content of one small file; its own files stay as they are."""
+    lasting = _LastingFolder()
+    for path in (found.folder / other for other in SMALL_FILES if other != name):
+        if path.is_file():
+            shutil.copyfile(path, lasting.path / path.name)
+    (lasting.path / name).write_bytes(content)
+    return msgspec.structs.replace(found, folder=lasting.path, lasting=(lasting, found.lasting))
+
+
 def _gguf_source(path: Path, revision: str | None) -> CheckpointSource:
     """Write what a folder would hold beside the weights, for as long as it is wanted."""
     if revision is not None:

@@ -4,13 +4,14 @@ The tokenizer itself is held against the engine's own check, so that no package 
 tokenizer the engine would refuse.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from export.checkpoint.config import Config, read_config, read_json
+from export.checkpoint.config import Config, read_config, read_json, read_object
 from export.errors import CheckpointError, UnsupportedError
 from inference.package.manifest import TOKENIZER_FILE
 from inference.package.tokenizer_check import check_tokenizer
@@ -42,17 +43,19 @@ class _Tokenizer(msgspec.Struct):
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """`special` are the ids of the tokens that stand outside the vocabulary's own spelling.
 
-    `leading` are those that every text begins with.
+    `leading` are those that every text begins with. `beyond` were added to the tokenizer and not to
+    the model: the embedding has no row for them.
     """
 
     special: dict[str, int]
     leading: tuple[int, ...]
+    beyond: dict[str, int] = {}
 
 
 def read_tokens(folder: Path, *, vocab_size: int) -> Tokens:
     """Read tokenizer.json and, where it is there, tokenizer_config.json.
 
-    Raises CheckpointError where there is no tokenizer or one that is larger than the embedding,
+    Raises CheckpointError where there is no tokenizer or a vocabulary larger than the embedding,
     UnsupportedError where the engine would refuse it.
     """
     path = folder / TOKENIZER_FILE
@@ -62,16 +65,39 @@ def read_tokens(folder: Path, *, vocab_size: int) -> Tokens:
         )
     tokenizer = read_json(path, _Tokenizer, max_bytes=MAX_TOKENIZER_BYTES)
     _check(path)
-    special = {token.content: token.id for token in tokenizer.added_tokens}
+    added = {token.content: token.id for token in tokenizer.added_tokens}
+    special = {token: token_id for token, token_id in added.items() if token_id < vocab_size}
     vocab = tokenizer.model.vocab
-    ids = vocab.values() if isinstance(vocab, dict) else range(len(vocab))
-    largest = max([*special.values(), *ids], default=0)
+    if isinstance(vocab, dict):
+        ids = [token_id for token, token_id in vocab.items() if token not in added]
+    else:
+        ids = range(len(vocab))
+    largest = max([*ids, *special.values()], default=0)
     if largest >= vocab_size:
         raise CheckpointError(
             f"{path} has a token {largest}, yet config.json says vocab_size = {vocab_size}"
         )
     leading = tuple(_leading(tokenizer.post_processor or {}, special))
-    return Tokens(special=special, leading=leading or _configured_leading(folder, special))
+    return Tokens(
+        special=special,
+        leading=leading or _configured_leading(folder, special),
+        beyond={token: added[token] for token in added.keys() - special.keys()},
+    )
+
+
+def without_tokens(folder: Path, beyond: Collection[str]) -> bytes:
+    """Return tokenizer.json without some of the tokens that were added to it.
+
+    A text that spells one is then cut as any other text.
+    """
+    tokenizer = read_object(folder / TOKENIZER_FILE, max_bytes=MAX_TOKENIZER_BYTES)
+    added = [token for token in tokenizer["added_tokens"] if token["content"] not in beyond]
+    model = tokenizer["model"]
+    if isinstance(model["vocab"], dict):  # some programs write added tokens there as well
+        vocab = {token: index for token, index in model["vocab"].items() if token not in beyond}
+        model = model | {"vocab": vocab}
+    changed = tokenizer | {"added_tokens": added, "model": model}
+    return json.dumps(changed, ensure_ascii=False).encode()
 
 
 def read_eos_token_ids(

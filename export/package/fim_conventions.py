@@ -1,8 +1,9 @@
 """The ways in which families of models spell a hole: data, and how one of them is chosen.
 
 Whoever trained a model chose the special tokens and their order; the tokenizer shows the tokens.
-Where several families share a spelling but not the order, the model's name decides, and whoever
-exports can choose. To add a convention is to add an entry.
+Where several families share a spelling but not the order, the model's name is a hint, and what is
+measured decides between it and its rivals; whoever exports can choose. To add a convention is to
+add an entry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -140,18 +141,24 @@ NAMES: Final = tuple(convention.name for convention in CONVENTIONS)
 
 
 def find_convention(
-    tokens: Mapping[str, int], wanted: str = AUTOMATIC, *, hints: Sequence[str] = ()
+    tokens: Mapping[str, int],
+    wanted: str = AUTOMATIC,
+    *,
+    order: FimOrder | None = None,
+    hints: Sequence[str] = (),
 ) -> Convention | None:
     """Return the convention named `wanted`, or the one that the tokens and the hints point at.
 
-    `hints` are the model's type and name. None means that the model fills no holes.
+    `hints` are the model's type and name; a convention that has no such `order` is passed over
+    where another has it. None means that the model fills no holes.
     Raises UnsupportedError where the tokens of the one that was asked for are missing.
     """
     if wanted == NONE:
         return None
     spelled = [convention for convention in CONVENTIONS if convention.is_spelled_in(tokens)]
     if wanted == AUTOMATIC:
-        return _likeliest(spelled, " ".join(hints).lower())
+        ordered = [convention for convention in spelled if order in convention.orders]
+        return _likeliest(ordered or spelled, " ".join(hints).lower())
     found = next((convention for convention in spelled if convention.name == wanted), None)
     if found is None:
         raise UnsupportedError(
@@ -159,6 +166,30 @@ def find_convention(
             f"use --fim {AUTOMATIC} or --fim {NONE}"
         )
     return found
+
+
+def rivals_of(chosen: Convention | None, tokens: Mapping[str, int]) -> tuple[Convention, ...]:
+    """Return those that spell holes with the same tokens and show them in other orders."""
+    if chosen is None:
+        return ()
+    alike = {
+        frozenset(convention.orders): convention
+        for convention in reversed(CONVENTIONS)  # the first one of each kind is kept
+        if convention.is_spelled_in(tokens)
+        and (convention.prefix, convention.suffix, convention.middle)
+        == (chosen.prefix, chosen.suffix, chosen.middle)
+    }
+    alike.pop(frozenset(chosen.orders))
+    return tuple(alike.values())
+
+
+def rivalry_words(chosen: Convention, rivals: Sequence[Convention]) -> str:
+    """Say what was guessed, and how it is settled."""
+    others = " and ".join(rival.name for rival in rivals)
+    return (
+        f"holes are spelled as {chosen.name} and {others} spell them, in different orders: taken "
+        f"for {chosen.name}'s unless the bits that are measured say otherwise; --fim decides"
+    )
 
 
 def fim_template(
@@ -204,7 +235,7 @@ def _likeliest(spelled: Sequence[Convention], name: str) -> Convention | None:
         convention for convention in spelled if any(part in name for part in convention.hints)
     ]
     plain = [convention for convention in spelled if not convention.hints]
-    return next(iter([*hinted, *plain]), None)
+    return next(iter([*hinted, *plain, *spelled]), None)
 
 
 def _first(spellings: Sequence[str], tokens: Mapping[str, int]) -> int | None:

@@ -40,11 +40,12 @@ def pass_gate(folder: Path, plan: ExportPlan, written: Written) -> ModelManifest
 def _with_measured_order(
     reader: Reader, fim: FimTemplate | None, plan: ExportPlan
 ) -> tuple[FimTemplate | None, dict[str, float] | None]:
-    """Return a template in the better order, unless the user named one, and the bits of each."""
+    """Return the better template and order, unless the user named them, and the bits of each."""
     if fim is None:
         return None, None
     text = plan.texts.for_holes()
-    measured = measure_fim(reader, fim, text)
+    rivals = plan.original.fim_rivals
+    measured = measure_fim(reader, fim, text, rivals)
     if plan.options.fim_order is None:
-        fim = better_template(reader, fim, text, measured)
+        fim = better_template(reader, fim, text, measured, rivals)
     return fim, measured.figures()

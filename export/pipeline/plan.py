@@ -88,7 +88,11 @@ def plan_export(source: str, options: ExportOptions) -> ExportPlan:
             options=options,
             quality_tokens=options.quality_tokens or (NUM_TOKENS if small else NUM_TOKENS_OF_LARGE),
         ),
-        remarks=(*opened.remarks, *([choice.replaced] if choice.replaced else [])),
+        remarks=(
+            *original.remarks,
+            *opened.remarks,
+            *([choice.replaced] if choice.replaced else []),
+        ),
     )
 
 

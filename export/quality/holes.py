@@ -7,6 +7,9 @@ seen it. So both are read, and the package gets the one with fewer bits where th
 In PSM order with a tail, the prefix's last tokens stand behind the middle token and the others
 before the suffix (inference/fim.py). A model that finds holes as easily so is given this order:
 when the cursor goes elsewhere, what stands before it need not be read again.
+
+Templates of several conventions that share their tokens are rivals: they are measured together, and
+one that is clearly easier than the one that was guessed takes its place.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,31 +57,52 @@ class HoleBits(msgspec.Struct, frozen=True):
 
     def clear_order(self) -> FimOrder | None:
         """Return the order that is better by more than chance; None where neither is."""
-        gained = self.of["psm"] - self.of["spm"]
+        if self.is_clearly_better("spm", than="psm"):
+            return "spm"
+        return "psm" if self.is_clearly_better("psm", than="spm") else None
+
+    def is_clearly_better(self, name: str, *, than: str) -> bool:
+        """Say whether a layout takes fewer bits than another by more than chance."""
+        gained = self.of[than] - self.of[name]
         error = float(gained.std(ddof=1)) / len(gained) ** 0.5
-        if abs(float(gained.mean())) <= CLEAR * error:
-            return None
-        return "spm" if gained.mean() > 0 else "psm"
+        return float(gained.mean()) > CLEAR * error
 
     def loses_little_with_tail(self, order: FimOrder) -> bool:
         return float((self.of["tail"] - self.of[order]).mean()) <= LITTLE
 
 
-def measure_fim(reader: Reader, fim: FimTemplate, text: Text) -> HoleBits:
-    """Read the first holes of a text in either order, and with no suffix shown."""
-    tail = ("tail",) if _has_both_orders(fim) else ()
-    return _measured(reader, fim, text, ("psm", "spm", *tail, "left_to_right"), slice(NUM_HOLES))
+def measure_fim(
+    reader: Reader, fim: FimTemplate, text: Text, rivals: Sequence[FimTemplate] = ()
+) -> HoleBits:
+    """Read the first holes of a text in each order, and with no suffix shown."""
+    names = [name for template in (fim, *rivals) for name in _layouts(template)]
+    unique = tuple(dict.fromkeys([*names, "left_to_right"]))
+    return _measured(reader, fim, text, unique, slice(NUM_HOLES))
 
 
 def better_template(
-    reader: Reader, fim: FimTemplate, text: Text, measured: HoleBits
+    reader: Reader,
+    fim: FimTemplate,
+    text: Text,
+    measured: HoleBits,
+    rivals: Sequence[FimTemplate] = (),
 ) -> FimTemplate:
     """Return the template that a package is to have.
 
-    Its order is the usual one unless another is clearly better, with a tail where that costs
-    little. `measured` are the first holes; more are read where they leave the order open. A
-    template whose suffix comes first, or that has no middle token, has one order only.
+    It is the first one unless a rival is clearly better, in the usual order unless another is
+    clearly better, with a tail where that costs little. `measured` are the first holes; more are
+    read where they leave the order open. A template whose suffix comes first, or that has no middle
+    token, has one order only.
     """
+    chosen = _ordered(reader, fim, text, measured)
+    for rival in rivals:
+        other = _ordered(reader, rival, text, measured)
+        if measured.is_clearly_better(_layout(other), than=_layout(chosen)):
+            chosen = other
+    return chosen
+
+
+def _ordered(reader: Reader, fim: FimTemplate, text: Text, measured: HoleBits) -> FimTemplate:
     if not _has_both_orders(fim):
         return fim
     found = measured.clear_order()
@@ -91,6 +115,14 @@ def better_template(
     if measured.loses_little_with_tail(order):
         return msgspec.structs.replace(fim, order="psm", num_tail_tokens=NUM_TAIL_TOKENS)
     return msgspec.structs.replace(fim, order=order)
+
+
+def _layouts(fim: FimTemplate) -> tuple[str, ...]:
+    return ("psm", "spm", "tail") if _has_both_orders(fim) else ("suffix_prefix",)
+
+
+def _layout(fim: FimTemplate) -> str:
+    return "tail" if fim.num_tail_tokens else fim.order
 
 
 def _has_both_orders(fim: FimTemplate) -> bool:
@@ -127,7 +159,7 @@ def _prompt(fim: FimTemplate, name: str, prefix: list[int], suffix: Sequence[int
             head, tail = prefix[:-NUM_TAIL_TOKENS], prefix[-NUM_TAIL_TOKENS:]
             return fim.arrange(head, suffix, tail)
         case _:
-            order: FimOrder = "psm" if name == "psm" else "spm"
+            order = msgspec.convert(name, FimOrder)
             fim = msgspec.structs.replace(fim, order=order, num_tail_tokens=0)
             return fim.arrange(prefix, suffix)
 

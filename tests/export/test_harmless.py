@@ -13,15 +13,22 @@ from safetensors.numpy import load_file, save_file
 
 from export.checkpoint.naming import Spelling, name_tensors
 from export.errors import CheckpointError, ExportError
-from export.inspection import inspect_checkpoint
+from export.inspection import in_words, inspect_checkpoint
 from export.options import ExportOptions
 from export.original import OpenedSlots, open_slots, read_original
 from export.package.to_checkpoint import write_checkpoint
 from export.pipeline import export_checkpoint
 from export.spec.oracle import forward
+from inference.package.manifest import TOKENIZER_FILE, read_manifest
+from inference.runtime.tokenizer import Tokenizer
 from tests.support.exported import TOKEN_IDS, no_progress, tiny_options
 from tests.support.golden import ALL_MODELS
-from tests.support.tiny_checkpoints import TinyModel, write_json, write_tiny_checkpoint
+from tests.support.tiny_checkpoints import (
+    VOCAB_SIZE,
+    TinyModel,
+    write_json,
+    write_tiny_checkpoint,
+)
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
@@ -218,8 +225,10 @@ def test_the_export_and_the_inspection_tell_it(tmp_path: Path) -> None:
     export_checkpoint(str(folder), package, options, progress=no_progress, remark=said.append)
     remarks = CASES["a seeing model of older make"][1]
     assert said == remarks
-    told = inspect_checkpoint(str(folder), ExportOptions()).tensors
-    assert told == "; ".join(["24 tensors of F32, each with its place", *remarks])
+    told = inspect_checkpoint(str(folder), ExportOptions())
+    assert told.tensors == "24 tensors of F32, each with its place"
+    assert list(told.remarks) == remarks
+    assert all(f"  note        {remark}\n" in in_words(told) + "\n" for remark in remarks)
     # The way back is the language model alone.
     write_checkpoint(package, tmp_path / "back")
     check(tmp_path / "back", write_tiny_checkpoint(tmp_path / "plain", QWEN3), [])
@@ -274,6 +283,61 @@ def test_a_key_within_can_be_passed_over_by_its_whole_name(tmp_path: Path) -> No
     folder = published(tmp_path, change)
     check_refused(folder, "--ignore-config text_config.mystery")
     read_original(str(folder), ExportOptions(ignore_config=("text_config.mystery",)))
+
+
+def with_tokens(folder: Path, **spelled: str) -> list[str]:
+    """Export a tiny model whose tokens are called otherwise or, as `beyond`, one more."""
+    write_tiny_checkpoint(folder / "c")
+    text = (folder / "c" / "tokenizer.json").read_text("utf-8")
+    beyond = spelled.pop("beyond", None)
+    for old, new in spelled.items():
+        text = text.replace(f"<|{old}|>", new)
+    tokenizer = json.loads(text)
+    if beyond is not None:
+        more = tokenizer["added_tokens"][1] | {"id": VOCAB_SIZE, "content": beyond}
+        tokenizer["added_tokens"].append(more)
+    write_json(folder / "c" / "tokenizer.json", tokenizer)
+    said: list[str] = []
+    options = tiny_options(precision="f32", fim_order=None)
+    export_checkpoint(
+        str(folder / "c"), folder / "p", options, progress=no_progress, remark=said.append
+    )
+    return said
+
+
+def test_a_token_that_the_model_has_no_row_for_is_text_as_any_other(tmp_path: Path) -> None:
+    said = with_tokens(tmp_path, beyond="<think>")
+    assert said == ["left out as the embedding has no row for it: 1 added token, <think>"]
+    assert read_manifest(tmp_path / "p").fim is not None
+    token_ids = Tokenizer.load(tmp_path / "p" / TOKENIZER_FILE).encode("<think>")
+    assert len(token_ids) == len("<think>")
+    assert max(token_ids) < VOCAB_SIZE
+
+
+def test_holes_that_are_spelled_with_such_a_token_cannot_be_filled(tmp_path: Path) -> None:
+    said = with_tokens(tmp_path, fim_middle="<|unused|>", beyond="<|fim_middle|>")
+    assert [line.partition(": ")[2] for line in said] == [
+        "1 added token, <|fim_middle|>, so holes cannot be filled"
+    ]
+    assert read_manifest(tmp_path / "p").fim is None
+
+
+def test_a_guess_of_how_holes_are_shown_is_said_and_measured(tmp_path: Path) -> None:
+    marks = {name: f"<{name}>" for name in ("fim_prefix", "fim_suffix", "fim_middle")}
+    said = with_tokens(tmp_path, **marks)
+    assert [line.partition(",")[0] for line in said] == [
+        "holes are spelled as starcoder and mellum spell them"
+    ]
+    measured = read_manifest(tmp_path / "p").quality["fim_bits_per_token"]
+    assert measured.keys() == {"psm", "spm", "tail", "suffix_prefix", "left_to_right"}
+
+
+def test_holes_without_a_token_for_the_middle_are_measured_in_their_order(tmp_path: Path) -> None:
+    assert with_tokens(tmp_path, fim_prefix="[PREFIX]", fim_suffix="[SUFFIX]") == []
+    manifest = read_manifest(tmp_path / "p")
+    assert manifest.fim is not None
+    assert manifest.fim.order == "suffix_prefix"
+    assert manifest.quality["fim_bits_per_token"].keys() == {"suffix_prefix", "left_to_right"}
 
 
 SPELLING = Spelling(root="model", followers=frozenset({"layers", "norm", "embed_tokens"}))

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from export.checkpoint.config import Config
-from export.checkpoint.tokens import read_chat_template, read_eos_token_ids, read_tokens
+from export.checkpoint.tokens import (
+    read_chat_template,
+    read_eos_token_ids,
+    read_tokens,
+    without_tokens,
+)
 from export.errors import CheckpointError, UnsupportedError
 from tests.support.tiny_checkpoints import SPECIAL_TOKENS, VOCAB_SIZE, byte_tokenizer, write_json
 
@@ -33,11 +38,18 @@ def test_a_tokenizer_larger_than_the_embedding(tmp_path: Path) -> None:
         special_tokens(tmp_path, byte_tokenizer(), 262)
 
 
-def test_an_added_token_outside_the_embedding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_in_vocab", [True, False])
+def test_an_added_token_beyond_the_embedding_is_none_of_the_model(
+    is_in_vocab: bool, tmp_path: Path
+) -> None:
     tokenizer = byte_tokenizer()
-    tokenizer["added_tokens"][0]["id"] = 9999
-    with pytest.raises(CheckpointError, match="has a token 9999"):
-        special_tokens(tmp_path, tokenizer, VOCAB_SIZE)
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][1] | {"id": 9999, "content": "<x>"})
+    if is_in_vocab:
+        tokenizer["model"]["vocab"]["<x>"] = 9999
+    expected = special_tokens(tmp_path, byte_tokenizer(), VOCAB_SIZE)
+    assert special_tokens(tmp_path, tokenizer, VOCAB_SIZE) == expected
+    assert read_tokens(tmp_path, vocab_size=VOCAB_SIZE).beyond == {"<x>": 9999}
+    assert json.loads(without_tokens(tmp_path, {"<x>"})) == byte_tokenizer()
 
 
 def test_a_vocabulary_that_is_a_list(tmp_path: Path) -> None:

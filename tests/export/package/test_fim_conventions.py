@@ -9,6 +9,8 @@ from export.package.fim_conventions import (
     end_token_ids,
     fim_template,
     find_convention,
+    rivalry_words,
+    rivals_of,
 )
 from inference.fim import FimOrder, FimTemplate
 from tests.support.tiny_checkpoints import SPECIAL_TOKENS
@@ -124,6 +126,42 @@ def test_the_caller_may_choose_a_convention_of_the_same_spelling() -> None:
     chosen = find_convention(tokens, "mellum")
     assert chosen is not None
     assert chosen.name == "mellum"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rivals"),
+    [
+        ("starcoder", ["mellum"]),
+        ("granite-code", ["mellum"]),
+        ("mellum", ["starcoder"]),
+        ("qwen", []),
+        ("granite", []),
+        ("deepseek", []),
+        ("codestral", []),
+    ],
+)
+def test_rivals_spell_holes_alike_and_show_them_otherwise(chosen: str, rivals: list[str]) -> None:
+    spelled = {
+        mark
+        for found in CONVENTIONS
+        for mark in (found.prefix, found.suffix, found.middle)
+        if mark is not None
+    }
+    tokens = {mark: index for index, mark in enumerate(sorted(spelled))}
+    convention = find_convention(tokens, chosen)
+    found = rivals_of(convention, tokens)
+    assert [rival.name for rival in found] == rivals
+    assert convention is not None
+    if found:
+        assert f"taken for {chosen}'s unless" in rivalry_words(convention, found)
+
+
+def test_an_order_points_at_the_convention_that_has_it() -> None:
+    tokens = {"<fim_prefix>": 1, "<fim_suffix>": 2, "<fim_middle>": 3}
+    for order, name in (("suffix_prefix", "mellum"), ("spm", "starcoder")):
+        chosen = find_convention(tokens, order=order)
+        assert chosen is not None
+        assert chosen.name == name
 
 
 def test_a_convention_whose_tokens_are_missing() -> None:

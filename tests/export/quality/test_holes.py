@@ -58,6 +58,37 @@ def test_a_template_whose_suffix_comes_first_has_one_order(fim: FimTemplate) -> 
     assert better_template(reader, fim, TEXT, HoleBits({})) == fim  # pyright: ignore[reportArgumentType]
 
 
+def check_rivals(guess: FimOrder, rival: FimOrder, *, gives: FimOrder, **bits: float) -> None:
+    """Of two conventions that share their tokens the clearly easier one is taken."""
+    noise = np.linspace(-0.01, 0.01, 8)
+    measured = HoleBits({name: value + sign * noise for sign, (name, value) in signed(bits)})
+    reader, rivals = Unread(), (template(rival),)
+    found = better_template(reader, template(guess), TEXT, measured, rivals)  # pyright: ignore[reportArgumentType]
+    assert found.order == gives
+
+
+def signed(bits: dict[str, float]) -> list[tuple[int, tuple[str, float]]]:
+    return [((-1) ** index, item) for index, item in enumerate(bits.items())]
+
+
+def test_a_rival_that_is_clearly_easier_is_taken() -> None:
+    bits = {"psm": 2.4, "spm": 2.4, "tail": 2.6}
+    check_rivals("psm", "suffix_prefix", suffix_prefix=2.1, gives="suffix_prefix", **bits)
+    check_rivals("suffix_prefix", "psm", suffix_prefix=2.6, gives="psm", **bits)
+
+
+def test_a_guess_stays_where_no_rival_is_clearly_easier() -> None:
+    bits = {"psm": 2.4, "spm": 2.4, "tail": 2.6}
+    check_rivals("psm", "suffix_prefix", suffix_prefix=2.4, gives="psm", **bits)
+    check_rivals("suffix_prefix", "psm", suffix_prefix=2.4, gives="suffix_prefix", **bits)
+
+
+def test_a_rival_is_held_against_what_the_guess_would_be_shown_as() -> None:
+    """SPM is easier than the rival, and the usual order is not."""
+    bits = {"psm": 2.4, "spm": 1.9, "tail": 2.6}
+    check_rivals("psm", "suffix_prefix", suffix_prefix=2.1, gives="spm", **bits)
+
+
 def test_only_psm_has_a_tail() -> None:
     with pytest.raises(ValueError, match="spm order has no tail"):
         FimTemplate(
