@@ -35,12 +35,13 @@ from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear
 from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
 from export.graph.layers.moe import moe
-from export.graph.layers.positions import positions
+from export.graph.layers.positions import positions, query_sizes
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
 from export.graph.weights import under
 from export.quantization.blockwise import Quantized, Weight
 from export.quantization.scheme import COARSE_HEAD
+from export.spec.attention import QueryScale
 from export.spec.decoder import (
     Attention,
     CachedAttention,
@@ -67,12 +68,13 @@ def build_decoder(
     """Add a whole decoder that can reach `context_length` positions."""
     inputs = _declare_inputs(graph, spec)
     ropes = _rope_tables(graph, spec, context_length)
+    sizes = _query_sizes(graph, spec, inputs, context_length)
     embedding = table(graph, weights["embedding"])
     stream = Stream(total=_embedded(graph, spec, weights, embedding, inputs))
     for index, layer in enumerate(spec.layers):
         with graph.scope(f"layers.{index}"):
             part = under(weights, f"layers.{index}.")
-            cache = _Cache(inputs=inputs, ropes=ropes, context_length=context_length, layer=index)
+            cache = _Cache(inputs=inputs, ropes=ropes, query_sizes=sizes, layer=index)
             stream = _layer(graph, layer, part, stream, cache)
     normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
@@ -183,12 +185,28 @@ def _rope_tables(graph: GraphBuilder, spec: DecoderSpec, context_length: int) ->
     }
 
 
+def _query_sizes(
+    graph: GraphBuilder, spec: DecoderSpec, inputs: _Inputs, context_length: int
+) -> Mapping[QueryScale | None, Value]:
+    """Look each scale up once for all layers that have it."""
+    found: dict[QueryScale | None, Value] = {}
+    for scale in dict.fromkeys(map(_query_scale, _cached(spec))):
+        if scale is not None:
+            assert inputs.places is not None
+            found[scale] = query_sizes(graph, scale, inputs.places, context_length)
+    return found
+
+
+def _query_scale(spec: CachedAttention) -> QueryScale | None:
+    return spec.query_scale if isinstance(spec, GroupedQuery) else None
+
+
 class _Cache(msgspec.Struct, frozen=True, kw_only=True):
     """What one layer declares its part of the cache with."""
 
     inputs: _Inputs
     ropes: RopeTables
-    context_length: int
+    query_sizes: Mapping[QueryScale | None, Value]
     layer: int
 
 
@@ -242,7 +260,7 @@ def _attention_inputs(graph: GraphBuilder, spec: CachedAttention, cache: _Cache)
         rope=None if spec.rope is None else cache.ropes[spec.rope, spec.rotary_dim],
         position_ids=lengths.position_ids,
         places=cache.inputs.places,
-        context_length=cache.context_length,
+        query_sizes=cache.query_sizes.get(_query_scale(spec)),
     )
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.graph.layers.linear import linear, stacked_rows, vector
 from export.graph.layers.norm import rms_norm, rms_scale
-from export.graph.layers.positions import scaled_queries
 from export.graph.layers.rope import RopeValues, rotated_order
 from export.quantization.blockwise import Float, Weight, take_rows
 from export.spec.attention import QueryKeyNorm
@@ -34,7 +33,7 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     `past_key` and `past_value` are [batch, num_key_value_heads, capacity, head_dim]. Where they
     hold the last tokens only, the lengths count those, and `position_ids`, [batch, sequence], say
     where x stands in the whole text; where None, it stands behind the tokens held. `places` say it
-    in any case, for what `looks_places_up`; none is beyond `context_length`.
+    in any case, for what `looks_places_up`. `query_sizes`, [batch, sequence, 1], multiply queries.
     """
 
     past_key: Value
@@ -44,7 +43,7 @@ class AttentionInputs(msgspec.Struct, frozen=True, kw_only=True):
     rope: RopeValues | None
     position_ids: Value | None = None
     places: Value | None = None
-    context_length: int
+    query_sizes: Value | None = None
 
 
 class AttentionOutputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +70,8 @@ def attention(
             for name, heads in (("query", query), ("key", key))
         )
         inputs = msgspec.structs.replace(inputs, rope=None)
-    if spec.query_scale is not None:
-        assert inputs.places is not None
-        query = scaled_queries(graph, spec.query_scale, query, inputs.places, inputs.context_length)
+    if inputs.query_sizes is not None:
+        query = graph.op("Mul", query, inputs.query_sizes)
     further = _further_inputs(graph, spec, weights)
     mixed, present_key, present_value = mixed_heads(
         graph, spec, (query, key, value), inputs, further=further

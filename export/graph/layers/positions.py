@@ -18,18 +18,12 @@ def positions(graph: GraphBuilder, input_ids: Value, seqlens_k: Value) -> Value:
     return graph.op("Add", last, behind_the_last)
 
 
-def scaled_queries(
-    graph: GraphBuilder, scale: QueryScale, query: Value, places: Value, context_length: int
+def query_sizes(
+    graph: GraphBuilder, scale: QueryScale, places: Value, context_length: int
 ) -> Value:
-    """Return queries, [batch, sequence, size], as large as their places want them.
-
-    Texts that the first period holds have no other size than their own.
-    """
-    if context_length <= scale.period:
-        return query
+    """Return what the queries at some places are multiplied by, [batch, sequence, 1]."""
     sizes = graph.floats(query_scales(scale, context_length).astype(np.float32))
-    own = graph.op("Gather", sizes, places, axis=0)
-    return graph.op("Mul", query, graph.op("Unsqueeze", own, _axes(graph, -1)))
+    return graph.op("Unsqueeze", graph.op("Gather", sizes, places, axis=0), _axes(graph, -1))
 
 
 def _axes(graph: GraphBuilder, *numbers: int) -> Value:
