@@ -6,6 +6,7 @@ from typing import Final
 from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel, tiny
 from tests.support.tiny_families import GEMMA, GRANITE, LATENT, MULTIPLIERS, NEXT
 
+_EXPERTS: Final = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _YARN: Final = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 _LLAMA_3: Final = {
     "rope_type": "llama3",
@@ -23,9 +24,20 @@ _DEEPSEEK_YARN: Final = {
     "mscale_all_dim": 0.7,
     "original_max_position_embeddings": 32,
 }
+# Between which pairs of a rotation YaRN blends: llama.cpp takes the next whole ones.
+_FRACTIONS: Final = {**_YARN, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+# With this base and that context they are 1.003 and 4.998.
+_WHOLE_ENDS: Final = {**_FRACTIONS, "original_max_position_embeddings": 480}
+_WHOLE_ENDS_THETA: Final = 1033.0
+_GPT_OSS: Final = {
+    **_EXPERTS,
+    "head_dim": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "sliding_window": 5,
+}
 _GEMMA: Final = {**GEMMA, "query_pre_attn_scalar": 32, "num_hidden_layers": 3}
 _LATENT: Final = {**LATENT, "q_lora_rank": 32, "rms_norm_eps": 1e-6}
-_EXPERTS: Final = {"num_local_experts": 4, "num_experts_per_tok": 2}
 
 GGUF_MODELS: Final = (
     tiny("qwen2", "Qwen2ForCausalLM", rope_theta=1e6, tie_word_embeddings=True),
@@ -92,7 +104,14 @@ GGUF_MODELS: Final = (
         shared_intermediate_size=64,
         attention_bias=True,
     ),
-    tiny("olmoe", "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=3, norm_topk_prob=False),
+    tiny(
+        "olmoe",
+        "OlmoeForCausalLM",
+        num_key_value_heads=4,  # llama.cpp reads no others
+        num_experts=8,
+        num_experts_per_tok=3,
+        norm_topk_prob=False,
+    ),
     tiny(
         "phimoe",
         "PhimoeForCausalLM",
@@ -105,31 +124,26 @@ GGUF_MODELS: Final = (
         "phimoe/long",
         "PhimoeForCausalLM",
         **_EXPERTS,
-        max_position_embeddings=256,
+        attention_bias=True,
+        lm_head_bias=True,
+        max_position_embeddings=512,
         rope_scaling={
             "type": "longrope",
             "short_factor": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0],
             "long_factor": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
-            "short_mscale": math.sqrt(8 / 7),
-            "long_mscale": math.sqrt(8 / 7),
-            "original_max_position_embeddings": 128,
+            "short_mscale": math.sqrt(9 / 8),
+            "long_mscale": math.sqrt(9 / 8),
+            "original_max_position_embeddings": 256,
         },
     ),
     tiny(
         "gpt_oss",
         "GptOssForCausalLM",
-        **_EXPERTS,
-        head_dim=16,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        sliding_window=5,
-        rope_scaling={
-            **_YARN,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "truncate": False,
-        },
+        **_GPT_OSS,
+        rope_scaling=_WHOLE_ENDS,
+        rope_theta=_WHOLE_ENDS_THETA,
     ),
+    tiny("gpt_oss/stretched", "GptOssForCausalLM", **_GPT_OSS, rope_scaling=_FRACTIONS),
     tiny(
         "glm4_moe",
         "Glm4MoeForCausalLM",

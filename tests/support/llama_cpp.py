@@ -7,7 +7,7 @@ package, which is llama.cpp's own.
 
 import json
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,8 +116,10 @@ class LlamaCpp:
         parameters.warmup = False
         self._server = xllamacpp.Server(parameters)
 
-    def greedy_tokens(self, prompt: Sequence[int], num_tokens: int) -> list[int]:
-        """Return the likeliest tokens, one after the other, up to an end token."""
+    def greedy_tokens(
+        self, prompt: Sequence[int], num_tokens: int, *, banned: Collection[int] = ()
+    ) -> list[int]:
+        """Return the likeliest tokens but the `banned` ones, up to an end token."""
         return self._answer(
             "completion",
             {
@@ -126,6 +128,7 @@ class LlamaCpp:
                 "temperature": 0,
                 "return_tokens": True,  # all of them, those of half a character too
                 "cache_prompt": False,
+                "logit_bias": [[token_id, False] for token_id in banned],
             },
         )
 
