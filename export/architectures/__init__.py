@@ -27,10 +27,12 @@ from export.architectures import (
     grok_1,
     hunyuan_v1_dense,
     hunyuan_v1_moe,
+    internlm2,
     kimi_k2,
     laguna,
     llama,
     mellum,
+    mimo,
     minimax_m2,
     ministral3,
     mistral,
@@ -38,6 +40,7 @@ from export.architectures import (
     olmo2,
     olmo3,
     olmoe,
+    phi3,
     phimoe,
     qwen2,
     qwen2_moe,
@@ -108,6 +111,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     minimax_m2.FAMILY,
     hunyuan_v1_dense.FAMILY,
     hunyuan_v1_moe.FAMILY,
+    phi3.FAMILY,
+    internlm2.FAMILY,
+    mimo.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024

@@ -1,8 +1,5 @@
 """Phi-3.5-MoE: layer norms with biases, and two experts chosen by SparseMixer.
 
-Its rotation has other factors once a text is longer than the context that it was first trained on.
-Keys that are in the cache by then were rotated by the old ones, so that context is the limit here.
-
 Source: Phi-3 technical report (arXiv:2404.14219) and the model type `phimoe` of transformers.
 """
 
@@ -22,10 +19,11 @@ from export.architectures.common.keys import (
     read_rope,
     read_shared_window,
 )
+from export.architectures.common.longrope import is_long, read_long_rope, rotation
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.spec.decoder import DecoderSpec, Head, Layer, LayerNorm, SparseMoE
-from export.spec.rope import PairScaling, Rope
+from export.spec.rope import Rope
 from export.spec.routers import SparseMixer
 
 
@@ -53,36 +51,18 @@ def read_spec(config: Config) -> DecoderSpec:
 
 
 def _read_rope(config: Config) -> Rope:
-    scaling = _read_scaling(config)
-    if not _is_long(scaling):
+    scaling = rotation(config)
+    if not is_long(scaling):
         return read_rope(config, default_theta=1_000_000.0)
-    factors = scaling.numbers("short_factor")
-    at_the_top = config.has("rope_theta") or not scaling.has("rope_theta")
-    rope = Rope(
-        theta=(config if at_the_top else scaling).number("rope_theta"),
-        scaling=PairScaling(factors=factors, attention_factor=scaling.number("short_mscale")),
-    )
-    # Beyond the limit; the length is read elsewhere.
-    scaling.refuse_unread(
-        {"type", "rope_type", "long_factor", "long_mscale", "original_max_position_embeddings"}
-    )
-    return rope
+    return read_long_rope(config, attention_factor=scaling.number("short_mscale"))
 
 
 def _read_context_length(config: Config) -> int:
-    scaling = _read_scaling(config)
     limit = config.integer("max_position_embeddings")
-    if not _is_long(scaling):
+    scaling = rotation(config)
+    if not is_long(scaling):
         return limit
     return min(limit, scaling.integer("original_max_position_embeddings"))
-
-
-def _read_scaling(config: Config) -> Config:
-    return config.section(config.spelling("rope_scaling", "rope_parameters"))
-
-
-def _is_long(scaling: Config) -> bool:
-    return scaling.text(scaling.spelling("rope_type", "type"), default="default") == "longrope"
 
 
 FAMILY: Final = Family(

@@ -39,6 +39,50 @@ def kimi_as_deepseek(config: Config, tensors: Tensors) -> Equivalent:
     return {**config, "model_type": "deepseek_v3"}, tensors
 
 
+def internlm_as_llama(config: Config, tensors: Tensors) -> Equivalent:
+    """Take the projections apart as `rearrange(qkv, "(h gs d)")` of the published code does."""
+    num_keys = config["num_key_value_heads"]
+    group = config["num_attention_heads"] // num_keys
+    head_dim = config["hidden_size"] // config["num_attention_heads"]
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for name, tensor in tensors.items():
+        if name.endswith("attention.wqkv.weight"):
+            prefix = name.removesuffix("attention.wqkv.weight") + "self_attn."
+            heads = tensor.reshape(num_keys, group + 2, head_dim, -1)
+            hidden = tensor.shape[1]
+            found[prefix + "q_proj.weight"] = heads[:, :group].reshape(-1, hidden)
+            found[prefix + "k_proj.weight"] = heads[:, -2].reshape(-1, hidden)
+            found[prefix + "v_proj.weight"] = heads[:, -1].reshape(-1, hidden)
+        else:
+            found[_renamed(name, INTERNLM_NAMES)] = tensor
+    return {**config, "architectures": ["LlamaForCausalLM"], "model_type": "llama"}, found
+
+
+INTERNLM_NAMES: Mapping[str, str] = {
+    "model.tok_embeddings.": "model.embed_tokens.",
+    "attention.wo.": "self_attn.o_proj.",
+    "attention_norm.": "input_layernorm.",
+    "ffn_norm.": "post_attention_layernorm.",
+    "feed_forward.w1.": "mlp.gate_proj.",
+    "feed_forward.w2.": "mlp.down_proj.",
+    "feed_forward.w3.": "mlp.up_proj.",
+    "output.weight": "lm_head.weight",
+}
+
+
+def mimo_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
+    """Read `class MiMoModel(Qwen2Model)`: the layers that predict further tokens are beside it."""
+    return {**config, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}, tensors
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    for theirs, other in names.items():
+        name = name.replace(theirs, other)
+    return name
+
+
 EQUIVALENTS: Mapping[str, Callable[[Config, Tensors], Equivalent]] = {
+    "internlm2": internlm_as_llama,
     "kimi_k2": kimi_as_deepseek,
+    "mimo": mimo_as_qwen,
 }

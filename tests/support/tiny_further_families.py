@@ -135,4 +135,22 @@ FURTHER_MODELS = (
         rope_scaling={"type": "dynamic", "alpha": 50.0, "factor": 1.0},
         pad_token_id=0,
     ),
+    tiny("phi3", "Phi3ForCausalLM", sliding_window=9, pad_token_id=0),
+    tiny(
+        "phi3/long",
+        "Phi3ForCausalLM",
+        hidden_size=128,
+        num_key_value_heads=4,
+        partial_rotary_factor=0.75,
+        original_max_position_embeddings=64,
+        rope_scaling={
+            "type": "longrope",
+            "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5],
+            "long_factor": [float(factor) for factor in range(1, 13)],
+        },
+        pad_token_id=0,
+        tie_word_embeddings=True,
+    ),
+    tiny("internlm2", "InternLM2ForCausalLM", bias=False),
+    tiny("mimo", "MiMoForCausalLM", attention_bias=True, num_nextn_predict_layers=1),
 )
