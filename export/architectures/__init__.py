@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from export.architectures import (
+    bailing_moe,
     deepseek_v2,
     deepseek_v3,
     ernie4_5_moe,
@@ -59,7 +60,7 @@ from export.architectures.common.storage import read_storage
 from export.architectures.common.wrapper import check_wrapper, language_config
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping
-from export.checkpoint.plan import Plan, plan, unplaced
+from export.checkpoint.plan import Plan, Rule, plan, unplaced
 from export.checkpoint.safetensors import Reading
 from export.errors import CheckpointError, UnsupportedError
 from export.spec.decoder import (
@@ -114,6 +115,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     phi3.FAMILY,
     internlm2.FAMILY,
     mimo.FAMILY,
+    bailing_moe.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -125,6 +127,7 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
 
     family: Family
     spec: DecoderSpec
+    rules: tuple[Rule, ...]
     grouping: Grouping | None = None
 
     @property
@@ -137,12 +140,12 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
         Raises CheckpointError naming a tensor without a place, or a slot without its tensors.
         """
         used = self.family.used(names, self.spec)
-        return plan(self.family.rules_of(self.spec), used, slots(self.spec), aliases=self._aliases)
+        return plan(self.rules, used, slots(self.spec), aliases=self._aliases)
 
     def without_place(self, names: Collection[str]) -> list[str]:
         """Return the tensors that no rule of the family names for a slot of this model."""
         return unplaced(
-            self.family.rules_of(self.spec),
+            self.rules,
             self.family.used(names, self.spec),
             slots(self.spec).keys() | self._aliases.keys(),
         )
@@ -164,11 +167,12 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     if language.integer(num_layers) > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than {num_layers} = {MAX_LAYERS}")
     spec = family.read_spec(language)
+    rules = (*family.rules, *family.further_rules(language, spec))
     grouping = read_storage(language)
     check_unread(language, spec, harmless=family.ignored)
     check_wrapper(config, language)
     _check(spec)
-    return CheckpointArchitecture(family=family, spec=spec, grouping=grouping)
+    return CheckpointArchitecture(family=family, spec=spec, rules=rules, grouping=grouping)
 
 
 def find_family(config: Config) -> Family:

@@ -70,7 +70,7 @@ def _activation(config: Config) -> Activation:
     return ACTIVATIONS[config.text("activation_function", default=next(iter(ACTIVATIONS)))]
 
 
-def _fused(spec: DecoderSpec) -> tuple[Rule, ...]:
+def _further_rules(config: Config, spec: DecoderSpec) -> tuple[Rule, ...]:
     """Cut a layer's three projections: those of one key head for all, or of one for each."""
     return query_key_value_rules(
         spec,
@@ -102,7 +102,7 @@ FAMILY: Final = Family(
         Rule("transformer.ln_f.bias", "norm_bias"),
         Rule("lm_head.weight", "head"),
     ),
-    fused=_fused,
+    further_rules=_further_rules,
     # How its own server ran the model, and heads of other tasks.
     ignored=frozenset(
         {

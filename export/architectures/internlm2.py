@@ -18,7 +18,7 @@ def read_spec(config: Config) -> DecoderSpec:
     return read_dense_decoder(config, read_attention(config, default_theta=10_000.0))
 
 
-def _fused(spec: DecoderSpec) -> tuple[Rule, ...]:
+def _further_rules(config: Config, spec: DecoderSpec) -> tuple[Rule, ...]:
     return query_key_value_rules(spec, "model.layers.{layer}.attention.wqkv", order="by_key_head")
 
 
@@ -42,5 +42,5 @@ FAMILY: Final = Family(
         Rule("model.norm.weight", "norm"),
         Rule("output.weight", "head"),
     ),
-    fused=_fused,
+    further_rules=_further_rules,
 )

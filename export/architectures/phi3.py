@@ -66,7 +66,7 @@ def _original_length(config: Config) -> int:
     )
 
 
-def _fused(spec: DecoderSpec) -> tuple[Rule, ...]:
+def _further_rules(config: Config, spec: DecoderSpec) -> tuple[Rule, ...]:
     return query_key_value_rules(spec, "model.layers.{layer}.self_attn.qkv_proj", order="behind")
 
 
@@ -81,7 +81,7 @@ FAMILY: Final = Family(
         ),
         Rule("model.layers.{layer}.mlp.down_proj.weight", "layers.{layer}.mlp.down"),
     ),
-    fused=_fused,
+    further_rules=_further_rules,
     # The rotation says the length again.
     ignored=frozenset({"original_max_position_embeddings"}),
 )

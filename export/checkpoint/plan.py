@@ -24,6 +24,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 
 
+UNIT_EPSILON: Final = 1e-7
+
+
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """One of the parts that a tensor has along one axis of its slot: the `index`th of `sizes`.
 
@@ -43,7 +46,8 @@ class Rule(msgspec.Struct, frozen=True):
     `{layer}` and the like stand for one number each. `stack` names the number by which several
     tensors are stacked, in order, into one slot; "" means one tensor a slot. A tensor may be
     `transposed`, its last two axes exchanged, and several slots may have a `share` of it each.
-    It may be stored with a first axis of size one, which the slot lacks.
+    It may be stored with a first axis of size one, which the slot lacks. With `unit_columns` those
+    of a matrix are brought to length one, divided by it plus UNIT_EPSILON.
     """
 
     pattern: str
@@ -52,6 +56,7 @@ class Rule(msgspec.Struct, frozen=True):
     share: Share | None = None
     transposed: bool = False
     has_leading_one: bool = False
+    unit_columns: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +203,9 @@ def taken(rule: Rule | None, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]
         values = values[0]
     if rule.transposed:
         values = np.swapaxes(values, -1, -2)
+    if rule.unit_columns:
+        lengths = np.sqrt(np.sum(np.square(values), axis=-2, keepdims=True))
+        values = values / (lengths + values.dtype.type(UNIT_EPSILON))
     if rule.share is None:
         return values
     part = _part(rule.share, values)

@@ -138,7 +138,8 @@ class StoredBlocks:
         if rule is None:
             return True
         takes_columns = rule.share is not None and rule.share.axis != 0
-        return not (rule.transposed or rule.has_leading_one or takes_columns)
+        is_changed = rule.transposed or rule.has_leading_one or rule.unit_columns
+        return not (is_changed or takes_columns)
 
     def _read(self, name: str, grid: Grid) -> Quantized | None:
         rule, shape = self._plan.rules.get(name), self._slots[name].shape

@@ -63,7 +63,7 @@ def write_checkpoint(
     architecture = read_architecture(config)
     values = package_values(package, architecture.spec, scheme_of(manifest))
     needed = slots(architecture.spec)
-    tensors = origins(architecture.family.rules_of(architecture.spec), needed)
+    tensors = origins(architecture.rules, needed)
     with replacing(folder) as partial:
         _write_config(partial, config, architecture.family, dtype)
         _write_documents(package, partial, manifest)
@@ -78,6 +78,7 @@ def _write_config(folder: Path, config: Config, family: Family, dtype: StoredTyp
     stored = {key: value for key, value in language.as_object().items() if key not in _OF_STORAGE}
     if language is not config:
         stored |= {"architectures": [family.class_names[0]], "model_type": family.model_type}
+    stored |= {key: value for key, value in family.written_back.items() if key in stored}
     _write_json(folder / CONFIG_FILE, stored | {"torch_dtype": _DTYPES[dtype][1]})
 
 

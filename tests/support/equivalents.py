@@ -70,6 +70,45 @@ INTERNLM_NAMES: Mapping[str, str] = {
 }
 
 
+def ling_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
+    """Read `BailingMoeForCausalLM`: Qwen2-MoE halves what its shared experts say, so they say twice.
+
+    The head's columns are divided by their length once, before the first logits.
+    """
+    num_heads, num_keys = config["num_attention_heads"], config["num_key_value_heads"]
+    head_dim = config["hidden_size"] // num_heads
+    ends = np.cumsum([num_heads * head_dim, num_keys * head_dim])
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for name, tensor in tensors.items():
+        renamed = _renamed(name, LING_NAMES)
+        if "attention.query_key_value." in name:
+            for letter, part in zip("qkv", np.split(tensor, ends), strict=True):
+                own = name.replace("attention.query_key_value", f"self_attn.{letter}_proj")
+                found[own] = part
+        elif name == "lm_head.weight":
+            found[name] = tensor / (np.linalg.norm(tensor, axis=0) + np.float32(1e-7))
+        else:
+            found[renamed] = 2 * tensor if "shared_expert.down_proj" in renamed else tensor
+    for layer in range(config["num_hidden_layers"]):
+        gate = np.zeros((1, config["hidden_size"]), np.float32)
+        found[f"model.layers.{layer}.mlp.shared_expert_gate.weight"] = gate
+    shared = config["num_shared_experts"] * config["moe_intermediate_size"]
+    other = {
+        "architectures": ["Qwen2MoeForCausalLM"],
+        "model_type": "qwen2_moe",
+        "qkv_bias": config["use_qkv_bias"],
+        "shared_expert_intermediate_size": shared,
+    }
+    return {**config, **other}, found
+
+
+LING_NAMES: Mapping[str, str] = {
+    "model.word_embeddings.": "model.embed_tokens.",
+    "attention.dense.": "self_attn.o_proj.",
+    "mlp.shared_experts.": "mlp.shared_expert.",
+}
+
+
 def mimo_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
     """Read `class MiMoModel(Qwen2Model)`: the layers that predict further tokens are beside it."""
     return {**config, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}, tensors
@@ -82,6 +121,7 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 
 
 EQUIVALENTS: Mapping[str, Callable[[Config, Tensors], Equivalent]] = {
+    "bailing_moe": ling_as_qwen,
     "internlm2": internlm_as_llama,
     "kimi_k2": kimi_as_deepseek,
     "mimo": mimo_as_qwen,

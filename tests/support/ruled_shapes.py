@@ -19,8 +19,7 @@ def ruled_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
     """Return every tensor of a checkpoint with this config by name."""
     architecture = read_architecture(Config(config, "config.json"))
     needed = slots(architecture.spec)
-    rules = architecture.family.rules_of(architecture.spec)
     return {
         name: stored_shape(first.rule, needed[first.slot].shape[first.index is not None :])
-        for name, (first, *_) in origins(rules, needed).items()
+        for name, (first, *_) in origins(architecture.rules, needed).items()
     }

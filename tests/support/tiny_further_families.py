@@ -153,4 +153,16 @@ FURTHER_MODELS = (
     ),
     tiny("internlm2", "InternLM2ForCausalLM", bias=False),
     tiny("mimo", "MiMoForCausalLM", attention_bias=True, num_nextn_predict_layers=1),
+    tiny(
+        "bailing_moe",
+        "BailingMoeForCausalLM",
+        num_experts=8,
+        num_experts_per_tok=3,
+        num_shared_experts=2,
+        moe_intermediate_size=32,
+        norm_topk_prob=True,
+        norm_head=True,
+        use_bias=False,
+        use_qkv_bias=True,
+    ),
 )

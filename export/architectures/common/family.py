@@ -4,7 +4,7 @@ It names no graph and no precision.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -14,7 +14,7 @@ from export.checkpoint.plan import Rule
 from export.spec.decoder import DecoderSpec
 
 
-def _nothing_fused(spec: DecoderSpec) -> tuple[Rule, ...]:
+def _no_further_rules(config: Config, spec: DecoderSpec) -> tuple[Rule, ...]:
     return ()
 
 
@@ -25,7 +25,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     sees or hears gives it in its `text_config` (see `wrapper`). The model around it needs no name.
     `ignored` lists config keys that may hold any value without changing what is computed, beside
     those of `bookkeeping`.
-    `fused` are further rules, for tensors that are cut where the spec says.
+    `further_rules` are for tensors that the config and the spec say how to take. `written_back` is
+    what the config of a checkpoint says that was made from a package, whatever its source said.
     Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are of layers that
     predict further tokens, and are left out.
     """
@@ -34,7 +35,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     class_names: tuple[str, ...]
     read_spec: Callable[[Config], DecoderSpec]
     rules: tuple[Rule, ...]
-    fused: Callable[[DecoderSpec], tuple[Rule, ...]] = _nothing_fused
+    further_rules: Callable[[Config, DecoderSpec], tuple[Rule, ...]] = _no_further_rules
+    written_back: Mapping[str, object] = {}
     text_types: tuple[str, ...] = ()
     ignored: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
@@ -49,9 +51,6 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         root = Counter(first for first, *_ in names).most_common(1)[0][0]
         followers = frozenset(second for first, second, *_ in names if first == root)
         return Spelling(root=root, followers=followers)
-
-    def rules_of(self, spec: DecoderSpec) -> tuple[Rule, ...]:
-        return (*self.rules, *self.fused(spec))
 
     def used(self, names: Iterable[str], spec: DecoderSpec) -> list[str]:
         """Return the tensors that the family's rules must find a place for."""

@@ -138,6 +138,14 @@ def test_what_is_taken_of_a_tensor_is_given_back() -> None:
         np.testing.assert_array_equal(given_back(rules[0], parts), whole)
 
 
+def test_columns_of_length_one() -> None:
+    stored = np.array([[3.0, 0.0], [4.0, 2.0]], np.float32)
+    rule = Rule("a", "b", unit_columns=True)
+    found = taken(rule, stored)
+    np.testing.assert_allclose(found, [[0.6, 0.0], [0.8, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(taken(rule, found), found, atol=1e-6)  # so it has a way back
+
+
 def test_a_first_axis_of_one() -> None:
     check_taken(Rule("a", "b", has_leading_one=True), (1, 2, 3), gives=[0, 1, 2])
 
