@@ -156,7 +156,8 @@ def export(
 ) -> None:
     """Turn a checkpoint into a quantized model package.
 
-    SOURCE is a folder with config.json and *.safetensors, or a Hugging Face id such as owner/name.
+    SOURCE is a folder with config.json and *.safetensors, a GGUF file, ollama:NAME[:TAG] for what
+    Ollama has pulled, or a Hugging Face id such as owner/name.
     """
     if action == "inspect":
         click.echo(_inspection(source, ExportOptions(**options), is_json=is_json))
@@ -293,8 +294,14 @@ def _summary(manifest: ModelManifest, output: Path, *, seconds: float) -> str:
         f"{manifest.num_bytes / 1e6:.1f} MB, "
         f"{parameters.total / 1e6:.1f}M parameters ({parameters.active / 1e6:.1f}M active), "
         f"{_taken_over(manifest)}"
+        f"{_holes(manifest)}"
         f"{manifest.quality['agreement']:.0%} of next tokens as the original's, {seconds:.1f} s"
     ) + (f"\non cuda: {slow}" if slow else "")
+
+
+def _holes(manifest: ModelManifest) -> str:
+    fim = manifest.fim
+    return "no holes, " if fim is None else f"holes as {fim.convention} in {fim.order} order, "
 
 
 def _taken_over(manifest: ModelManifest) -> str:

@@ -13,6 +13,7 @@ from export.architectures import CheckpointArchitecture, read_architecture
 from export.architectures.common.wrapper import language_config
 from export.checkpoint.config import Config, read_config
 from export.checkpoint.plan import Plan
+from export.checkpoint.recognition import CONFIG_FILE, refuse_folder
 from export.checkpoint.source import CheckpointSource, find_source, with_small_file
 from export.checkpoint.stored import Checkpoint, Float32
 from export.checkpoint.tokens import (
@@ -39,7 +40,6 @@ from export.spec.decoder import DecoderSpec, slots
 from inference.fim import FimTemplate
 from inference.package.manifest import TOKENIZER_FILE, Source
 
-CONFIG_FILE: Final = "config.json"
 MAX_DEFAULT_CONTEXT: Final = 32_768
 MAX_SHOWN_TOKENS: Final = 8
 
@@ -76,6 +76,7 @@ def read_original(source: str, options: ExportOptions) -> Original:
     Raises an ExportError naming what is not there, not valid or not implemented.
     """
     found = find_source(source, revision=options.revision)
+    refuse_folder(found.folder)
     config = read_config(found.folder / CONFIG_FILE, ignored=options.ignore_config)
     architecture = _architecture(found, config)
     config.refuse_needless()
@@ -103,7 +104,7 @@ def read_original(source: str, options: ExportOptions) -> Original:
         architecture=architecture,
         identity=identity,
         fim_rivals=holes.rivals,
-        remarks=(*_words_of_beyond(tokens), *holes.remarks),
+        remarks=(*found.remarks, *_words_of_beyond(tokens), *holes.remarks),
     )
 
 
@@ -209,6 +210,7 @@ def open_original(
     `ignored` are keys of its config that change nothing, as for an export.
     """
     found = find_source(source)
+    refuse_folder(found.folder)
     config = read_config(found.folder / CONFIG_FILE, ignored=ignored)
     architecture = _architecture(found, config)
     opened = open_slots(found, architecture)
@@ -221,8 +223,8 @@ def _architecture(found: CheckpointSource, config: Config) -> CheckpointArchitec
     architecture = read_architecture(config)
     if not found.rules:
         return architecture
-    family = msgspec.structs.replace(architecture.family, rules=found.rules, unused=())
-    return msgspec.structs.replace(architecture, family=family)
+    family = msgspec.structs.replace(architecture.family, unused=())
+    return msgspec.structs.replace(architecture, family=family, rules=found.rules)
 
 
 def _context_length(spec: DecoderSpec, wanted: int | None) -> int:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from export.catalogue.entries import Entry, catalogue, find_entry
 from export.catalogue.install import Added, add_model, remove_model
+from export.catalogue.local import local_models
 from export.catalogue.measure import bytes_per_second, line_ms, proposal
 from inference.errors import ModelNotFoundError
 from inference.package.manifest import read_manifest
@@ -29,9 +30,18 @@ def model() -> None:
 
 
 @model.command("list")
+@click.option(
+    "--local",
+    "is_local",
+    is_flag=True,
+    help="Show what Ollama, LM Studio, llama.cpp and the hub's client have fetched here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_models(*, as_json: bool) -> None:
+def list_models(*, is_local: bool, as_json: bool) -> None:
     """Show what is installed and what can be added."""
+    if is_local:
+        _list_local(as_json=as_json)
+        return
     rows = _rows()
     if as_json:
         click.echo(msgspec.json.encode(rows).decode())
@@ -39,6 +49,23 @@ def list_models(*, as_json: bool) -> None:
     table = Table("", "name", "parameters", "active", "memory", "holes", "licence", "state")
     for row in rows:
         table.add_row(*(str(row[column]) for column in _COLUMNS))
+    Console().print(table)
+
+
+def _list_local(*, as_json: bool) -> None:
+    found = local_models()
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    if not found:
+        click.echo("no model of Ollama, LM Studio, llama.cpp or the hub's client is here")
+        return
+    table = Table("", "source", "size", "architecture", "stored as", "state")
+    for local in found:
+        state = local.problem or f"can be added ({local.family})"
+        architecture = local.architecture or ""
+        size = f"{local.num_bytes / 1e6:.0f} MB"
+        table.add_row(local.where, local.source, size, architecture, local.stored_as or "", state)
     Console().print(table)
 
 

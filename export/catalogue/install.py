@@ -1,6 +1,7 @@
 """Add a model: fetch, export, check, and put it where the engine finds it; or take it away."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -12,6 +13,8 @@ import msgspec
 
 from export.catalogue.download import download, forget
 from export.catalogue.entries import Entry, find_entry
+from export.checkpoint.ollama import PREFIX
+from export.checkpoint.source import GGUF_SUFFIX
 from export.errors import CheckpointError
 from export.options import ExportOptions
 from export.pipeline import export_checkpoint
@@ -21,6 +24,8 @@ from inference.package.store import checked_name, chosen, installed_folder, mode
 
 DISK_SHARE: Final = 1.1
 """Room for what is written beside what is already there."""
+
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how far it is and how far it goes."""
@@ -49,7 +54,7 @@ def add_model(
             f"there is no model {source} in the catalogue, and no such file or folder; "
             "`inkling model list` shows the names"
         )
-    target = checked_name(name or (entry.name if entry else Path(source).stem))
+    target = checked_name(name or (entry.name if entry else default_name(source)))
     if entry is not None:
         check_fits(entry)
     seconds: dict[str, float] = {}
@@ -67,6 +72,16 @@ def add_model(
     if entry is not None:
         forget(entry)
     return Added(name=target, folder=folder, manifest=manifest, seconds=seconds)
+
+
+def default_name(source: str) -> str:
+    """Return what a source is called where the user does not say: its last part, as a name.
+
+    "Owner/Name-0.5B", "Name.Q4_K_M.gguf" and "ollama:name:0.5b" have dots of their own.
+    """
+    last = source.removeprefix(PREFIX).rstrip("/").rpartition("/")[2]
+    stem = last[: -len(GGUF_SUFFIX)] if last.lower().endswith(GGUF_SUFFIX) else last
+    return _NO_NAME.sub("-", stem).strip("-.")
 
 
 def remove_model(name: str) -> bool:
@@ -122,4 +137,4 @@ def _fetched(entry: Entry, report: Report) -> str:
 
 
 def _could_be_source(source: str) -> bool:
-    return "/" in source or Path(source).exists()
+    return source.startswith(PREFIX) or "/" in source or Path(source).exists()

@@ -29,10 +29,9 @@ from export.checkpoint.headers import (
     read_index,
 )
 from export.checkpoint.naming import Spelling, name_tensors
+from export.checkpoint.recognition import weights_refusal
 from export.checkpoint.stored import Integers
 from export.errors import CheckpointError, UnsupportedError
-
-PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 WEIGHT_DTYPES: Final = ("F32", "F16", "BF16")
 """Those that stand for numbers without scales beside them."""
@@ -148,13 +147,7 @@ def _entries(folder: Path) -> dict[str, TensorEntry]:
         return read_index(folder)
     if (folder / SINGLE_FILE).is_file():
         return read_header(folder / SINGLE_FILE)
-    pickled = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
-    if pickled:
-        raise UnsupportedError(
-            f"{pickled[0]} is a pickle, which can run code when it is read; "
-            "convert the checkpoint to safetensors first"
-        )
-    raise CheckpointError(f"no {SINGLE_FILE} and no {INDEX_FILE} in {folder}")
+    raise weights_refusal(folder, (SINGLE_FILE, INDEX_FILE))
 
 
 def _mapped(entry: TensorEntry) -> npt.NDArray[Any]:

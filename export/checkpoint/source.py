@@ -1,4 +1,4 @@
-"""Find a checkpoint: a folder, a GGUF file, or files of a Hugging Face repository in the hub cache.
+"""Find a checkpoint: a folder, a GGUF file, what Ollama pulled, or files of the hub in its cache.
 
 Only what export reads is fetched, and weights only when they are wanted: a model that is not
 implemented is refused after its small files. Everything comes from the one commit that was current
@@ -18,8 +18,10 @@ import msgspec
 
 from export.checkpoint.gguf.checkpoint import open_gguf
 from export.checkpoint.headers import INDEX_FILE, SINGLE_FILE, read_weight_map
-from export.checkpoint.hub import hub_client, reason_of
+from export.checkpoint.hub import hub_client, hub_name, latest_snapshot, reason_of
+from export.checkpoint.ollama import PREFIX, find_model
 from export.checkpoint.plan import Rule
+from export.checkpoint.recognition import ADAPTER_FILE, file_refusal, is_gguf
 from export.checkpoint.safetensors import Reading, open_checkpoint
 from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
@@ -30,6 +32,7 @@ SMALL_FILES: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    ADAPTER_FILE,
     INDEX_FILE,
 )
 GGUF_SUFFIX: Final = ".gguf"
@@ -53,7 +56,8 @@ class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
     `revision` is None for what lies here already. `stored_block_size` tells, by bits, in which
     blocks most of what is stored could be taken over, where the config does not say it; `rules` say
     which slots the tensors fill, where they are not called as the family's own checkpoints call
-    them; `lasting` keeps the folder for as long as this is there.
+    them; `remarks` say what beside the model is left out; `lasting` keeps the folder for as long as
+    this is there.
     """
 
     name: str
@@ -62,6 +66,7 @@ class CheckpointSource(msgspec.Struct, frozen=True, kw_only=True):
     open_weights: Callable[[Reading], Checkpoint]
     stored_block_size: Callable[[int], int | None] = nothing_rounded
     rules: tuple[Rule, ...] = ()
+    remarks: tuple[str, ...] = ()
     lasting: object = None
 
 
@@ -98,27 +103,20 @@ def find_source(
     source: str, *, revision: str | None = None, fetch: Fetch = fetch_from_hub
 ) -> CheckpointSource:
     """Resolve what the user named. Raises CheckpointError where it is neither folder nor hub id."""
-    folder = Path(source)
-    if folder.is_dir():
-        if revision is not None:
-            raise CheckpointError(f"{source} is a folder and has no revision {revision}; leave it")
-        return CheckpointSource(
-            name=folder.resolve().name,
-            revision=None,
-            folder=folder,
-            open_weights=lambda reading: open_checkpoint(folder, reading),
-        )
-    is_gguf = folder.suffix.lower() == GGUF_SUFFIX
-    if is_gguf and folder.is_file():
-        return _gguf_source(folder, revision)
-    if folder.exists():
-        raise CheckpointError(
-            f"{source} is a file; give the folder of the checkpoint, or a {GGUF_SUFFIX} file"
-        )
+    if source.startswith(PREFIX):
+        return _ollama_source(source.removeprefix(PREFIX), revision)
+    path = Path(source)
+    if path.is_dir():
+        return _folder_source(path, revision)
+    has_suffix = path.suffix.lower() == GGUF_SUFFIX
+    if is_gguf(path) or (has_suffix and path.is_file()):
+        return _gguf_source(path, revision)
+    if path.exists():
+        raise file_refusal(path)
     # "name" inside a folder that is there was meant as a path.
-    is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.parent.is_dir()
-    if is_gguf or not is_hub_id:
-        raise CheckpointError(f"there is no {'file' if is_gguf else 'folder'} {source}")
+    is_hub_id = _HUB_ID.fullmatch(source) is not None and not path.parent.is_dir()
+    if has_suffix or not is_hub_id:
+        raise CheckpointError(f"there is no {'file' if has_suffix else 'folder'} {source}")
     cached = fetch(source, revision, SMALL_FILES)
     # A snapshot's folder is named by its commit, which is the exact revision.
     return CheckpointSource(
@@ -128,6 +126,36 @@ def find_source(
         open_weights=lambda reading: open_checkpoint(
             _fetch_weights(source, cached, fetch), reading
         ),
+    )
+
+
+def _folder_source(folder: Path, revision: str | None) -> CheckpointSource:
+    if revision is not None:
+        raise CheckpointError(f"{folder} is a folder and has no revision {revision}; leave it")
+    snapshot = latest_snapshot(folder) or folder
+    return CheckpointSource(
+        name=hub_name(snapshot) or snapshot.resolve().name,
+        revision=None,
+        folder=snapshot,
+        open_weights=lambda reading: open_checkpoint(snapshot, reading),
+    )
+
+
+def _ollama_source(name: str, revision: str | None) -> CheckpointSource:
+    """Read what Ollama has pulled, once its bytes are known to be those."""
+    model = find_model(name)
+    found = _gguf_source(model.path, revision)
+
+    def open_weights(reading: Reading) -> Checkpoint:
+        model.check()
+        return found.open_weights(reading)
+
+    left_out = "left out as no part of the language model: what sees beside it (projector)"
+    return msgspec.structs.replace(
+        found,
+        name=f"{PREFIX}{model.name}",
+        open_weights=open_weights,
+        remarks=(left_out,) if model.has_projector else (),
     )
 
 

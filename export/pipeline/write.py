@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from export.checkpoint.gptq_awq import Grouping
+from export.checkpoint.recognition import CONFIG_FILE
 from export.checkpoint.tokens import CHAT_TEMPLATE_FILE, read_chat_template
 from export.graph.builder import GraphBuilder
 from export.graph.cuda import cuda_scheme, cuda_weights, slow_on_cuda, write_cuda_graph
@@ -15,7 +16,6 @@ from export.graph.data_file import DATA_FILE, DataFile, Place
 from export.graph.decoder import build_decoder
 from export.graph.targets import CUDA
 from export.graph.weights import RoundingErrors, StoredBlocks, kept, scheme_weights, watched
-from export.original import CONFIG_FILE
 from export.package.manifest import IGNORED_CONFIG, complete_package
 from export.pipeline.plan import ExportPlan
 from export.quantization.blockwise import Weight

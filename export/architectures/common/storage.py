@@ -20,6 +20,11 @@ def read_storage(config: Config) -> Grouping | None:
 
     Raises UnsupportedError for weights that are stored in few bits in a way that is not read.
     """
+    if config.has("quantization"):
+        raise UnsupportedError(
+            f"{config.name} says quantization, as MLX stores matrices in few bits, which is not "
+            "read; give the checkpoint that it was made from"
+        )
     stored = config.section("quantization_config")
     if not config.has("quantization_config"):
         return None

@@ -10,6 +10,7 @@ import msgspec
 
 from export.checkpoint.config import Config
 from export.checkpoint.gguf import families
+from export.checkpoint.gguf.kinds import WHAT_IT_IS, other_kind
 from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
 from export.checkpoint.gguf.names import LATE_NORM_RULES, RULES
@@ -65,6 +66,9 @@ def find_architecture(metadata: Mapping[str, Any]) -> tuple[GgufArchitecture, Co
 
     Raises UnsupportedError where it is not implemented.
     """
+    kind = other_kind(metadata)
+    if kind is not None:
+        raise UnsupportedError(WHAT_IT_IS[kind])
     name = metadata.get("general.architecture")
     architecture = ARCHITECTURES.get(name) if isinstance(name, str) else None
     if architecture is None:

@@ -115,7 +115,7 @@ def test_a_misspelled_folder_is_not_taken_for_a_hub_id(
 
 def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(CheckpointError, match="is a file; give the folder"):
+    with pytest.raises(CheckpointError, match="is a file of weights; give the folder"):
         find_source(str(tmp_path / "model.safetensors"), fetch=never)
 
 
