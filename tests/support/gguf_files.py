@@ -7,7 +7,7 @@ asked for, vectors and routers as float32.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ from tests.support.gguf_conversions import CONVERSIONS, NAMES_OF
 
 Float32 = npt.NDArray[np.float32]
 Tensors = dict[str, Float32]
+
+KEPT: Final = ("_inp.", "ssm_conv1d", "_exps.bias")
+"""What llama.cpp leaves in float32 beside vectors."""
 
 SCALINGS: Final = {
     "linear": gguf.RopeScalingType.LINEAR,
@@ -37,14 +40,16 @@ def write_gguf_file(
     are_experts_apart: bool = False,
     pre: str = "qwen2",
     head: Kind | None = None,
+    change: Callable[[Tensors], Tensors] = dict,
 ) -> Path:
     """Write a checkpoint's folder as one file; `are_experts_apart` as until April 2024.
 
-    A tied `head` is written beside the embedding, in a kind of its own.
+    A tied `head` is written beside the embedding, in a kind of its own. `change` is for tensors
+    that other versions of the converter write.
     """
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
     tensors = load_file(checkpoint / "model.safetensors")
-    found = named(config, tensors, are_experts_apart=are_experts_apart)
+    found = change(named(config, tensors, are_experts_apart=are_experts_apart))
     writer = gguf.GGUFWriter(path, CONVERSIONS[config["model_type"]][0])
     write_shape(writer, config)
     tokenizer = json.loads((checkpoint / "tokenizer.json").read_text("utf-8"))
@@ -65,7 +70,7 @@ def finished(writer: gguf.GGUFWriter, path: Path) -> Path:
 
 
 def add(writer: gguf.GGUFWriter, name: str, values: Float32, kind: Kind) -> None:
-    is_matrix = values.ndim > 1 and "_inp." not in name
+    is_matrix = values.ndim > 1 and not any(part in name for part in KEPT)
     if not is_matrix or kind == Kind.F32:
         writer.add_tensor(name, np.ascontiguousarray(values))
     else:

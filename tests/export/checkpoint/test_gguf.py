@@ -2,6 +2,7 @@
 
 import gc
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from gguf.constants import GGMLQuantizationType as Kind
+from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
+from export.checkpoint.gguf.checkpoint import open_gguf
 from export.cli import export
 from export.errors import ExportError
 from export.inspection import in_words, inspect_checkpoint
@@ -28,8 +31,9 @@ from tests.support.exported import (
     read_tokens,
     tiny_options,
 )
-from tests.support.gguf_files import write_gguf_file
+from tests.support.gguf_files import Tensors, write_gguf_file
 from tests.support.gguf_models import GGUF_MODELS
+from tests.support.raw_gguf import taken_apart
 from tests.support.tiny_checkpoints import TinyModel, write_tiny_checkpoint
 
 Float32 = np.ndarray[Any, np.dtype[np.float32]]
@@ -37,7 +41,7 @@ BY_NAME = {model.name: model for model in GGUF_MODELS}
 NUM_MATRICES = 4 + 3
 """Of a layer, a stack of experts counted once."""
 
-WORKED_OUT = ("qwen3_next", "llama-frequencies", "phimoe-long")
+WORKED_OUT = ("qwen3_next", "gemma", "llama-frequencies", "phimoe-long")
 """Models of which a file has numbers that were worked out of the checkpoint's, in float32."""
 
 TABLES = Grid(bits=8, block_size=32)
@@ -51,40 +55,132 @@ def exported(source: Path, package: Path, **options: Any) -> tuple[ModelManifest
     return manifest, read_tokens(model, model.create_cache(), TOKEN_IDS)
 
 
-def check(
-    folder: Path, model: TinyModel, kind: Kind = Kind.F32, *, are_experts_apart: bool = False
-) -> Path:
-    """The file of a checkpoint computes the same in float32, to the bit where it is stored so."""
+def check(folder: Path, model: TinyModel, kind: Kind = Kind.F32) -> None:
+    """The package of a file is that of its checkpoint, to the bit where it is stored so."""
     checkpoint = write_tiny_checkpoint(folder / "checkpoint", model)
-    path = write_gguf_file(
-        folder / "model.gguf", checkpoint, kind, are_experts_apart=are_experts_apart
-    )
+    path = write_gguf_file(folder / "model.gguf", checkpoint, kind)
     manifest, found = exported(path, folder / "of the file", precision="f32")
     before, expected = exported(checkpoint, folder / "of the folder", precision="f32")
     assert manifest.architecture == before.architecture
     assert manifest.eos_token_ids == before.eos_token_ids
     assert manifest.fim == before.fim
     assert manifest.leading_token_ids == ()
-    share = 0.1 if kind != Kind.F32 else 1e-5 if model.name.startswith(WORKED_OUT) else 0.0
-    tolerance = share * float(np.abs(expected).max())
+    tolerance = 0.0 if kind == Kind.F32 else 0.1 * float(np.abs(expected).max())
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def check_read(folder: Path, model: TinyModel, *, are_experts_apart: bool = False) -> Path:
+    """What is read of a file computes the same as its checkpoint."""
+    checkpoint = write_tiny_checkpoint(folder / "checkpoint", model)
+    path = write_gguf_file(folder / "model.gguf", checkpoint, are_experts_apart=are_experts_apart)
+    expected = forward(*open_original(str(checkpoint)), TOKEN_IDS)
+    found = forward(*open_original(str(path)), TOKEN_IDS)
+    share = 1e-5 if model.name.startswith(WORKED_OUT) else 0.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=share * np.abs(expected).max())
     return path
 
 
 @pytest.mark.parametrize("model", GGUF_MODELS, ids=lambda model: model.name)
 def test_every_architecture(model: TinyModel, tmp_path: Path) -> None:
-    path = check(tmp_path, model)
+    path = check_read(tmp_path, model)
     words = in_words(inspect_checkpoint(str(path), tiny_options()))
     assert "tensors of F32, each with its place" in words
     assert f"model: {model.full_config['model_type']}" in words
 
 
-def test_experts_that_lie_apart(tmp_path: Path) -> None:
-    check(tmp_path, BY_NAME["mixtral"], are_experts_apart=True)
+@pytest.mark.parametrize("name", ["llama", "qwen2", "plain", "gpt_oss"])
+def test_a_package(name: str, tmp_path: Path) -> None:
+    check(tmp_path, BY_NAME[name])
+
+
+@pytest.mark.parametrize("name", ["mixtral", "qwen2_moe", "granitemoe"])
+def test_experts_that_lie_apart(name: str, tmp_path: Path) -> None:
+    check_read(tmp_path, BY_NAME[name], are_experts_apart=True)
+
+
+def check_spelled(folder: Path, name: str, change: Callable[[Tensors], Tensors]) -> Path:
+    """What another version of the converter writes is read to the same numbers."""
+    checkpoint = write_tiny_checkpoint(folder / "checkpoint", BY_NAME[name])
+    now = write_gguf_file(folder / "now.gguf", checkpoint)
+    other = write_gguf_file(folder / "other.gguf", checkpoint, change=change)
+    _, expected = open_original(str(now))
+    _, found = open_original(str(other))
+    assert found.keys() == expected.keys()
+    for slot in expected:
+        np.testing.assert_array_equal(found[slot], expected[slot])
+    return other
+
+
+def with_gates_beside_ups(tensors: Tensors) -> Tensors:
+    for name in [name for name in tensors if name.endswith("ffn_gate_exps.weight")]:
+        up = tensors.pop(name.replace("gate", "up"))
+        tensors[name.replace("gate", "gate_up")] = np.concatenate([tensors.pop(name), up], axis=1)
+    return tensors
+
+
+@pytest.mark.parametrize("name", ["plain", "glm4_moe", "deepseek_v3"])
+def test_gates_and_ups_of_experts_in_one_tensor(name: str, tmp_path: Path) -> None:
+    check_spelled(tmp_path, name, with_gates_beside_ups)
+
+
+def with_whole_latents(tensors: Tensors) -> Tensors:
+    """As files of before April 2025 have them."""
+    for name in [name for name in tensors if "attn_k_b" in name]:
+        value = tensors.pop(name.replace("k_b", "v_b"))
+        rows = np.concatenate([tensors.pop(name).swapaxes(1, 2), value], axis=1)
+        tensors[name.replace("k_b", "kv_b")] = rows.reshape(-1, rows.shape[2])
+    return tensors
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3", "deepseek_v2-lite"])
+def test_keys_and_values_of_latents_in_one_tensor(name: str, tmp_path: Path) -> None:
+    path = check_spelled(tmp_path, name, with_whole_latents)
+    parts = taken_apart(path)
+    for key, size in (("key", 32 + 16), ("value", 32)):  # said as of heads then
+        parts.remove(f"deepseek2.attention.{key}_length_mla")
+        parts.set(f"deepseek2.attention.{key}_length", size)
+    parts.set("deepseek2.attention.head_count_kv", 4)
+    (tmp_path / "older.gguf").write_bytes(parts.encoded())
+    assert open_original(str(tmp_path / "older.gguf"))[0] == open_original(str(path))[0]
+
+
+def test_inputs_of_states_as_the_checkpoint_has_them(tmp_path: Path) -> None:
+    """As the first files of Qwen3-Next do."""
+
+    def change(tensors: Tensors) -> Tensors:
+        stored = load_file(tmp_path / "checkpoint" / "model.safetensors")
+        for name in [name for name in tensors if "attn_gate" in name]:
+            layer = name.split(".")[1]
+            del tensors[name], tensors[name.replace("gate", "qkv")]
+            whole = stored[f"model.layers.{layer}.linear_attn.in_proj_qkvz.weight"]
+            tensors[f"blk.{layer}.ssm_in.weight"] = whole
+        return tensors
+
+    check_spelled(tmp_path, "qwen3_next", change)
+
+
+def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None:
+    def change(tensors: Tensors) -> Tensors:
+        last = {name: part for name, part in tensors.items() if name.startswith("blk.1.")}
+        behind = {name.replace("blk.1.", "blk.2."): part for name, part in last.items()}
+        return {**tensors, **behind, "blk.2.nextn.eh_proj.weight": np.ones((64, 128), np.float32)}
+
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", BY_NAME["glm4_moe"])
+    path = write_gguf_file(tmp_path / "model.gguf", checkpoint, change=change)
+    with pytest.raises(ExportError, match=r"blk\.2\..* has no place in this model"):
+        open_original(str(path))
+    parts = taken_apart(path)
+    parts.set("glm4moe.block_count", 3)
+    parts.set("glm4moe.nextn_predict_layers", 1)
+    path.write_bytes(parts.encoded())
+    spec, values = open_original(str(path))
+    before, expected = open_original(str(checkpoint))
+    assert spec == before
+    assert values.keys() == expected.keys()
 
 
 @pytest.mark.parametrize("kind", [Kind.F16, Kind.BF16], ids=lambda kind: kind.name)
-@pytest.mark.parametrize("name", ["llama", "plain"])
+@pytest.mark.parametrize("name", ["llama", "plain", "deepseek_v3"])
 def test_halves(name: str, kind: Kind, tmp_path: Path) -> None:
     check(tmp_path, BY_NAME[name], kind)
 
@@ -125,6 +221,33 @@ def test_q4_0_is_what_int4_computes_with(name: str, tmp_path: Path) -> None:
 
 def test_q5_0_is_held_by_int8(tmp_path: Path) -> None:
     check_taken_over(tmp_path, "llama", Kind.Q5_0, "int8", taken=2 * NUM_MATRICES + 2)
+
+
+@pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.MXFP4], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    ("name", "taken", "again"),
+    [
+        ("granitemoe", 2 * NUM_MATRICES + 1, 0),
+        ("gpt_oss", 3 * NUM_MATRICES + 2, 0),
+        ("qwen3_next", 3 * 2 + 4 + 4 * (3 + 3) + 2, 0),
+        # The parts of a latent's keys lie across the rows of the matrix.
+        ("deepseek_v3", 2 * (4 + 3) + 3 + 2, 2),
+    ],
+)
+def test_what_int8_holds(name: str, kind: Kind, taken: int, again: int, tmp_path: Path) -> None:
+    """Integers and scales stand for the very numbers that are read otherwise."""
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", BY_NAME[name])
+    path = write_gguf_file(tmp_path / "model.gguf", checkpoint, kind)
+    opened = open_gguf(path).checkpoint
+    for tensor in opened.tensors:
+        found = opened.integers(tensor, bits=8, block_size=32)
+        if found is not None:
+            middled = found.values.astype(np.float32) - found.zeros[:, found.groups]
+            read = opened.read(tensor)
+            np.testing.assert_array_equal(middled * found.scales[:, found.groups], read)
+    manifest, _ = exported(path, tmp_path / "package", precision="int8", block_size=32)
+    figures = {"as": "gguf", "taken_over": taken, "rounded_again": again}
+    assert manifest.quality["stored"] == figures
 
 
 def test_what_has_a_smallest_value_is_rounded_again(tmp_path: Path) -> None:
