@@ -31,6 +31,8 @@ from export.architectures import (
     internlm2,
     kimi_k2,
     laguna,
+    lfm2,
+    lfm2_moe,
     llama,
     mellum,
     mimo,
@@ -71,7 +73,7 @@ from export.spec.decoder import (
     SparseMoE,
     slots,
 )
-from export.spec.recurrence import GatedDelta
+from export.spec.recurrence import GatedDelta, ShortConvolution
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
@@ -116,6 +118,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     internlm2.FAMILY,
     mimo.FAMILY,
     bailing_moe.FAMILY,
+    lfm2.FAMILY,
+    lfm2_moe.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -237,6 +241,8 @@ def _check_attention(attention: Attention) -> None:
                     f"config.json says linear_num_value_heads = {values}, which is no multiple of "
                     f"linear_num_key_heads = {keys}"
                 )
+        case ShortConvolution():
+            pass
 
 
 def _check_size(name: str, size: int, step: int) -> None:

@@ -34,6 +34,7 @@ from export.spec.decoder import (
     GatedDelta,
     GroupedQuery,
     Latent,
+    ShortConvolution,
     SparseMoE,
     slots,
 )
@@ -140,8 +141,9 @@ def _attention_problem(attention: Attention) -> str | None:
             if head_dim > MAX_HEAD_DIM:
                 return f"heads of {head_dim}, and attention on CUDA takes up to {MAX_HEAD_DIM}"
             return None
-        case GatedDelta():
-            return "GatedDelta for attention, which has no graph for CUDA"
+        case GatedDelta() | ShortConvolution():
+            kind = type(attention).__name__
+            return f"{kind} for attention, which has no graph for CUDA"
 
 
 def _expert_problem(moe: SparseMoE, hidden_size: int, scheme: Scheme) -> str | None:

@@ -29,7 +29,7 @@ from export.graph.layers.attention import (
 )
 from export.graph.layers.elementwise import capped, scaled, scaled_exactly
 from export.graph.layers.embedding import Table, table, wanted_rows
-from export.graph.layers.gated_delta import States, gated_delta
+from export.graph.layers.gated_delta import gated_delta
 from export.graph.layers.head import refined_head
 from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear
@@ -38,6 +38,7 @@ from export.graph.layers.moe import moe
 from export.graph.layers.positions import positions, query_sizes
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
+from export.graph.layers.short_convolution import States, short_convolution
 from export.graph.weights import under
 from export.quantization.blockwise import Quantized, Weight
 from export.quantization.scheme import COARSE_HEAD
@@ -56,7 +57,7 @@ from export.spec.decoder import (
     Ungated,
     window_of,
 )
-from export.spec.recurrence import GatedDelta
+from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution
 from export.spec.rope import Rope
 
 RopeTables = Mapping[tuple[Rope, int], RopeValues]
@@ -157,7 +158,7 @@ def _declare_inputs(graph: GraphBuilder, spec: DecoderSpec) -> _Inputs:
 def _cached(spec: DecoderSpec) -> list[CachedAttention]:
     """Return the attention of the layers that look back at keys and values."""
     found = [layer.attention for layer in spec.layers]
-    return [attention for attention in found if not isinstance(attention, GatedDelta)]
+    return [attention for attention in found if not isinstance(attention, Recurrence)]
 
 
 def _declare_lengths(graph: GraphBuilder) -> _Lengths:
@@ -233,9 +234,9 @@ def _attention(
     cache: _Cache,
 ) -> Value:
     match spec:
-        case GatedDelta():
+        case GatedDelta() | ShortConvolution():
             past = _declare_states(graph, spec, cache.layer)
-            out, present = gated_delta(graph, spec, weights, x, past)
+            out, present = _recurrent(graph, spec, weights, x, past)
             _declare_next_states(graph, spec, present, cache.layer)
             return out
         case GroupedQuery():
@@ -282,23 +283,40 @@ def _cache_shape(graph: GraphBuilder, spec: CachedAttention) -> list[int | str]:
     return ["batch", spec.num_key_value_heads, capacity, spec.head_dim]
 
 
-def _declare_states(graph: GraphBuilder, spec: GatedDelta, layer: int) -> States:
-    convolution, recurrent = _state_shapes(spec)
-    return States(
-        convolution=graph.input(f"past_convolution.{layer}", np.float32, convolution),
-        recurrent=graph.input(f"past_recurrent.{layer}", np.float32, recurrent),
-    )
+def _recurrent(
+    graph: GraphBuilder, spec: Recurrence, weights: Mapping[str, Weight], x: Value, past: States
+) -> tuple[Value, States]:
+    match spec:
+        case GatedDelta():
+            return gated_delta(graph, spec, weights, x, past)
+        case ShortConvolution():
+            return short_convolution(graph, spec, weights, x, past)
 
 
-def _declare_next_states(graph: GraphBuilder, spec: GatedDelta, states: States, layer: int) -> None:
-    convolution, recurrent = _state_shapes(spec)
-    graph.output(f"present_convolution.{layer}", states.convolution, np.float32, convolution)
-    graph.output(f"present_recurrent.{layer}", states.recurrent, np.float32, recurrent)
+def _declare_states(graph: GraphBuilder, spec: Recurrence, layer: int) -> States:
+    found = {
+        name: graph.input(f"past_{name}.{layer}", np.float32, shape)
+        for name, shape in _state_shapes(spec).items()
+    }
+    return States(convolution=found["convolution"], recurrent=found.get("recurrent"))
 
 
-def _state_shapes(spec: GatedDelta) -> tuple[list[int | str], list[int | str]]:
-    heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
-    return ["batch", spec.num_channels, spec.kernel_size - 1], ["batch", *heads]
+def _declare_next_states(graph: GraphBuilder, spec: Recurrence, states: States, layer: int) -> None:
+    found = {"convolution": states.convolution, "recurrent": states.recurrent}
+    for name, shape in _state_shapes(spec).items():
+        state = found[name]
+        assert state is not None
+        graph.output(f"present_{name}.{layer}", state, np.float32, shape)
+
+
+def _state_shapes(spec: Recurrence) -> dict[str, list[int | str]]:
+    shapes: dict[str, list[int | str]] = {
+        "convolution": ["batch", spec.num_channels, spec.kernel_size - 1]
+    }
+    if isinstance(spec, GatedDelta):
+        heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
+        shapes["recurrent"] = ["batch", *heads]
+    return shapes
 
 
 def _feed_forward(

@@ -18,7 +18,7 @@ from export.spec.decoder import (
     num_parameters,
     window_of,
 )
-from export.spec.recurrence import GatedDelta
+from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution
 from inference.chat import ChatTemplate
 from inference.fim import FimTemplate
 from inference.package.manifest import (
@@ -105,7 +105,7 @@ def complete_package(
 def describe(model_type: str, spec: DecoderSpec) -> Architecture:
     """Return the figures of a spec that the engine and people want."""
     attention = next(
-        layer.attention for layer in spec.layers if not isinstance(layer.attention, GatedDelta)
+        layer.attention for layer in spec.layers if not isinstance(layer.attention, Recurrence)
     )
     sparse = [layer.feed_forward for layer in spec.layers]
     experts = [part for part in sparse if isinstance(part, SparseMoE)]
@@ -138,6 +138,8 @@ def _cache_kind(attention: Attention) -> CacheKind:
                 key_head_dim=attention.key_head_dim,
                 value_head_dim=attention.value_head_dim,
             )
+        case ShortConvolution(num_channels=size, kernel_size=kernel_size):
+            return Recurrent(kernel_size=kernel_size, num_channels=size)
         case GroupedQuery() | Latent():
             window = window_of(attention)
             return Full() if window is None else Windowed(window)

@@ -18,7 +18,7 @@ from export.spec.attention import (
     latent_slots,
 )
 from export.spec.norms import LayerNorm, Norm, RmsNorm
-from export.spec.recurrence import GatedDelta, delta_slots
+from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution, recurrence_slots
 from export.spec.routers import AnyRouter, ScoredRouter
 from export.spec.slot import Slot
 from export.spec.slot import make_slot as _slot
@@ -80,7 +80,7 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
 CachedAttention = GroupedQuery | Latent
 """Those that look back at keys and values of the tokens before."""
 
-Attention = CachedAttention | GatedDelta
+Attention = CachedAttention | Recurrence
 FeedForward = Dense | Ungated | SparseMoE
 
 
@@ -228,8 +228,8 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
             return grouped_query_slots(attention, hidden)
         case Latent():
             return latent_slots(attention, hidden)
-        case GatedDelta():
-            return delta_slots(attention, hidden)
+        case GatedDelta() | ShortConvolution():
+            return recurrence_slots(attention, hidden)
 
 
 def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slot]:

@@ -38,7 +38,9 @@ from export.spec.recurrence import (
     DeltaInputs,
     DeltaParameters,
     GatedDelta,
+    ShortConvolution,
     gated_delta,
+    short_convolution,
     ungrouped,
 )
 from export.spec.routers import ScoredRouter, choose_experts
@@ -137,6 +139,10 @@ def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
             return latent(attention, slots, x)
         case GatedDelta():
             return _gated_delta(attention, slots, x)
+        case ShortConvolution():
+            projected = slots.product("gates_channels", x)
+            mixed = short_convolution(slots["convolution"][:, 0], projected)
+            return slots.product("state_output", mixed)
 
 
 def _gated_delta(spec: GatedDelta, slots: Slots, x: Array) -> Array:

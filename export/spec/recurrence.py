@@ -57,6 +57,33 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
         return 2 * self.key_size + self.value_size
 
 
+class ShortConvolution(msgspec.Struct, frozen=True, kw_only=True):
+    """output(behind * convolution(before * channels)), causal over the last `kernel_size` tokens.
+
+    The three are projections of the token. The layer keeps no other state than the convolution's.
+    Source: LFM2 (arXiv:2511.23404).
+    """
+
+    num_channels: int
+    kernel_size: int
+
+
+Recurrence = GatedDelta | ShortConvolution
+
+
+def recurrence_slots(spec: Recurrence, hidden_size: int) -> dict[str, Slot]:
+    """Return the layer's tensors."""
+    match spec:
+        case GatedDelta():
+            return delta_slots(spec, hidden_size)
+        case ShortConvolution(num_channels=size, kernel_size=kernel_size):
+            return {
+                "attention.gates_channels": make_slot("projection", 3 * size, hidden_size),
+                "attention.convolution": make_slot("convolution", size, 1, kernel_size),
+                "attention.state_output": make_slot("projection", hidden_size, size),
+            }
+
+
 def delta_slots(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
     """Return the layer's tensors."""
     heads = spec.num_value_heads
@@ -142,6 +169,12 @@ def gated_delta(
 
 def _by_key_head(spec: GatedDelta, x: Array) -> Array:
     return x.reshape(len(x), spec.num_key_heads, -1)
+
+
+def short_convolution(kernel: Array, projected: Array) -> Array:
+    """Return what the output is given, [num_tokens, num_channels], of all three projections."""
+    before, behind, channels = np.split(projected, 3, axis=-1)
+    return behind * _causal_convolution(kernel, before * channels)
 
 
 def _causal_convolution(kernel: Array, x: Array) -> Array:

@@ -52,6 +52,7 @@ GRAPH_FILES: Final[Mapping[Device, str]] = {"cpu": MODEL_FILE, "cuda": CUDA_MODE
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,14 +84,15 @@ class Recurrent(
 ):
     """A layer that keeps a state of fixed size: its last tokens' channels, and one for each head.
 
-    They are [num_channels, kernel_size - 1] and [num_heads, key_head_dim, value_head_dim].
+    They are [num_channels, kernel_size - 1] and [num_heads, key_head_dim, value_head_dim]; a layer
+    without heads keeps the channels alone.
     """
 
     kernel_size: Annotated[int, msgspec.Meta(ge=2)]
     num_channels: Positive
-    num_heads: Positive
-    key_head_dim: Positive
-    value_head_dim: Positive
+    num_heads: NotNegative = 0
+    key_head_dim: NotNegative = 0
+    value_head_dim: NotNegative = 0
 
 
 CacheKind = Full | Windowed | Recurrent

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec, GatedDelta, GroupedQuery, window_of
+from export.spec.decoder import DecoderSpec, GroupedQuery, window_of
+from export.spec.recurrence import Recurrence
 
 _OF_FILES: Final = {
     *("_commit_hash", "_name_or_path", "architectures", "auto_map", "dtype", "model_type"),
@@ -119,7 +120,7 @@ def _has_windows(spec: DecoderSpec) -> bool:
     return any(
         window_of(attention) is not None
         for attention in attentions
-        if not isinstance(attention, GatedDelta)
+        if not isinstance(attention, Recurrence)
     )
 
 

@@ -112,5 +112,6 @@ def _shapes(architecture: Architecture, layers: Sequence[int]) -> dict[str, tupl
         assert isinstance(kind, Recurrent)
         shapes[f"convolution.{layer}"] = (1, kind.num_channels, kind.kernel_size - 1)
         heads = (kind.num_heads, kind.key_head_dim, kind.value_head_dim)
-        shapes[f"recurrent.{layer}"] = (1, *heads)
+        if prod(heads):
+            shapes[f"recurrent.{layer}"] = (1, *heads)
     return shapes

@@ -43,10 +43,11 @@ from tests.support.tiny_families import FAMILY_MODELS
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 GROK = next(model for model in FAMILY_MODELS if model.name == "grok-1")
 NEXT = next(model for model in FAMILY_MODELS if model.name == "qwen3_next")
+NOT_ON_CUDA = {"grok-1", "lfm2", "lfm2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"}
 MODELS = tuple(
     model
     for model in (*TINY_MODELS, *FAMILY_MODELS)
-    if model.full_config["model_type"] not in {"grok-1", "qwen3_next"}
+    if model.full_config["model_type"] not in NOT_ON_CUDA
 )
 WHOLE_TILES = TinyModel("tiles", 1, {"moe_intermediate_size": 64})
 

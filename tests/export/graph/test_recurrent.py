@@ -20,9 +20,15 @@ from tests.support.exported import TOKEN_IDS, Array, export_tiny, read_tokens
 from tests.support.histories import CAPACITY, EXACT, HISTORIES, check_history
 from tests.support.tiny_families import FAMILY_MODELS
 
-RECURRENT = {
+DELTA = {
     model.name: model for model in FAMILY_MODELS if "linear_num_key_heads" in model.full_config
 }
+CONVOLUTION = {
+    model.name: model
+    for model in FAMILY_MODELS
+    if "conv" in (model.full_config.get("layer_types") or ())
+}
+RECURRENT = DELTA | CONVOLUTION
 
 recurrent = pytest.mark.parametrize("name", RECURRENT)
 
@@ -82,7 +88,7 @@ def test_a_keystroke_reads_no_more_than_a_few_tokens() -> None:
     assert reused == [101 - NUM_LIKELY_CHANGED, 100, 100]
 
 
-@recurrent
+@pytest.mark.parametrize("name", DELTA)
 def test_the_manifest_says_what_each_layer_keeps(name: str) -> None:
     config = RECURRENT[name].full_config
     kinds = loaded(name)[0].manifest.architecture.cache_kinds
@@ -97,3 +103,11 @@ def test_the_manifest_says_what_each_layer_keeps(name: str) -> None:
         config["linear_key_head_dim"],
         config["linear_value_head_dim"],
     )
+
+
+@pytest.mark.parametrize("name", CONVOLUTION)
+def test_the_manifest_says_what_each_convolution_keeps(name: str) -> None:
+    kinds = loaded(name)[0].manifest.architecture.cache_kinds
+    size = CONVOLUTION[name].full_config.get("conv_L_cache", 3)
+    state = Recurrent(kernel_size=size, num_channels=64)
+    assert kinds == (state, Full(), state)

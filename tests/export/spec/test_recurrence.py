@@ -6,7 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.spec.recurrence import Array, DeltaParameters, GatedDelta, gated_delta, ungrouped
+from export.spec.recurrence import (
+    Array,
+    DeltaParameters,
+    GatedDelta,
+    gated_delta,
+    short_convolution,
+    ungrouped,
+)
 
 SPEC = GatedDelta(
     num_key_heads=1,
@@ -89,3 +96,12 @@ def test_a_later_token_changes_nothing_before_it(kernel_size: int) -> None:
     after, _ = gated_delta(spec, parameters, ungrouped(spec, projected, rate_decay))
     np.testing.assert_array_equal(before[:5], after[:5])
     assert (np.abs(before[5:] - after[5:]).max(axis=(1, 2)) > 0).all()
+
+
+def test_a_short_convolution_is_gated_on_both_sides() -> None:
+    before, behind, channels = np.arange(1.0, 19.0).reshape(3, 3, 2)
+    kernel = np.array([[0.5, 1.0], [0.0, 2.0]])  # of the token before, and of the last one
+    gated = before * channels
+    expected = behind * (gated * [1.0, 2.0] + np.array([[0, 0], gated[0], gated[1]]) * [0.5, 0.0])
+    projected = np.concatenate([before, behind, channels], axis=1)
+    np.testing.assert_allclose(short_convolution(kernel, projected), expected)
