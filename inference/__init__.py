@@ -6,6 +6,7 @@ Importing it loads neither onnxruntime nor tokenizers.
 
 from inference.chat import Message
 from inference.completion import (
+    MAX_REMEMBERED_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     Completion,
     CompletionRequest,
@@ -45,6 +46,7 @@ from inference.serving.dissector import Dissector
 from inference.timing import Timings
 
 __all__ = [
+    "MAX_REMEMBERED_CHARACTERS",
     "MAX_TEXT_CHARACTERS",
     "Completion",
     "CompletionRequest",

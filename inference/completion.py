@@ -16,6 +16,9 @@ from inference.timing import Timings
 MAX_TEXT_CHARACTERS: Final = 65_536
 """The most of a prefix and of a suffix: a second of tokenizing in the worst case measured."""
 
+MAX_REMEMBERED_CHARACTERS: Final = 400_000
+"""The most of a text that is remembered; longer ones are tables, or were generated."""
+
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
 

@@ -54,6 +54,14 @@ class Engine(Protocol):
         """
         ...
 
+    def remember(self, document: str, text: str | None) -> None:
+        """Take another text of the user's as evidence for what is written; None forgets it.
+
+        It is kept in memory alone, and is none for requests of the same document. What was
+        answered before is not answered otherwise.
+        """
+        ...
+
     async def wait_ready(self) -> EngineStatus:
         """Return once the engine is ready, failed or closed."""
         ...

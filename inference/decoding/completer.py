@@ -7,6 +7,7 @@ says when to stop.
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -28,6 +29,7 @@ from inference.decoding.drafting import (
     MAX_MATCH,
     EarlierTexts,
     Guesses,
+    OtherTexts,
     PromptLookup,
     Speculation,
     TokenIds,
@@ -45,6 +47,8 @@ from inference.decoding.soundness import sound
 from inference.decoding.stopping import fills_line, unit_for
 from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
+from inference.recall.index import Recall, Recalled
+from inference.recall.memory import Memory
 from inference.runtime.language_model import Logits
 from inference.syntax import Place
 from inference.syntax import place as place_in
@@ -52,6 +56,9 @@ from inference.timing import Timings, now_ms, stopwatch
 
 NUM_EARLIER: Final = 8
 """Completions that are remembered to guess from: of a place, and of those that were left for it."""
+
+NUM_RECALLED_CHARACTERS: Final = 200
+"""Before the cursor: what other texts are asked for is no longer."""
 
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
@@ -70,10 +77,19 @@ class _Job(msgspec.Struct, frozen=True):
 
 
 class Completer:
-    """`speculation` is what is learned of guessing; without it nothing is guessed."""
+    """`speculation` is what is learned of guessing; without it nothing is guessed.
 
-    def __init__(self, loaded: LoadedModel, speculation: Speculation | None = None) -> None:
+    `memory` are the user's other texts.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        speculation: Speculation | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         self._loaded = loaded
+        self._memory = memory or Memory()
         self.speculation = speculation
         self._written: deque[TokenIds] = deque(maxlen=NUM_EARLIER)
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
@@ -157,7 +173,7 @@ class Completer:
         with stopwatch(timings, "decode_ms"):
             choose = Healing(self._vocabulary, b"").choose
             ends = loaded.end_token_ids
-            guesses = self._guesses(is_line=False)
+            guesses = self._guesses(self._recall(request.document), is_line=False)
             following = generate(reading.session, logits, choose, ends, cancel, guesses)
             written = list(islice(following, request.max_tokens))
         is_cut = len(written) == request.max_tokens
@@ -194,12 +210,11 @@ class Completer:
                 f"{len(token_ids)} tokens behind a prompt of {len(prompt)} cannot be scored; both "
                 f"need one, and the context holds {context_length}"
             )
-        bits, is_first_likeliest = score_tokens(reading.session, prompt, token_ids, cancel)
+        bits, fewest = score_tokens(reading.session, prompt, token_ids, cancel)
         return Score(
-            bits=bits,
-            num_tokens=len(token_ids),
+            token_bits=tuple(bits.tolist()),
+            likeliest_bits=tuple(fewest.tolist()),
             num_bytes=len(middle.encode()),
-            is_first_likeliest=is_first_likeliest,
         )
 
     def _others(
@@ -229,11 +244,11 @@ class Completer:
                 break
         return texts
 
-    def _guesses(self, *, is_line: bool) -> Guesses | None:
+    def _guesses(self, recall: Recall, *, is_line: bool) -> Guesses | None:
         """Return what guesses for one completion; behind the end of a line that is all, nothing."""
         if self.speculation is None:
             return None
-        drafters = (PromptLookup(), EarlierTexts(tuple(self._written)))
+        drafters = (PromptLookup(), EarlierTexts(tuple(self._written)), OtherTexts(recall))
         vocabulary, ends = self._vocabulary, self._loaded.end_token_ids
         is_last = vocabulary.has_line_end if is_line else _never
         return Guesses(self.speculation, drafters, ends, is_last)
@@ -253,8 +268,23 @@ class Completer:
         wanted = b"" if held_back is None else self._vocabulary.piece(held_back)
         is_empty = fills_line(job.unit, job.request.prefix)
         healing = Healing(self._vocabulary, wanted, fills_line=is_empty)
-        guesses = self._guesses(is_line=job.unit in ("word", "line"))
-        return Writer(self._loaded, job.request, job.unit, healing, timings, guesses)
+        recall = self._recall(job.request.document)
+        guesses = self._guesses(recall, is_line=job.unit in ("word", "line"))
+        writer = Writer(self._loaded, job.request, job.unit, healing, timings, guesses)
+        writer.recall = recall
+        text = with_line_feeds(job.request.prefix[-NUM_RECALLED_CHARACTERS:])
+        before = self._loaded.tokenizer.encode(text)
+        writer.before = before if held_back is None else before[:-1]
+        return writer
+
+    def _recall(self, document: str) -> Recall:
+        """Return what asks the memory; drafting and choosing ask the same, so it is asked once."""
+
+        @lru_cache(NUM_EARLIER)
+        def recall(history: tuple[int, ...]) -> Recalled | None:
+            return self._memory.recall(history, but=document)
+
+        return recall
 
     def _budget(self, request: CompletionRequest) -> Budget:
         num_leading = len(self._loaded.leading_token_ids)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.decoding.pace import Pace
+from inference.recall.index import MAX_MATCHED, Recall
 
 TokenIds = npt.NDArray[np.int64]
 
@@ -86,6 +87,22 @@ class EarlierTexts:
             if draft is not None and (best is None or draft.num_matched > best.num_matched):
                 best = draft
         return best
+
+
+class OtherTexts:
+    """What followed the last tokens in other texts of the user's, see recall/."""
+
+    name = "texts"
+
+    def __init__(self, recall: Recall) -> None:
+        self._recall = recall
+
+    def draft(self, token_ids: TokenIds, max_tokens: int) -> Draft | None:
+        found = self._recall(tuple(token_ids[-MAX_MATCHED:].tolist()))
+        if found is None:
+            return None
+        following: list[int] = found.continuation[:max_tokens].tolist()
+        return Draft(following, min(found.num_matched, MAX_MATCH), self.name)
 
 
 class Match(msgspec.Struct, frozen=True):

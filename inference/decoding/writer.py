@@ -3,7 +3,7 @@
 Lives in the engine thread, like all that touches a session.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -29,6 +29,8 @@ from inference.decoding.probabilities import log_probability
 from inference.decoding.session import Session
 from inference.decoding.stopping import stop_rule
 from inference.languages import language_for
+from inference.recall.evidence import with_evidence
+from inference.recall.index import MAX_MATCHED, Recall
 from inference.runtime.language_model import Logits
 from inference.timing import Timings, now_ms
 
@@ -39,8 +41,9 @@ NUM_JUDGED: Final = 16
 class Writer:
     """The text of one completion as it grows; valid at every moment, so it may be cut short.
 
-    With a `branch` it leaves there what the model would have written; `branches` are the ways that
-    were not taken.
+    What `recall` finds behind `before`, the text's tokens up to here, and what is written is
+    evidence for what comes. With a `branch` it leaves there what the model would have written;
+    `branches` are the ways that were not taken.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Writer:
         self.text = ""
         self.timings = timings
         self.token_ids: list[int] = []
+        self.before: Sequence[int] = ()
+        self.recall: Recall = _nothing
         self.branch: Branch | None = None
         self.branches = Branches(request.num_candidates - 1)
         self.log_probabilities: list[float] = []
@@ -108,6 +113,9 @@ class Writer:
 
     def _choose(self, logits: Logits) -> int:
         choosable = self._healing.choosable
+        recalled = self.recall((*self.before, *self.token_ids)[-MAX_MATCHED:])
+        if recalled is not None:
+            logits = with_evidence(logits, recalled)
         if self.branch is not None and self.branch.num_before == self._num_chosen:
             logits = np.where(np.arange(len(logits)) == self.branch.token_id, logits, -np.inf)
         token_id = self._healing.choose(logits)
@@ -133,3 +141,7 @@ class Writer:
             if num_lines < len(lines):
                 return len("\n".join([first, *others][:num_lines]))
         return num_kept
+
+
+def _nothing(_history: tuple[int, ...]) -> None:
+    return None

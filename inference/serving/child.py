@@ -87,9 +87,11 @@ class Child(asyncio.SubprocessProtocol):
     @property
     def is_listening(self) -> bool:
         """Whether it reads what it is sent; what it is sent meanwhile waits in our memory."""
-        return not self._stdin.is_closing() and (
-            self._stdin.get_write_buffer_size() < MAX_UNSENT_BYTES
-        )
+        return not self._stdin.is_closing() and (self.num_unsent_bytes < MAX_UNSENT_BYTES)
+
+    @property
+    def num_unsent_bytes(self) -> int:
+        return self._stdin.get_write_buffer_size()
 
     def send(self, message: ToHost) -> None:
         """Queue a message; nothing happens once the pipe is closed."""

@@ -33,6 +33,7 @@ from inference.serving.wire import (
     FromHost,
     Ping,
     Pong,
+    Remember,
     Shutdown,
     Status,
     ToHost,
@@ -146,6 +147,8 @@ class Host:
                 task.add_done_callback(lambda _: self._tasks.pop(request_id, None))
             case Warm(request):
                 self._warm(request)
+            case Remember(document, text):
+                self._engine.remember(document, text)
             case Cancel(request_id):
                 if request_id in self._tasks:
                     self._tasks[request_id].cancel()

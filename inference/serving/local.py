@@ -21,6 +21,7 @@ from inference.completion import (
 )
 from inference.decoding.completer import Completer
 from inference.decoding.drafting import Speculation
+from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.loaded import LoadedModel
 from inference.decoding.scoring import Score
 from inference.engine import EngineState, EngineStatus
@@ -39,6 +40,7 @@ from inference.package.manifest import (
     verify_files,
 )
 from inference.package.store import find_model
+from inference.recall.memory import Memory
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.tokenizer import Tokenizer
 from inference.serving.answering import Answering
@@ -52,6 +54,7 @@ class LocalEngine:
 
     def __init__(self, load: Callable[[], LoadedModel], *, model_bytes: int = 0) -> None:
         self._load = load
+        self._memory = Memory()
         self._completer: Completer | None = None
         self._answering: Answering | None = None
         self._status = EngineStatus(state=EngineState.LOADING, model_bytes=model_bytes)
@@ -93,6 +96,10 @@ class LocalEngine:
         answering, request = self._ready(), checked(request)
         if answering is not None:
             answering.read_ahead(request)
+
+    def remember(self, document: str, text: str | None) -> None:
+        """See inference.engine.Engine."""
+        self._memory.remember(document, text)
 
     async def score(self, request: CompletionRequest, middle: str) -> Score:
         """Return how likely the model holds `middle` to be in the hole, see Completer.score.
@@ -166,8 +173,9 @@ class LocalEngine:
 
     def _loaded_status(self) -> EngineStatus:
         loaded = self._load()
-        completer = Completer(loaded, Speculation())
+        completer = Completer(loaded, Speculation(), self._memory)
         completer.warm_up()
+        self._memory.begin(lambda text: loaded.tokenizer.encode(with_line_feeds(text)))
         self._completer = completer
         return EngineStatus(
             state=EngineState.READY,

@@ -32,6 +32,7 @@ from inference.completion import (
 from inference.engine import EngineState, EngineStatus
 from inference.serving.child import Child
 from inference.serving.patience import Patience, RestartBudget
+from inference.serving.telling import Telling
 from inference.serving.turns import Turns
 from inference.serving.wire import (
     Answer,
@@ -86,6 +87,7 @@ class SupervisedEngine:
         self._request_ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
         self._turns = Turns()
+        self._telling = Telling()
         self._child: Child | None = None
         self._num_silent_beats = 0
         self._stalled_s = 0.0
@@ -130,6 +132,10 @@ class SupervisedEngine:
         child, request = self._child, checked(request)
         if child is not None and self._status.state is EngineState.READY and child.is_listening:
             child.send(Warm(request))
+
+    def remember(self, document: str, text: str | None) -> None:
+        """See inference.engine.Engine."""
+        self._telling.remember(document, text)
 
     async def wait_ready(self) -> EngineStatus:
         self.start()
@@ -203,9 +209,11 @@ class SupervisedEngine:
         self._child = child
         if self._status.state not in _DOWN:  # its first words may have been that it failed
             self._status = replace(self._status, process_id=child.process_id)
+        telling = asyncio.create_task(self._telling.tell(child))
         try:
             await self._watch(child)
         finally:
+            telling.cancel()
             child.kill("the engine was closed")
             await asyncio.wait({child.ended})
             self._child = None

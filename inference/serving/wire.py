@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from inference.completion import Completion, CompletionRequest, Request
+from inference.completion import Completion, CompletionRequest, Name, Request
 from inference.engine import EngineStatus
 from inference.errors import WireError
 
@@ -31,6 +31,13 @@ class Warm(msgspec.Struct, frozen=True, tag="warm", forbid_unknown_fields=True):
     """Read what this request would read, once nobody waits; nothing is answered."""
 
     request: CompletionRequest
+
+
+class Remember(msgspec.Struct, frozen=True, tag="remember", forbid_unknown_fields=True):
+    """A text of the user's that is evidence for others; None where there is none any more."""
+
+    document: Name
+    text: str | None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", forbid_unknown_fields=True):
@@ -71,7 +78,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
     stalled_ms: float
 
 
-ToHost = Complete | Warm | Cancel | Ping | Shutdown
+ToHost = Complete | Warm | Remember | Cancel | Ping | Shutdown
 FromHost = Status | Answer | Failed | Pong
 
 

@@ -197,7 +197,7 @@ class Accepting:
         return Completion(text="c", finish_reason=FinishReason.LINE)
 
     async def score(self, request: CompletionRequest, middle: str) -> Score:
-        return Score(bits=1.0, num_tokens=1, num_bytes=1, is_first_likeliest=True)
+        return Score(token_bits=(1.0,), likeliest_bits=(1.0,), num_bytes=1)
 
 
 class Noting:

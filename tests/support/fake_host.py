@@ -25,6 +25,7 @@ from inference.serving.wire import (
     FromHost,
     Ping,
     Pong,
+    Remember,
     Shutdown,
     Status,
     ToHost,
@@ -41,6 +42,7 @@ class FakeHost:
     def __init__(self) -> None:
         self._slow: list[int] = []
         self._cancelled: list[int] = []
+        self._remembered: dict[str, int | None] = {}
 
     def serve(self) -> None:
         reader = read_to_host()
@@ -54,6 +56,8 @@ class FakeHost:
                 self._obey(request_id, request)
             case Cancel(request_id):
                 self._cancelled.append(request_id)
+            case Remember(document, text):
+                self._remembered[document] = None if text is None else len(text)
             case Ping():
                 send(Pong(stalled_ms=0))
             case Shutdown():
@@ -80,6 +84,8 @@ class FakeHost:
                 answer(request_id, "RIGHT")
             case "what was cancelled":
                 answer(request_id, json.dumps(self._cancelled))
+            case "what is remembered":
+                answer(request_id, json.dumps(self._remembered))
             case "which environment":
                 answer(request_id, json.dumps(sorted(os.environ)))
             case prefix:

@@ -34,6 +34,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 class Log(msgspec.Struct):
     requests: list[CompletionRequest] = []
     warmed: list[CompletionRequest] = []
+    remembered: dict[str, str | None] = {}
     num_running: int = 0
     num_answered: int = 0
     num_cancelled: int = 0
@@ -81,6 +82,9 @@ class ScriptedEngine:
                     finish_reason=script.finish_reason,
                     alternatives=script.alternatives[: _num_more(request)],
                 )
+
+    def remember(self, document: str, text: str | None) -> None:
+        self.log.remembered[document] = text
 
     def warm(self, request: CompletionRequest) -> None:
         self.log.warmed.append(request)

@@ -186,6 +186,24 @@ async def test_what_comes_next_is_written_before_it_is_asked(
     assert (found.text, found.origin != "model") == (following, True)
 
 
+async def test_what_other_texts_say_is_evidence() -> None:
+    """A model that holds every letter for as likely writes on what stands elsewhere."""
+    model = ScriptedModel(lambda _: ord("?"))
+    engine = LocalEngine(lambda: loaded(model))
+    request = CompletionRequest(document="a", prefix="x = total(", scope="line", max_tokens=7)
+    try:
+        engine.remember("b", "y = total(values)")
+        engine.remember("a", "y = total(itself)")
+        await engine.wait_ready()
+        while not (found := await engine.complete(request)).text.startswith("values"):
+            assert found.text == "?" * 7
+        engine.remember("b", None)
+        while (await engine.complete(request)).text != "?" * 7:
+            await asyncio.sleep(0)
+    finally:
+        await engine.close()
+
+
 async def test_what_breaks_while_nobody_waits_is_logged_without_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

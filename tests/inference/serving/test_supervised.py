@@ -12,7 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference.completion import Completion, CompletionRequest, FinishReason
+from inference.completion import (
+    MAX_REMEMBERED_CHARACTERS,
+    Completion,
+    CompletionRequest,
+    FinishReason,
+)
 from inference.engine import EngineState
 from inference.errors import InvalidRequestError
 from inference.serving.patience import Patience
@@ -73,6 +78,40 @@ async def check(
 
 async def test_a_request_is_answered() -> None:
     await check("x = ", text="X = ", reason=FinishReason.LINE)
+
+
+async def remembered(engine: SupervisedEngine, num: int) -> dict[str, int | None]:
+    """Return the lengths of the texts that the host knows, once it knows so many."""
+    while True:
+        await engine.wait_ready()
+        found = (await ask(engine, "what is remembered")).text
+        lengths: dict[str, int | None] = json.loads(found or "{}")
+        if len(lengths) == num:
+            return lengths
+        await asyncio.sleep(0.02)
+
+
+async def test_every_host_is_told_what_is_remembered() -> None:
+    async with engine_on() as engine:
+        engine.remember("a", "12")
+        engine.remember("gone", "1")
+        engine.remember("gone", None)
+        engine.remember("too long", "x" * (MAX_REMEMBERED_CHARACTERS + 1))
+        assert await remembered(engine, 1) == {"a": 2}
+        engine.remember("b", "123")
+        engine.remember("a", None)
+        assert await remembered(engine, 2) == {"a": None, "b": 3}
+        await ask(engine, "die")
+        assert await remembered(engine, 1) == {"b": 3}
+
+
+async def test_megabytes_to_remember_keep_no_request_waiting() -> None:
+    async with engine_on() as engine:
+        await engine.wait_ready()
+        for number in range(40):
+            engine.remember(str(number), "x" * MAX_REMEMBERED_CHARACTERS)
+        assert (await ask(engine, "x", deadline_ms=1_000)).text == "X"
+        assert len(await remembered(engine, 40)) == 40
 
 
 async def test_of_a_burst_the_newest_of_each_document_is_answered() -> None:

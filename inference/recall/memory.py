@@ -1,0 +1,112 @@
+"""The user's own texts, as tokens, in memory alone: what was written elsewhere, found again.
+
+Texts come and change while one works. All of them are in one index that is made anew when much has
+changed; what changed since is in a second, small one. A thread of its own turns texts into tokens
+and makes the indexes, so that nobody waits for it; what is asked meanwhile is answered from what
+stands.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from inference.completion import MAX_REMEMBERED_CHARACTERS
+from inference.recall.index import Recalled, TokenIds, TokenIndex, longest
+
+MAX_TOKENS: Final = 2_000_000
+"""Of all texts together: 32 MB, some 6 MB of code. The oldest go first."""
+
+MIN_FRESH: Final = 50_000
+FRESH_SHARE: Final = 0.25
+"""Where more tokens than this, and more than this share of all, have changed, all is put in one
+index again."""
+
+
+Encode = Callable[[str], Sequence[int]]
+
+
+class _Indexes(msgspec.Struct, frozen=True):
+    """`forgotten` are the texts of `whole` that have changed or gone."""
+
+    whole: TokenIndex
+    fresh: TokenIndex
+    forgotten: frozenset[str]
+
+
+class Memory:
+    """What is told before `begin` waits for it."""
+
+    def __init__(self) -> None:
+        self._encode: Encode | None = None
+        self._lock = Lock()
+        self._told: dict[str, str | None] = {}
+        self._texts: dict[str, TokenIds] = {}
+        self._changed: set[str] = set()
+        self._indexes = _Indexes(TokenIndex({}), TokenIndex({}), frozenset())
+        self._thread = ThreadPoolExecutor(1, "memory")
+
+    @property
+    def num_tokens(self) -> int:
+        indexes = self._indexes
+        return indexes.whole.num_tokens + indexes.fresh.num_tokens
+
+    def begin(self, encode: Encode) -> None:
+        """Learn from now on; `encode` turns a text into tokens, and is called in a thread."""
+        self._encode = encode
+        self._thread.submit(self._learn, encode)
+
+    def remember(self, name: str, text: str | None) -> None:
+        """Take a text in place of what went by this name, or nothing."""
+        with self._lock:
+            is_waking = not self._told
+            self._told[name] = text
+        if is_waking and self._encode is not None:
+            self._thread.submit(self._learn, self._encode)
+
+    def wait(self) -> None:
+        """Return once all that was told is in the indexes."""
+        self._thread.submit(lambda: None).result()
+
+    def recall(self, history: Sequence[int], *, but: str) -> Recalled | None:
+        """Return what other texts than `but` share with the end of `history`, and what follows."""
+        indexes = self._indexes
+        if not indexes.whole.num_tokens and not indexes.fresh.num_tokens:
+            return None
+        forgotten = indexes.forgotten | {but}
+        return longest(
+            [indexes.whole.recall(history, forgotten), indexes.fresh.recall(history, {but})]
+        )
+
+    def _learn(self, encode: Encode) -> None:
+        """Take in all that was told by now; what is told meanwhile wakes the thread again."""
+        with self._lock:
+            told, self._told = self._told, {}
+        for name, text in told.items():
+            self._texts.pop(name, None)
+            self._changed.add(name)
+            if text is not None and len(text) <= MAX_REMEMBERED_CHARACTERS:
+                self._texts[name] = np.array(encode(text), np.int32)
+        if told:
+            self._leave_out_the_oldest()
+            self._put_in_order()
+
+    def _leave_out_the_oldest(self) -> None:
+        num_tokens = sum(map(len, self._texts.values()))
+        while num_tokens > MAX_TOKENS:
+            name = next(iter(self._texts))
+            num_tokens -= len(self._texts.pop(name))
+            self._changed.add(name)
+
+    def _put_in_order(self) -> None:
+        fresh = {name: self._texts[name] for name in self._texts if name in self._changed}
+        num_all, num_fresh = (sum(map(len, texts.values())) for texts in (self._texts, fresh))
+        if num_fresh > max(MIN_FRESH, FRESH_SHARE * num_all):
+            self._changed.clear()
+            self._indexes = _Indexes(TokenIndex(self._texts), TokenIndex({}), frozenset())
+        else:
+            changed = frozenset(self._changed)
+            self._indexes = _Indexes(self._indexes.whole, TokenIndex(fresh), changed)
