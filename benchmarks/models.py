@@ -165,8 +165,9 @@ def _reason(path: Path) -> str | None:
     try:
         read_architecture(read_config(path))
     except ExportError as error:
-        reason = str(error).replace(path.name, "config.json").partition("; implemented are")[0]
-        return reason.replace("|", "\\|")
+        reason, is_unknown, _ = str(error).partition("; implemented are")
+        more = ", which no file reads yet" if is_unknown and " is missing" not in reason else ""
+        return reason.replace(path.name, "config.json").replace("|", "\\|") + more
     return None
 
 

@@ -36,6 +36,7 @@ from export.architectures import (
     llama,
     mellum,
     mimo,
+    minicpm3,
     minimax_m2,
     ministral3,
     mistral,
@@ -58,6 +59,7 @@ from export.architectures import (
 )
 from export.architectures.common.bookkeeping import check_unread
 from export.architectures.common.family import Family
+from export.architectures.common.missing import MISSING
 from export.architectures.common.storage import read_storage
 from export.architectures.common.wrapper import check_wrapper, language_config
 from export.checkpoint.config import Config
@@ -120,6 +122,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     bailing_moe.FAMILY,
     lfm2.FAMILY,
     lfm2_moe.FAMILY,
+    minicpm3.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -189,8 +192,10 @@ def find_family(config: Config) -> Family:
     family = next((family for family in FAMILIES if model_type in family.model_types), None)
     if family is None:
         known = ", ".join(family.model_type for family in FAMILIES)
+        why = MISSING.get(model_type)
         raise UnsupportedError(
-            f"{config.name} says model_type = {model_type!r}; implemented are: {known}"
+            f"{config.name} says model_type = {model_type!r}"
+            f"{f', for which {why} is missing' if why else ''}; implemented are: {known}"
         )
     names = [*family.class_names, *_own_class_names(config)]
     config.require("architectures", *([name] for name in names))
