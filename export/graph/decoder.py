@@ -32,8 +32,8 @@ from export.graph.layers.embedding import Table, table, wanted_rows
 from export.graph.layers.gated_delta import gated_delta
 from export.graph.layers.head import refined_head
 from export.graph.layers.latent_attention import latent_attention
-from export.graph.layers.linear import add_exact_bias, linear
-from export.graph.layers.mlp import mlp, shared_expert, ungated_mlp
+from export.graph.layers.linear import add_exact_bias, linear, vector
+from export.graph.layers.mlp import mlp, ungated_mlp
 from export.graph.layers.moe import moe
 from export.graph.layers.positions import positions, query_sizes
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
@@ -222,8 +222,11 @@ def _layer(
     attended = _attention(graph, layer.attention, under(weights, "attention."), given, cache)
     stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended))
     given, stream = incoming(graph, layer, weights, "feed_forward_norm", stream)
-    out = _feed_forward(graph, layer.feed_forward, weights, given)
-    return stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
+    out = _feed_forward(graph, layer.feed_forward, weights, given, stream.total)
+    stream = stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
+    if layer.output_scale:
+        return stream.times(graph, vector(graph, weights["output_scale"]))
+    return stream
 
 
 def _attention(
@@ -320,16 +323,17 @@ def _state_shapes(spec: Recurrence) -> dict[str, list[int | str]]:
 
 
 def _feed_forward(
-    graph: GraphBuilder, feed_forward: FeedForward, weights: Mapping[str, Weight], x: Value
+    graph: GraphBuilder,
+    feed_forward: FeedForward,
+    weights: Mapping[str, Weight],
+    x: Value,
+    stream: Value,
 ) -> Value:
+    """Return what the part gives; `stream` is what x is the norm of."""
     match feed_forward:
         case Dense(activation=activation):
             return mlp(graph, activation, under(weights, "mlp."), x)
         case Ungated():
             return ungated_mlp(graph, feed_forward, under(weights, "mlp."), x)
-        case SparseMoE(shared=shared):
-            chosen = moe(graph, feed_forward, under(weights, "moe."), x)
-            if shared is None:
-                return chosen
-            always = shared_expert(graph, shared, under(weights, "moe.shared."), x)
-            return graph.op("Add", chosen, always)
+        case SparseMoE():
+            return moe(graph, feed_forward, under(weights, "moe."), x, stream)

@@ -10,6 +10,7 @@ from export.graph.data_file import CUDA_DATA_FILE, DATA_FILE
 from export.quantization.scheme import Scheme
 from export.spec.decoder import (
     Attention,
+    CachedAttention,
     DecoderSpec,
     GroupedQuery,
     Latent,
@@ -28,6 +29,7 @@ from inference.package.manifest import (
     Architecture,
     CacheKind,
     Full,
+    Heads,
     ModelManifest,
     Parameters,
     Recurrent,
@@ -124,11 +126,17 @@ def describe(model_type: str, spec: DecoderSpec) -> Architecture:
 
 
 def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
-    kinds = tuple(_cache_kind(layer.attention) for layer in spec.layers)
-    return () if all(isinstance(kind, Full) for kind in kinds) else kinds
+    cached = (layer.attention for layer in spec.layers)
+    usual = next(_heads(part) for part in cached if not isinstance(part, Recurrence))
+    kinds = tuple(_cache_kind(layer.attention, usual) for layer in spec.layers)
+    return () if all(kind == Full() for kind in kinds) else kinds
 
 
-def _cache_kind(attention: Attention) -> CacheKind:
+def _heads(attention: CachedAttention) -> Heads:
+    return Heads(attention.num_key_value_heads, attention.head_dim)
+
+
+def _cache_kind(attention: Attention, usual: Heads) -> CacheKind:
     match attention:
         case GatedDelta():
             return Recurrent(
@@ -141,5 +149,6 @@ def _cache_kind(attention: Attention) -> CacheKind:
         case ShortConvolution(num_channels=size, kernel_size=kernel_size):
             return Recurrent(kernel_size=kernel_size, num_channels=size)
         case GroupedQuery() | Latent():
-            window = window_of(attention)
-            return Full() if window is None else Windowed(window)
+            window, heads = window_of(attention), _heads(attention)
+            other = None if heads == usual else heads
+            return Full(other) if window is None else Windowed(window, other)

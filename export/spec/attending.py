@@ -32,7 +32,8 @@ def _heads(
     attention: GroupedQuery, slots: Slots, x: Array
 ) -> tuple[Array, Array, Array, Array | None]:
     query, key, value = (
-        project(slots, name, x, bias=attention.input_bias) for name in ("query", "key", "value")
+        project(slots, name, x, bias=attention.input_bias)
+        for name in ("query", "key", "key" if attention.keys_are_values else "value")
     )
     gate: Array | None = None
     if attention.output_gate:
@@ -45,7 +46,10 @@ def _heads(
     if attention.query_scale is not None:
         scales = query_scales(attention.query_scale, len(x)).astype(x.dtype)
         query = query * scales[:, None]
-    return query, key, _split_heads(value, attention.head_dim), gate
+    value = _split_heads(value, attention.head_dim)
+    if attention.value_norm is not None:
+        value = rms_norm(attention.value_norm, np.ones(attention.head_dim, x.dtype), value)
+    return query, key, value, gate
 
 
 def _placed(attention: GroupedQuery, slots: Slots, name: str, x: Array) -> Array:

@@ -55,6 +55,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     rows of `query` are then, head by head, its query and its gate.
     `softplus_gate`: it is multiplied by log(1 + exp(x @ gate)), one number for each head or one for
     each number that the heads read.
+    `value_norm`: each value head is normalized, without weights of its own.
+    `keys_are_values`: there is no value projection; values are keys before their norm and rotation.
     """
 
     num_attention_heads: int
@@ -71,6 +73,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, kw_only=True):
     sinks: bool = False
     output_gate: bool = False
     softplus_gate: Literal["head", "number"] | None = None
+    value_norm: RmsNorm | None = None
+    keys_are_values: bool = False
 
     @property
     def rotary_dim(self) -> int:
@@ -123,6 +127,8 @@ def grouped_query_slots(attention: GroupedQuery, hidden: int) -> dict[str, Slot]
         "attention.value": make_slot("projection", key_value, hidden),
         "attention.output": make_slot("projection", hidden, query),
     }
+    if attention.keys_are_values:
+        del found["attention.value"]
     if attention.input_bias:
         sizes = {"query": query, "key": key_value, "value": key_value}
         found |= {f"attention.{name}_bias": make_slot("bias", size) for name, size in sizes.items()}

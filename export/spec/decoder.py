@@ -66,7 +66,11 @@ class SharedExpert(msgspec.Struct, frozen=True, kw_only=True):
 class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     """The router's weighted sum over the chosen experts, each a Dense of its own.
 
-    The shared expert is added to it. `bias` is that of every expert's matrices.
+    The shared expert is added to it, which has the same activation. `bias` is that of every
+    expert's matrices.
+    `norm`: router and experts are given the stream itself, each normalized with weights of its own,
+    and the shared expert what the layer normalized; what both give is normalized before it is
+    added. Logits of the router are divided by sqrt(hidden_size).
     """
 
     num_experts: int
@@ -75,6 +79,7 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     shared: SharedExpert | None = None
     activation: Activation | ClampedSwiglu = "silu"
     bias: bool = False
+    norm: RmsNorm | None = None
 
 
 CachedAttention = GroupedQuery | Latent
@@ -113,12 +118,16 @@ class Residual(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """The attention, then the feed-forward part, each added to the stream."""
+    """The attention, then the feed-forward part, each added to the stream.
+
+    `output_scale`: the stream is then multiplied by one number that was learned.
+    """
 
     attention: Attention
     feed_forward: FeedForward
     norm: Norm
     residual: Residual = Residual()
+    output_scale: bool = False
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +170,7 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
             **_inner_norm_slots("feed_forward_norm", layer, hidden),
             **_feed_forward_slots(layer.feed_forward, hidden),
             **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
+            **({"output_scale": _slot("bias", 1)} if layer.output_scale else {}),
         }
         found |= {f"layers.{index}.{name}": slot for name, slot in parts.items()}
     found |= _norm_slots("norm", spec.norm, hidden)
@@ -251,7 +261,16 @@ def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slo
                 "moe.up": _slot("expert", experts, size, hidden),
                 "moe.down": _slot("expert", experts, hidden, size),
                 **({} if shared is None else _shared_slots(shared, hidden)),
+                **_own_norm_slots(feed_forward, hidden),
             }
+
+
+def _own_norm_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
+    if moe.norm is None:
+        return {}
+    names = ["router_norm", "input_norm", "output_norm"]
+    names += [] if moe.shared is None else ["shared.output_norm"]
+    return {f"moe.{name}": _slot("norm", hidden) for name in names}
 
 
 def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
@@ -260,6 +279,8 @@ def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
         found["moe.router_bias"] = _slot("bias", moe.num_experts)
     if isinstance(moe.router, ScoredRouter) and moe.router.correction:
         found["moe.router_correction"] = _slot("bias", moe.num_experts)
+    if isinstance(moe.router, ScoredRouter) and moe.router.expert_scale:
+        found["moe.router_scale"] = _slot("bias", moe.num_experts)
     if moe.bias:
         sizes = {"gate": moe.moe_intermediate_size, "up": moe.moe_intermediate_size, "down": hidden}
         found |= {

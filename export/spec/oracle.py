@@ -43,7 +43,7 @@ from export.spec.recurrence import (
     short_convolution,
     ungrouped,
 )
-from export.spec.routers import ScoredRouter, choose_experts
+from export.spec.routers import NOTHING_LEARNED, AnyRouter, Learned, ScoredRouter, choose_experts
 from export.spec.tensors import Array, Slots
 
 _erf: Final = np.vectorize(math.erf, otypes=[np.float64])
@@ -107,8 +107,9 @@ def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
     attended = [_attention(layer.attention, slots.under("attention."), text) for text in texts]
     x = x + _added(layer, slots, "attention_output_norm", np.concatenate(attended))
     normed = _incoming(layer, slots, "feed_forward_norm", x)
-    out = _feed_forward(layer.feed_forward, slots, normed)
-    return x + _added(layer, slots, "feed_forward_output_norm", out)
+    out = _feed_forward(layer.feed_forward, slots, normed, x)
+    x = x + _added(layer, slots, "feed_forward_output_norm", out)
+    return x * slots["output_scale"] if layer.output_scale else x
 
 
 def _incoming(layer: Layer, slots: Slots, norm_name: str, x: Array) -> Array:
@@ -170,14 +171,15 @@ def _delta_inputs(spec: GatedDelta, slots: Slots, x: Array) -> DeltaInputs:
             )
 
 
-def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array) -> Array:
+def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array, stream: Array) -> Array:
+    """Return what the part gives; `stream` is what x is the norm of."""
     match feed_forward:
         case Dense():
             return _dense(slots.under("mlp."), x, feed_forward.activation)
         case Ungated():
             return _ungated(feed_forward, slots.under("mlp."), x)
         case SparseMoE():
-            return _sparse_moe(feed_forward, slots.under("moe."), x)
+            return _sparse_moe(feed_forward, slots.under("moe."), x, stream)
 
 
 def _dense(slots: Slots, x: Array, activation: Activation) -> Array:
@@ -190,11 +192,35 @@ def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
     return project(slots, "down", _activated(spec.activation, up), bias=spec.bias)
 
 
-def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
-    logits = project(slots, "router", x, bias=moe.router.bias)
-    has_correction = isinstance(moe.router, ScoredRouter) and moe.router.correction
-    correction = slots["router_correction"] if has_correction else 0.0
-    expert_ids, expert_weights = choose_experts(moe.router, logits, correction)
+def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array, stream: Array) -> Array:
+    if moe.norm is None:
+        chosen = _chosen_experts(moe, slots, x, project(slots, "router", x, bias=moe.router.bias))
+        return chosen if moe.shared is None else chosen + _shared(moe, moe.shared, slots, x)
+    routed = rms_norm(moe.norm, slots["router_norm"], stream)
+    logits = project(slots, "router", routed, bias=moe.router.bias) / math.sqrt(x.shape[-1])
+    given = rms_norm(moe.norm, slots["input_norm"], stream)
+    chosen = _chosen_experts(moe, slots, given, logits)
+    chosen = rms_norm(moe.norm, slots["output_norm"], chosen)
+    if moe.shared is None:
+        return chosen
+    shared = _shared(moe, moe.shared, slots, x)
+    return chosen + rms_norm(moe.norm, slots["shared.output_norm"], shared)
+
+
+def _learned(router: AnyRouter, slots: Slots) -> Learned:
+    match router:
+        case ScoredRouter(correction=has_correction, expert_scale=has_scale):
+            return Learned(
+                correction=slots["router_correction"] if has_correction else None,
+                expert_scale=slots["router_scale"] if has_scale else None,
+            )
+        case _:
+            return NOTHING_LEARNED
+
+
+def _chosen_experts(moe: SparseMoE, slots: Slots, x: Array, logits: Array) -> Array:
+    learned = _learned(moe.router, slots)
+    expert_ids, expert_weights = choose_experts(moe.router, logits, learned)
     gate, up, down = slots["gate"], slots["up"], slots["down"]
     gate_bias, up_bias, down_bias = (
         slots[f"{name}_bias"] if moe.bias else np.zeros((moe.num_experts, 1), x.dtype)
@@ -214,14 +240,15 @@ def _sparse_moe(moe: SparseMoE, slots: Slots, x: Array) -> Array:
         slots.saw("down", gated, expert=expert)
         out = gated @ down[expert].T + down_bias[expert]
         mixed[rows] += expert_weights[rows, choices, None] * out
-    return mixed if moe.shared is None else mixed + _shared(moe.shared, slots.under("shared."), x)
+    return mixed
 
 
-def _shared(shared: SharedExpert, slots: Slots, x: Array) -> Array:
-    out = _dense(slots, x, "silu")
+def _shared(moe: SparseMoE, shared: SharedExpert, slots: Slots, x: Array) -> Array:
+    assert not isinstance(moe.activation, ClampedSwiglu)
+    out = _dense(slots.under("shared."), x, moe.activation)
     if shared.gate == "none":
         return out
-    return out / (1.0 + np.exp(-slots.product("router", x)))
+    return out / (1.0 + np.exp(-slots.product("shared.router", x)))
 
 
 def _activated(activation: Activation, x: Array) -> Array:

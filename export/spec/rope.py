@@ -56,7 +56,16 @@ class PairScaling(msgspec.Struct, frozen=True, kw_only=True):
     attention_factor: float
 
 
-RopeScaling = LinearScaling | Llama3Scaling | Yarn | PairScaling
+class FastestPairs(msgspec.Struct, frozen=True, kw_only=True):
+    """Only the first `share` of the pairs turn, with the frequencies they have; the others stand.
+
+    Source: `_compute_proportional_rope_parameters` of transformers.
+    """
+
+    share: float
+
+
+RopeScaling = LinearScaling | Llama3Scaling | Yarn | PairScaling | FastestPairs
 
 
 class Rope(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +108,9 @@ def _scaled(rope: Rope, frequencies: Array) -> Array:
             return (1 - kept) * frequencies / factor + kept * frequencies
         case PairScaling(factors=factors):
             return frequencies / np.array(factors)
+        case FastestPairs(share=share):
+            turns = np.arange(len(frequencies)) < int(share * len(frequencies))
+            return np.where(turns, frequencies, 0.0)
         case Yarn() as yarn:
             kept = _yarn_share_kept(rope.theta, yarn, len(frequencies))
             return (1 - kept) * frequencies / yarn.factor + kept * frequencies

@@ -3,7 +3,7 @@
 This module knows no model family, no checkpoint and no graph.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -42,6 +42,7 @@ class ScoredRouter(msgspec.Struct, frozen=True, kw_only=True):
 
     A `correction` is learned for each expert: it is added to the scores for choosing, not for
     weighing (arXiv:2408.15664). `renormalize` scales the weights to a sum of one before `scale`.
+    `expert_scale`: each weight is then multiplied by a number learned for its expert.
     """
 
     num_experts_per_tok: int
@@ -50,6 +51,7 @@ class ScoredRouter(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     correction: bool
     groups: ExpertGroups | None
+    expert_scale: bool = False
     bias: Literal[False] = False
 
 
@@ -68,15 +70,25 @@ class SparseMixer(msgspec.Struct, frozen=True, kw_only=True):
 AnyRouter = Router | ScoredRouter | SparseMixer
 
 
+class Learned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a router learned of each expert beside its matrix: see ScoredRouter."""
+
+    correction: Array | None = None
+    expert_scale: Array | None = None
+
+
+NOTHING_LEARNED: Final = Learned()
+
+
 def choose_experts(
-    router: AnyRouter, logits: Array, correction: Array | float = 0.0
+    router: AnyRouter, logits: Array, learned: Learned = NOTHING_LEARNED
 ) -> tuple[Integers, Array]:
     """Return the chosen experts and their weights, both [num_tokens, num_experts_per_tok]."""
     match router:
         case Router():
             return _by_softmax(router, logits)
         case ScoredRouter():
-            return _by_score(router, logits, correction)
+            return _by_score(router, logits, learned)
         case SparseMixer():
             return _mixed_sparsely(router, logits)
 
@@ -90,17 +102,17 @@ def _by_softmax(router: Router, logits: Array) -> tuple[Integers, Array]:
     return expert_ids, weights
 
 
-def _by_score(
-    router: ScoredRouter, logits: Array, correction: Array | float
-) -> tuple[Integers, Array]:
+def _by_score(router: ScoredRouter, logits: Array, learned: Learned) -> tuple[Integers, Array]:
     scores = _softmax(logits) if router.score == "softmax" else 1.0 / (1.0 + np.exp(-logits))
-    choice = scores + correction
+    choice = scores if learned.correction is None else scores + learned.correction
     if router.groups is not None:
         choice = _within_groups(router.groups, choice)
     expert_ids = _best(choice, router.num_experts_per_tok)
     weights = np.take_along_axis(scores, expert_ids, axis=-1)
     if router.renormalize:
         weights = weights / weights.sum(axis=-1, keepdims=True)
+    if learned.expert_scale is not None:
+        weights = weights * learned.expert_scale[expert_ids]
     return expert_ids, weights * router.scale
 
 

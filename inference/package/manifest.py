@@ -60,18 +60,38 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
+class Heads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many key heads a layer has, and how large they are; its values have the same."""
+
+    number: Positive
+    size: Positive
+
+
 class Full(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="sees", tag="all_tokens"
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="sees",
+    tag="all_tokens",
 ):
-    """A layer whose tokens see all before them."""
+    """A layer whose tokens see all before them; `heads` where it has others than most layers."""
+
+    heads: Heads | None = None
 
 
 class Windowed(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="sees", tag="window"
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="sees",
+    tag="window",
 ):
-    """A layer whose tokens see themselves and the `window - 1` before them."""
+    """A layer whose tokens see themselves and the `window - 1` before them; `heads` as in Full."""
 
     window: Positive
+    heads: Heads | None = None
 
 
 class Recurrent(
@@ -123,10 +143,27 @@ class Architecture(
             raise ValueError(
                 f"{len(self.cache_kinds)} cache_kinds for {self.num_hidden_layers} layers"
             )
+        windowed = {kind.heads for kind in self.cache_kinds if isinstance(kind, Windowed)}
+        if len(windowed) > 1:
+            raise ValueError("layers that see a window have keys of several sizes")
 
     @property
     def kinds_of_layers(self) -> tuple[CacheKind, ...]:
         return self.cache_kinds or (Full(),) * self.num_hidden_layers
+
+    def without_windows(self) -> "Architecture":
+        """Return the same with layers that keep all tokens instead of a window of them."""
+        kinds = [
+            Full(kind.heads) if isinstance(kind, Windowed) else kind
+            for kind in self.kinds_of_layers
+        ]
+        return msgspec.structs.replace(self, cache_kinds=tuple(kinds))
+
+    def heads_of(self, layer: int) -> Heads:
+        """Return the heads of a layer that keeps keys and values."""
+        kind = self.kinds_of_layers[layer]
+        assert not isinstance(kind, Recurrent)
+        return kind.heads or Heads(self.num_key_value_heads, self.head_dim)
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from inference.cancellation import CancelToken
 from inference.errors import EngineUnavailableError, InvalidModelError, RequestCancelledError
 from inference.package.external_data import check_external_data
-from inference.package.manifest import GRAPH_FILES, Architecture, Device, Full, ModelManifest
+from inference.package.manifest import GRAPH_FILES, Architecture, Device, ModelManifest
 from inference.runtime.caches import create_caches, num_cache_bytes
 from inference.runtime.caches.layer_cache import Array
 from inference.runtime.language_model import MAX_RUN_TOKENS, KvCache, Logits
@@ -330,10 +330,7 @@ def _placed(
 
 def _kept_by(placement: Placement, architecture: Architecture) -> Architecture:
     """Return an architecture as a graph's inputs show it: on a GPU every layer keeps all tokens."""
-    if placement.aliases:
-        return architecture
-    kinds = (Full(),) * architecture.num_hidden_layers
-    return msgspec.structs.replace(architecture, cache_kinds=kinds)
+    return architecture if placement.aliases else architecture.without_windows()
 
 
 def available_providers() -> list[str]:

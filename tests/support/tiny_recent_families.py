@@ -51,6 +51,29 @@ LAGUNA: Mapping[str, Any] = {
     "moe_routed_scaling_factor": 2.5,
 }
 
+GEMMA4: Mapping[str, Any] = {
+    "hidden_act": None,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "num_hidden_layers": 3,
+    "head_dim": 32,
+    "global_head_dim": 64,
+    "hidden_size_per_layer_input": 0,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+    "sliding_window": 5,
+    "rope_theta": None,
+    "rope_parameters": {
+        "full_attention": {
+            "rope_type": "proportional",
+            "rope_theta": 1000.0,
+            "partial_rotary_factor": 0.25,
+        },
+        "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    },
+    "final_logit_softcapping": 4.0,
+    "tie_word_embeddings": True,
+    "pad_token_id": 0,
+}
+
 RECENT_MODELS = (
     tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
     tiny(
@@ -83,4 +106,17 @@ RECENT_MODELS = (
     ),
     tiny("laguna", "LagunaForCausalLM", **LAGUNA, gating=True),
     tiny("laguna/per-element", "LagunaForCausalLM", **LAGUNA, gating="per-element"),
+    tiny(
+        "gemma4_text",
+        "Gemma4ForCausalLM",
+        **{**GEMMA4, "num_hidden_layers": 2, "layer_types": GEMMA4["layer_types"][1:]},
+        attention_k_eq_v=True,
+        num_global_key_value_heads=1,
+        use_bidirectional_attention="vision",
+        enable_moe_block=True,
+        num_experts=4,
+        top_k_experts=2,
+        moe_intermediate_size=32,
+    ),
+    tiny("gemma4_text/dense", "Gemma4ForCausalLM", **GEMMA4),
 )

@@ -202,8 +202,9 @@ def _query_key_value_gate(
     graph: GraphBuilder, spec: GroupedQuery, weights: Mapping[str, Weight], x: Value
 ) -> tuple[Value, Value, Value, Value | None]:
     """Return all heads' parts, [batch, sequence, heads * head_dim], computed by one product."""
-    parts = [_in_order(spec, name, weights[name]) for name in ("query", "key", "value")]
-    heads = [spec.num_attention_heads, spec.num_key_value_heads, spec.num_key_value_heads]
+    names = ("query", "key") if spec.keys_are_values else ("query", "key", "value")
+    parts = [_in_order(spec, name, weights[name]) for name in names]
+    heads = [spec.num_attention_heads, *[spec.num_key_value_heads] * (len(names) - 1)]
     if spec.output_gate:
         rows = np.arange(2 * heads[0] * spec.head_dim).reshape(heads[0], 2, spec.head_dim)
         both, *others = parts
@@ -212,14 +213,19 @@ def _query_key_value_gate(
     packed = stacked_rows(parts)
     sizes = graph.constant(np.array(heads, np.int64) * spec.head_dim)
     joined = linear(graph, packed, x, _packed_bias(spec, weights))
-    query, key, value, *gate = graph.ops(
+    query, key, *others = graph.ops(
         "Split", [joined, sizes], num_outputs=len(heads), attributes={"axis": -1}
     )
+    gate = others.pop() if spec.output_gate else None
+    value = others[0] if others else key
     norm = spec.query_key_norm
     if norm is not None and not norm.behind_rotation and _inner_norm(graph, spec) is None:
         query = _norm_heads(graph, spec, norm, _norm(spec, weights, "query"), query)
         key = _norm_heads(graph, spec, norm, _norm(spec, weights, "key"), key)
-    return query, key, value, gate[0] if gate else None
+    if spec.value_norm is not None:
+        ones = Float(np.ones(spec.head_dim, np.float32))
+        value = _norm_each_head(graph, spec, spec.value_norm, ones, value)
+    return query, key, value, gate
 
 
 def _in_order(spec: GroupedQuery, name: str, weight: Weight) -> Weight:
@@ -250,8 +256,14 @@ def _norm_heads(
 ) -> Value:
     if norm.over == "projection":
         return rms_norm(graph, norm.norm, weight, x)
+    return _norm_each_head(graph, spec, norm.norm, weight, x)
+
+
+def _norm_each_head(
+    graph: GraphBuilder, spec: GroupedQuery, norm: RmsNorm, weight: Weight, x: Value
+) -> Value:
     split = graph.op("Reshape", x, _integers(graph, 0, 0, -1, spec.head_dim))
-    normed = rms_norm(graph, norm.norm, weight, split)
+    normed = rms_norm(graph, norm, weight, split)
     return graph.op("Reshape", normed, _integers(graph, 0, 0, -1))
 
 

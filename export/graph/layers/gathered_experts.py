@@ -15,19 +15,20 @@ import numpy as np
 
 from export.graph.builder import GraphBuilder, Value
 from export.graph.layers.elementwise import activated, scaled
-from export.graph.layers.linear import exact_linear, linear, stacked_rows
-from export.graph.layers.routing import expert_weights
+from export.graph.layers.linear import linear, stacked_rows
 from export.quantization.blockwise import Float, Quantized, Weight
 from export.spec.decoder import Activation, ClampedSwiglu, SparseMoE
 
 
 def gathered_experts(
-    graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value
+    graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value, of_all: Value
 ) -> Value:
-    """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
+    """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size].
+
+    `of_all` are the weights of all experts, float32, zero where they are not chosen.
+    """
     assert not isinstance(spec.activation, ClampedSwiglu)
-    logits = exact_linear(graph, weights["router"], x)
-    weights_of_all = graph.converted(expert_weights(graph, spec.router, logits), np.float32)
+    weights_of_all = graph.converted(of_all, np.float32)
     own = _weights_of_experts(graph, spec, weights_of_all)
     matrices = [_experts(weights[name]) for name in ("gate", "up", "down")]
     tokens = graph.op("Flatten", x, axis=-1)

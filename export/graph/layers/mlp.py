@@ -6,7 +6,7 @@ from export.graph.builder import GraphBuilder, Value
 from export.graph.layers.elementwise import activated
 from export.graph.layers.linear import linear, stacked_rows
 from export.quantization.blockwise import Weight
-from export.spec.decoder import Activation, SharedExpert, Ungated
+from export.spec.decoder import Activation, ClampedSwiglu, SparseMoE, Ungated
 
 
 def mlp(
@@ -31,10 +31,12 @@ def ungated_mlp(
 
 
 def shared_expert(
-    graph: GraphBuilder, spec: SharedExpert, weights: Mapping[str, Weight], x: Value
+    graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value
 ) -> Value:
     """Return what every token gets beside its chosen experts, [batch, sequence, hidden_size]."""
-    out = mlp(graph, "silu", weights, x)
-    if spec.gate == "none":
+    assert spec.shared is not None
+    assert not isinstance(spec.activation, ClampedSwiglu)
+    out = mlp(graph, spec.activation, weights, x)
+    if spec.shared.gate == "none":
         return out
     return graph.op("Mul", out, graph.op("Sigmoid", linear(graph, weights["router"], x)))

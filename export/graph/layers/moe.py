@@ -15,9 +15,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
+from export.graph.layers.elementwise import scaled_exactly
 from export.graph.layers.gathered_experts import gathered_experts
 from export.graph.layers.linear import exact_linear, exact_vector, vector
+from export.graph.layers.mlp import shared_expert
+from export.graph.layers.norm import rms_norm
 from export.graph.layers.routing import expert_weights, sum_over_experts
+from export.graph.weights import under
 from export.quantization.blockwise import Float, Quantized, Weight, written_zero_points
 from export.quantization.expert_layout import interleave
 from export.spec.decoder import Activation, ClampedSwiglu, SparseMoE
@@ -38,14 +42,45 @@ class Routed(NamedTuple):
 _ZERO_POINTS_INPUT: Final = 11
 
 
-def moe(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
-    """Return the weighted sum of the chosen experts, [batch, sequence, hidden_size]."""
+def moe(
+    graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value, stream: Value
+) -> Value:
+    """Return the weighted sum of the chosen experts and the shared one, where there is one.
+
+    x and what it is the norm of, `stream`, are [batch, sequence, hidden_size].
+    """
+    chosen = _routed(graph, spec, weights, x if spec.norm is None else stream)
+    if spec.shared is None:
+        return chosen
+    always = shared_expert(graph, spec, under(weights, "shared."), x)
+    if spec.norm is not None:
+        always = rms_norm(graph, spec.norm, weights["shared.output_norm"], always)
+    return graph.op("Add", chosen, always)
+
+
+def _routed(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value) -> Value:
+    router, bias = weights["router"], weights.get("router_bias")
+    if spec.norm is None:
+        return _chosen(graph, spec, weights, x, exact_linear(graph, router, x, bias))
+    assert isinstance(router, Float)
+    normed = rms_norm(graph, spec.norm, weights["router_norm"], x)
+    logits = exact_linear(graph, router, normed, bias)
+    logits = scaled_exactly(graph, logits, router.values.shape[-1] ** -0.5)
+    given = rms_norm(graph, spec.norm, weights["input_norm"], x)
+    chosen = _chosen(graph, spec, weights, given, logits)
+    return rms_norm(graph, spec.norm, weights["output_norm"], chosen)
+
+
+def _chosen(
+    graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value, logits: Value
+) -> Value:
+    own = _own_weights(graph, spec.router, weights, logits)
     if spec.activation in {"gelu", "gelu_tanh"}:
-        return gathered_experts(graph, spec, weights, x)
-    logits = exact_linear(graph, weights["router"], x, weights.get("router_bias"))
+        of_all = expert_weights(graph, spec.router, logits) if own is None else own
+        return gathered_experts(graph, spec, weights, x, of_all)
     gate_up = interleave(weights["gate"], weights["up"])
     biases = _biases(graph, spec, weights)
-    routed = Routed(x, logits, _own_weights(graph, spec.router, weights, logits))
+    routed = Routed(x, logits, own)
     match gate_up, weights["down"]:
         case Float(), Float() as down:
             return _float_experts(graph, spec, routed, (gate_up, down), biases)
@@ -142,11 +177,14 @@ def _own_weights(
     match router:
         case Router():
             return None
-        case ScoredRouter(correction=True):
-            correction = exact_vector(graph, weights["router_correction"])
-            return expert_weights(graph, router, logits, correction)
         case ScoredRouter() | SparseMixer():
-            return expert_weights(graph, router, logits)
+            names = {"correction": "router_correction", "expert_scale": "router_scale"}
+            learned = {
+                kind: exact_vector(graph, weights[name])
+                for kind, name in names.items()
+                if name in weights
+            }
+            return expert_weights(graph, router, logits, **learned)
 
 
 def _mixing_weights(graph: GraphBuilder, router: AnyRouter, tokens: Value) -> Value | None:

@@ -25,6 +25,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
         assert self.pending is None
         return Stream(total=self.total, pending=x)
 
+    def times(self, graph: GraphBuilder, scale: Value) -> "Stream":
+        """Multiply all of the stream."""
+        total = self.total
+        if self.pending is not None:
+            total = graph.op("Add", total, self.pending)
+        return Stream(total=graph.op("Mul", total, scale))
+
 
 def normalized(
     graph: GraphBuilder, norm: Norm, weights: Mapping[str, Weight], name: str, stream: Stream

@@ -13,12 +13,23 @@ from export.spec.routers import AnyRouter, ExpertGroups, Router, ScoredRouter, S
 
 
 def expert_weights(
-    graph: GraphBuilder, router: AnyRouter, logits: Value, correction: Value | None = None
+    graph: GraphBuilder,
+    router: AnyRouter,
+    logits: Value,
+    *,
+    correction: Value | None = None,
+    expert_scale: Value | None = None,
 ) -> Value:
-    """Return the weight of every expert, zero for those not chosen, in the shape of the logits."""
+    """Return the weight of every expert, zero for those not chosen, in the shape of the logits.
+
+    `correction` and `expert_scale` are what a ScoredRouter learned of each expert.
+    """
     match router:
         case ScoredRouter():
             chosen, expert_ids = _scored(graph, router, logits, correction)
+            if expert_scale is not None:
+                scales = graph.op("Gather", expert_scale, expert_ids, axis=0)
+                chosen = graph.op("Mul", chosen, scales)
         case Router():
             chosen, expert_ids = _top(graph, router, graph.op("Softmax", logits, axis=-1))
             if router.renormalize:

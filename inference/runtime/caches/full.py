@@ -12,14 +12,15 @@ from inference.runtime.caches.layer_cache import Array, key_value_bytes, key_val
 
 
 class FullLayers:
-    """Keys and values, [1, num_key_value_heads, capacity, head_dim] each, one pair per layer."""
+    """Keys and values, [1, heads, capacity, head_dim] each, one pair per layer."""
 
     is_moving = False
 
     def __init__(self, architecture: Architecture, layers: Sequence[int], capacity: int) -> None:
-        shape = (1, *key_value_shape(architecture, capacity))
         self.past: Mapping[str, Array] = {
-            f"{name}.{layer}": np.zeros(shape, np.float32)
+            f"{name}.{layer}": np.zeros(
+                (1, *key_value_shape(architecture, layer, capacity)), np.float32
+            )
             for layer in layers
             for name in ("key", "value")
         }
@@ -28,7 +29,7 @@ class FullLayers:
 
     @staticmethod
     def num_bytes(architecture: Architecture, layers: Sequence[int], capacity: int) -> int:
-        return len(layers) * key_value_bytes(architecture, capacity)
+        return key_value_bytes(architecture, layers, capacity)
 
     @property
     def present(self) -> Mapping[str, Array]:

@@ -1,6 +1,6 @@
 """The protocol of a kind of cache, and the shape of keys and values, which most kinds share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,11 +49,15 @@ class LayerCache(Protocol):
         ...
 
 
-def key_value_shape(architecture: Architecture, num_tokens: int) -> tuple[int, int, int]:
-    """Return the shape of one layer's keys, which is that of its values."""
-    return (architecture.num_key_value_heads, num_tokens, architecture.head_dim)
+def key_value_shape(
+    architecture: Architecture, layer: int, num_tokens: int
+) -> tuple[int, int, int]:
+    """Return the shape of a layer's keys, which is that of its values."""
+    heads = architecture.heads_of(layer)
+    return (heads.number, num_tokens, heads.size)
 
 
-def key_value_bytes(architecture: Architecture, num_tokens: int) -> int:
-    """Return what keys and values of one layer take, in float32."""
-    return 2 * int(np.prod(key_value_shape(architecture, num_tokens))) * np.float32().nbytes
+def key_value_bytes(architecture: Architecture, layers: Sequence[int], num_tokens: int) -> int:
+    """Return what keys and values of these layers take, in float32."""
+    shapes = (key_value_shape(architecture, layer, num_tokens) for layer in layers)
+    return sum(2 * int(np.prod(shape)) * np.float32().nbytes for shape in shapes)

@@ -32,8 +32,8 @@ SLIDES_PER_WINDOW: Final = 8
 class WindowedLayers:
     """Keys and values of all windowed layers; the widest window decides for all of them.
 
-    Buffer and archive are [layers, 2, num_key_value_heads, tokens, head_dim], so that to slide is
-    two copies. Tokens before `_archived` are in the archive, those from `_start` in the buffer.
+    Buffer and archive are [layers, 2, heads, tokens, head_dim], so that to slide is two copies.
+    Tokens before `_archived` are in the archive, those from `_start` in the buffer.
     """
 
     is_moving = False
@@ -43,10 +43,10 @@ class WindowedLayers:
         self._kept, self._step = room.kept, room.step
         pairs = (len(layers), 2)
         self._buffer = np.zeros(
-            (*pairs, *key_value_shape(architecture, room.num_buffered)), np.float32
+            (*pairs, *key_value_shape(architecture, layers[0], room.num_buffered)), np.float32
         )
         self._archive = np.zeros(
-            (*pairs, *key_value_shape(architecture, room.num_archived)), np.float32
+            (*pairs, *key_value_shape(architecture, layers[0], room.num_archived)), np.float32
         )
         self._start = 0
         self._archived = 0
@@ -62,7 +62,7 @@ class WindowedLayers:
     @staticmethod
     def num_bytes(architecture: Architecture, layers: Sequence[int], capacity: int) -> int:
         room = _Room(architecture, capacity)
-        return len(layers) * key_value_bytes(architecture, room.num_buffered + room.num_archived)
+        return key_value_bytes(architecture, layers, room.num_buffered + room.num_archived)
 
     @property
     def present(self) -> Mapping[str, Array]:

@@ -230,6 +230,52 @@ def test_values_that_are_larger_than_a_head() -> None:
     check_refused("deepseek_v2", "v_head_dim = 64, more than", v_head_dim=64)
 
 
+def test_the_smaller_gemma_4() -> None:
+    """E2B and E4B have both."""
+    check_refused(
+        "gemma4_text",
+        "num_kv_shared_layers = 1; attention to the keys and values of another layer",
+        num_kv_shared_layers=1,
+    )
+    check_refused(
+        "gemma4_text",
+        "hidden_size_per_layer_input = 256; embeddings for each layer are not",
+        hidden_size_per_layer_input=None,
+    )
+
+
+def test_what_gemma_4_says_of_its_layers() -> None:
+    kinds = ["full_attention", "sliding_attention"]
+    check_refused("gemma4_text", "a last layer that sees a window", layer_types=kinds)
+    check_refused(
+        "gemma4_text", "bidirectional_attention = 'all'", use_bidirectional_attention="all"
+    )
+
+
+def test_gates_of_laguna() -> None:
+    check_refused("laguna", "gating = False; only True or 'per-head' or", gating=False)
+    check_refused("laguna", "gating_types = ", gating_types=["per_element"] * 3)
+
+
+def test_heads_of_too_few_layers_of_laguna() -> None:
+    because = r"num_attention_heads_per_layer = \[4, 6\] for 3 layers"
+    check_contradicted("laguna", because, num_attention_heads_per_layer=[4, 6])
+
+
+def test_qwen3_5_without_a_gate() -> None:
+    check_refused("qwen3_5_text", "attn_output_gate = False", attn_output_gate=False)
+    check_refused("qwen3_5_text", "output_gate_type = 'sigmoid'", output_gate_type="sigmoid")
+
+
+def test_a_share_of_a_head_that_is_said_twice() -> None:
+    config = named("qwen3_5_text").full_config
+    same = Config(config | {"partial_rotary_factor": 0.25}, "config.json")
+    assert read_architecture(same).spec.layers[3].attention.rotary_dim == 16
+    check_refused(
+        "qwen3_5_text", "partial_rotary_factor = 0.25; only 0.5", partial_rotary_factor=0.5
+    )
+
+
 def test_a_biased_ernie() -> None:
     check_refused("ernie4_5_moe", "use_bias = True", use_bias=True)
 

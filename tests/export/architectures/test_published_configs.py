@@ -34,6 +34,7 @@ OTHERS = [name for name, model_type in MODEL_TYPES.items() if model_type not in 
 
 SMALLER_BLOCKS = {
     "HuggingFaceTB__SmolLM2-135M": 64,
+    "google__gemma-4-26B-A4B": 64,
     "openai__gpt-oss-120b": 64,
     "openai__gpt-oss-20b": 64,
     "zai-org__GLM-4.5-Air": 64,
@@ -45,6 +46,7 @@ SIZES = {
     "Qwen__Qwen3.5-35B-A3B": 35.0,
     "Qwen__Qwen3.5-397B-A17B": 397.0,
     "Qwen__Qwen3.8-2.4T-A95B": 2400.0,
+    "google__gemma-4-26B-A4B": 25.2,
     "zai-org__GLM-4.7-Flash": 30.0,
     "JetBrains__Mellum2.1-12B-A2.5B-Thinking": 12.1,
     "Qwen__Qwen2.5-3B": 3.1,

@@ -43,7 +43,15 @@ from tests.support.tiny_families import FAMILY_MODELS
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 GROK = next(model for model in FAMILY_MODELS if model.name == "grok-1")
 NEXT = next(model for model in FAMILY_MODELS if model.name == "qwen3_next")
-NOT_ON_CUDA = {"grok-1", "lfm2", "lfm2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"}
+NOT_ON_CUDA = {
+    "gemma4_text",
+    "grok-1",
+    "lfm2",
+    "lfm2_moe",
+    "qwen3_5_moe_text",
+    "qwen3_5_text",
+    "qwen3_next",
+}
 MODELS = tuple(
     model
     for model in (*TINY_MODELS, *FAMILY_MODELS)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.package.manifest import Full, Windowed
+from inference.package.manifest import Full, Heads, Windowed
 from inference.runtime.onnx import OnnxModel
 from tests.support.exported import export_tiny, greedy_tokens, read_tokens
 from tests.support.histories import CAPACITY, HISTORIES, check_history
@@ -59,8 +59,14 @@ def test_the_manifest_says_what_each_layer_sees(name: str) -> None:
     window = SLIDING[name].full_config["sliding_window"]
     kinds = architecture.cache_kinds
     assert len(kinds) == architecture.num_hidden_layers
-    assert Windowed(window) in kinds
-    assert set(kinds) <= {Full(), Windowed(window)}
+    assert {kind.window for kind in kinds if isinstance(kind, Windowed)} == {window}
+    assert all(isinstance(kind, Full | Windowed) for kind in kinds)
+
+
+def test_the_manifest_says_which_layers_have_heads_of_their_own() -> None:
+    architecture = loaded("gemma4_text").manifest.architecture
+    assert (architecture.num_key_value_heads, architecture.head_dim) == (2, 32)
+    assert architecture.cache_kinds == (Windowed(5), Full(Heads(number=1, size=64)))
 
 
 def test_a_graph_whose_layers_all_see_a_window_has_no_other_lengths() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from export.spec.rope import Rope, Yarn, rope_tables
+from export.spec.rope import FastestPairs, Rope, Yarn, rope_tables
 
 YARN = Yarn(
     factor=4.0,
@@ -35,3 +35,11 @@ def test_yarn_slows_the_slowest_pair_by_its_factor() -> None:
 def test_yarn_lengthens_all() -> None:
     cosines, sines = rope_tables(Rope(theta=10000.0, scaling=YARN), 16, 4)
     np.testing.assert_allclose(cosines**2 + sines**2, 1.5**2)
+
+
+def test_slow_pairs_stand_where_only_the_fastest_turn() -> None:
+    plain = rope_tables(Rope(theta=10000.0), 16, 4)
+    cosines, sines = rope_tables(Rope(theta=10000.0, scaling=FastestPairs(share=0.25)), 16, 4)
+    np.testing.assert_array_equal(cosines[:, :2], plain[0][:, :2])
+    np.testing.assert_array_equal(cosines[:, 2:], np.ones((4, 6)))
+    np.testing.assert_array_equal(sines[:, 2:], np.zeros((4, 6)))

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from export.spec.routers import AnyRouter, ExpertGroups, Router, ScoredRouter, choose_experts
+from export.spec.routers import (
+    AnyRouter,
+    ExpertGroups,
+    Learned,
+    Router,
+    ScoredRouter,
+    choose_experts,
+)
 
 LOGITS = np.log([1.0, 2.0, 3.0, 4.0])
 
@@ -26,7 +33,7 @@ def check(
     router: AnyRouter, *, gives: dict[int, float], correction: Sequence[float] = (0, 0, 0, 0)
 ) -> None:
     """`gives` are the chosen experts, the best first, and their weights."""
-    ids, weights = choose_experts(router, LOGITS[None], np.array(correction))
+    ids, weights = choose_experts(router, LOGITS[None], Learned(correction=np.array(correction)))
     assert ids[0].tolist() == list(gives)
     assert weights[0].tolist() == pytest.approx(list(gives.values()))
 
@@ -53,6 +60,14 @@ def test_a_sigmoid() -> None:
 
 def test_a_correction_chooses_but_does_not_weigh() -> None:
     check(scored(correction=True), correction=(0.5, 0, 0, 0), gives={0: 0.1, 3: 0.4})
+
+
+def test_a_scale_of_each_expert() -> None:
+    router = scored(renormalize=True, expert_scale=True)
+    learned = Learned(expert_scale=np.array([1.0, 1.0, 2.0, 3.0]))
+    ids, weights = choose_experts(router, LOGITS[None], learned)
+    assert ids[0].tolist() == [3, 2]
+    assert weights[0].tolist() == pytest.approx([4 / 7 * 3, 3 / 7 * 2])
 
 
 def test_the_group_with_the_best_expert() -> None:

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.package.manifest import Architecture, CacheKind, Full, Windowed
+from inference.package.manifest import Architecture, CacheKind, Full, Heads, Windowed
 from inference.runtime.caches import create_caches, num_cache_bytes
 from inference.runtime.caches.windowed import WindowedLayers
 from inference.runtime.language_model import MAX_RUN_TOKENS
 from tests.support.histories import CACHE_ACTIONS
 
 GARBAGE = -1
+LARGE = Heads(number=1, size=5)
 
 
 def architecture(*kinds: CacheKind) -> Architecture:
@@ -119,7 +120,15 @@ def test_the_widest_window_decides_for_all_layers() -> None:
     assert int(cache.inputs(1)["window_total_sequence_length"]) >= 50
 
 
-@pytest.mark.parametrize("kinds", [[Full()], [Windowed(8)], [Windowed(8), Full(), Windowed(900)]])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [Full()],
+        [Windowed(8)],
+        [Windowed(8), Full(), Windowed(900)],
+        [Windowed(8, LARGE), Full(), Full(LARGE)],
+    ],
+)
 @pytest.mark.parametrize("capacity", [1, 9, 1_000, 5_000])
 def test_what_is_counted_is_what_is_allocated(kinds: list[CacheKind], capacity: int) -> None:
     described = architecture(*kinds)
@@ -128,6 +137,18 @@ def test_what_is_counted_is_what_is_allocated(kinds: list[CacheKind], capacity: 
         allocated = num_traced()
     assert caches
     assert 0 <= allocated - num_cache_bytes(described, capacity) < 20_000  # small inputs, objects
+
+
+def test_a_layer_has_heads_of_its_own() -> None:
+    caches = create_caches(architecture(Windowed(4), Full(LARGE), Full()), 9)
+    shapes = {name: array.shape for part in caches for name, array in part.past.items()}
+    assert shapes["key.1"] == shapes["value.1"] == (1, 1, 9, 5)
+    assert shapes["key.0"] == shapes["value.2"] == (1, 2, 9, 3)
+
+
+def test_windowed_layers_with_different_heads_are_refused() -> None:
+    with pytest.raises(ValueError, match="keys of several sizes"):
+        architecture(Windowed(4), Windowed(4, LARGE))
 
 
 def test_a_long_context_needs_no_more_than_an_archive_beside_the_window() -> None:
