@@ -172,6 +172,8 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     """
     language = language_config(config)
     family = find_family(language)
+    if language is not config:
+        language.assume(family.text_defaults)
     num_layers = language.spelling("num_hidden_layers", "n_layer")
     if language.integer(num_layers) > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than {num_layers} = {MAX_LAYERS}")

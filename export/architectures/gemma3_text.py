@@ -3,6 +3,7 @@
 Source: Gemma 3 (arXiv:2503.19786) and the model type `gemma3_text` of transformers.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -54,10 +55,24 @@ def _read_rope(config: Config, kind: str) -> Rope:
     return Rope(theta=config.number("rope_local_base_freq", default=LOCAL_THETA))
 
 
+TEXT_DEFAULTS: Final[Mapping[str, object]] = {
+    "vocab_size": 262_208,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "max_position_embeddings": 131_072,
+    "sliding_window": 4096,
+}
+"""What the published models that also see leave out of their `text_config`."""
+
 FAMILY: Final = Family(
     model_type="gemma3_text",
     class_names=("Gemma3ForCausalLM",),
     read_spec=read_spec,
+    text_defaults=TEXT_DEFAULTS,
     rules=(*GEMMA_RULES, *HEAD_NORM_RULES),
     # A window that no layer has; spellings of what was read under another name.
     ignored=frozenset(

@@ -124,6 +124,12 @@ class Config:
         section._passed_over = self._passed_over
         return section
 
+    def assume(self, values: Mapping[str, object]) -> None:
+        """Take values for keys that have none, as if they were written; nobody need read them."""
+        missing = {key: value for key, value in values.items() if not self.has(key)}
+        self._values = {**self._values, **missing}
+        self._read.update(missing)
+
     def spelling(self, *keys: str) -> str:
         """Return which of several spellings of one key is used; the first where none is."""
         return next((key for key in keys if self.has(key)), keys[0])

@@ -75,6 +75,8 @@ def write_checkpoint(
 def _write_config(folder: Path, config: Config, family: Family, dtype: StoredType) -> None:
     """Write what the source said; of a model that also sees or hears the language model's part."""
     language = language_config(config)
+    if language is not config:
+        language.assume(family.text_defaults)
     stored = {key: value for key, value in language.as_object().items() if key not in _OF_STORAGE}
     if language is not config:
         stored |= {"architectures": [family.class_names[0]], "model_type": family.model_type}

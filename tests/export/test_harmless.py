@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from export.architectures import read_architecture
+from export.checkpoint.config import Config as JsonObject
 from export.checkpoint.naming import Spelling, name_tensors
 from export.errors import CheckpointError, ExportError
 from export.inspection import in_words, inspect_checkpoint
@@ -18,6 +20,7 @@ from export.options import ExportOptions
 from export.original import OpenedSlots, open_slots, read_original
 from export.package.to_checkpoint import write_checkpoint
 from export.pipeline import export_checkpoint
+from export.spec.decoder import GroupedQuery, num_parameters
 from export.spec.oracle import forward
 from inference.package.manifest import TOKENIZER_FILE, read_manifest
 from inference.runtime.tokenizer import Tokenizer
@@ -338,6 +341,37 @@ def test_holes_without_a_token_for_the_middle_are_measured_in_their_order(tmp_pa
     assert manifest.fim is not None
     assert manifest.fim.order == "suffix_prefix"
     assert manifest.quality["fim_bits_per_token"].keys() == {"suffix_prefix", "left_to_right"}
+
+
+def test_a_text_config_that_is_silent_means_what_its_class_says() -> None:
+    """As Gemma 3 4B is published, whose text has the sizes of no other model."""
+    config = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "boi_token_index": 255999,
+        "eoi_token_index": 256000,
+        "eos_token_id": [1, 106],
+        "image_token_index": 262144,
+        "mm_tokens_per_image": 256,
+        "model_type": "gemma3",
+        "text_config": {
+            "hidden_size": 2560,
+            "intermediate_size": 10240,
+            "model_type": "gemma3_text",
+            "num_hidden_layers": 34,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+            "sliding_window": 1024,
+        },
+        "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"},
+    }
+    spec = read_architecture(JsonObject(config, "config.json")).spec
+    assert num_parameters(spec) / 1e9 == pytest.approx(3.88, rel=0.001)
+    assert spec.tie_word_embeddings
+    full, local = spec.layers[5].attention, spec.layers[0].attention
+    assert isinstance(full, GroupedQuery)
+    assert isinstance(local, GroupedQuery)
+    assert (full.window, local.window) == (None, 1024)
+    assert (full.rope.theta, local.rope.theta) == (1_000_000.0, 10_000.0)
+    assert (full.rope.scaling is None, local.rope.scaling) == (False, None)
 
 
 SPELLING = Spelling(root="model", followers=frozenset({"layers", "norm", "embed_tokens"}))

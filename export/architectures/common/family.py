@@ -23,6 +23,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
     `text_types` are other model types of the same language model: those that a model which also
     sees or hears gives it in its `text_config` (see `wrapper`). The model around it needs no name.
+    `text_defaults` are what transformers' class has where a `text_config` is silent.
     `ignored` lists config keys that may hold any value without changing what is computed, beside
     those of `bookkeeping`.
     `further_rules` are for tensors that the config and the spec say how to take. `written_back` is
@@ -38,6 +39,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     further_rules: Callable[[Config, DecoderSpec], tuple[Rule, ...]] = _no_further_rules
     written_back: Mapping[str, object] = {}
     text_types: tuple[str, ...] = ()
+    text_defaults: Mapping[str, object] = {}
     ignored: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
 
