@@ -103,7 +103,10 @@ def add(source: str | None, *, name: str | None, use: bool, yes: bool) -> None:
         def report(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        added = add_model(source, name=name, report=report)
+        def say(line: str) -> None:
+            bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+        added = add_model(source, name=name, report=report, remark=say)
     if use:
         choose(added.name)
     click.echo(_told(added, is_used=use))

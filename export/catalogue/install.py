@@ -17,7 +17,7 @@ from export.checkpoint.ollama import PREFIX
 from export.checkpoint.source import GGUF_SUFFIX
 from export.errors import CheckpointError
 from export.options import ExportOptions
-from export.pipeline import export_checkpoint
+from export.pipeline import Remark, export_checkpoint, without_remark
 from inference.errors import ModelNotFoundError
 from inference.package.manifest import ModelManifest
 from inference.package.store import checked_name, chosen, installed_folder, models_folder
@@ -41,10 +41,16 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_model(
-    source: str, options: ExportOptions | None = None, *, name: str | None = None, report: Report
+    source: str,
+    options: ExportOptions | None = None,
+    *,
+    name: str | None = None,
+    report: Report,
+    remark: Remark = without_remark,
 ) -> Added:
     """Install a model of the catalogue, or whatever else export takes, under a name.
 
+    `remark` is called with what the export says of it, a line each.
     Raises ModelNotFoundError for a name that nobody knows, CheckpointError where the file cannot
     be had or does not fit this machine, and what export raises. What was installed stays.
     """
@@ -66,7 +72,11 @@ def add_model(
     started = time.monotonic()
     folder = models_folder() / target
     manifest = export_checkpoint(
-        given, folder, chosen_options, progress=lambda done, total: report("export", done, total)
+        given,
+        folder,
+        chosen_options,
+        progress=lambda done, total: report("export", done, total),
+        remark=remark,
     )
     seconds["export"] = time.monotonic() - started
     if entry is not None:

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from export.catalogue.cli import model
-from export.catalogue.install import default_name
+from export.catalogue.install import add_model, default_name
 from export.catalogue.local import Local, local_models
+from export.options import ExportOptions
+from inference.package.store import installed
 from tests.support.gguf_files import finished
 from tests.support.local_stores import fetched_repository, pull, tiny_gguf, write_manifest
 from tests.support.tiny_checkpoints import write_json, write_tiny_checkpoint
@@ -113,6 +115,26 @@ def test_the_command_shows_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "family": "qwen3_moe",
         "problem": None,
     }
+
+
+def test_what_ollama_pulled_is_added_by_its_name(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    pull(
+        home / ".ollama" / "models",
+        "registry.ollama.ai/library/small/0.5b",
+        tiny_gguf(tmp_path, QWEN2),
+        beside=("projector",),
+    )
+    said: list[str] = []
+    options = ExportOptions(precision="f32", quality_tokens=64)
+    added = add_model("ollama:small:0.5b", options, report=lambda *_: None, remark=said.append)
+    assert added.name == "small-0.5b"
+    assert installed() == ["small-0.5b"]
+    assert [line.partition(":")[0] for line in said] == [
+        "left out as no part of the language model"
+    ]
 
 
 @pytest.mark.parametrize(
