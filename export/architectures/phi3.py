@@ -3,7 +3,6 @@
 Source: Phi-3 technical report (arXiv:2404.14219) and the model type `phi3` of transformers.
 """
 
-from math import log, sqrt
 from typing import Final
 
 import msgspec
@@ -17,7 +16,13 @@ from export.architectures.common.keys import (
     read_rope,
     read_shared_window,
 )
-from export.architectures.common.longrope import is_long, read_long_rope, rotation
+from export.architectures.common.longrope import (
+    attention_factor,
+    is_long,
+    original_length,
+    read_long_rope,
+    rotation,
+)
 from export.architectures.granitemoe import gate_and_up_rules
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
@@ -37,7 +42,7 @@ def read_spec(config: Config) -> DecoderSpec:
     spec = read_dense_decoder(config, attention)
     if not is_long(rotation(config)):
         return spec
-    limit = min(spec.max_position_embeddings, _original_length(config))
+    limit = min(spec.max_position_embeddings, original_length(config, default=4096))
     return msgspec.structs.replace(spec, max_position_embeddings=limit)
 
 
@@ -45,24 +50,14 @@ def _read_rope(config: Config) -> Rope:
     scaling = rotation(config)
     if not is_long(scaling):
         return read_rope(config, default_theta=10_000.0, default_share=1.0)
-    original = _original_length(config)
-    factor = config.integer("max_position_embeddings") / original
-    default = 1.0 if factor <= 1.0 else sqrt(1.0 + log(factor) / log(original))
+    original = original_length(config, default=4096)
     at_the_top = config.has("partial_rotary_factor")
     share = (config if at_the_top else scaling).number("partial_rotary_factor", default=1.0)
     return read_long_rope(
         config,
-        attention_factor=scaling.number("attention_factor", default=default),
+        attention_factor=attention_factor(config, original),
         share=share,
         theta=10_000.0,
-    )
-
-
-def _original_length(config: Config) -> int:
-    scaling = rotation(config)
-    is_within = scaling.has("original_max_position_embeddings")
-    return (scaling if is_within else config).integer(
-        "original_max_position_embeddings", default=4096
     )
 
 

@@ -71,24 +71,17 @@ INTERNLM_NAMES: Mapping[str, str] = {
 
 
 def ling_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
-    """Read `BailingMoeForCausalLM`: Qwen2-MoE halves what its shared experts say, so they say twice.
+    """Read `BailingMoeForCausalLM`: Qwen2-MoE halves what its shared experts say, so it is doubled.
 
     The head's columns are divided by their length once, before the first logits.
     """
-    num_heads, num_keys = config["num_attention_heads"], config["num_key_value_heads"]
-    head_dim = config["hidden_size"] // num_heads
-    ends = np.cumsum([num_heads * head_dim, num_keys * head_dim])
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    for name, tensor in tensors.items():
-        renamed = _renamed(name, LING_NAMES)
-        if "attention.query_key_value." in name:
-            for letter, part in zip("qkv", np.split(tensor, ends), strict=True):
-                own = name.replace("attention.query_key_value", f"self_attn.{letter}_proj")
-                found[own] = part
-        elif name == "lm_head.weight":
-            found[name] = tensor / (np.linalg.norm(tensor, axis=0) + np.float32(1e-7))
-        else:
-            found[renamed] = 2 * tensor if "shared_expert.down_proj" in renamed else tensor
+    names = {**LING_NAMES, "mlp.shared_experts.": "mlp.shared_expert."}
+    found = {
+        name: 2 * tensor if "shared_expert.down_proj" in name else tensor
+        for name, tensor in _all_renamed(_apart(config, tensors), names).items()
+    }
+    head = found["lm_head.weight"]
+    found["lm_head.weight"] = head / (np.linalg.norm(head, axis=0) + np.float32(1e-7))
     for layer in range(config["num_hidden_layers"]):
         gate = np.zeros((1, config["hidden_size"]), np.float32)
         found[f"model.layers.{layer}.mlp.shared_expert_gate.weight"] = gate
@@ -102,16 +95,56 @@ def ling_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
     return {**config, **other}, found
 
 
+def second_ling_as_glm(config: Config, tensors: Tensors) -> Equivalent:
+    """Read `BailingMoeV2Gate` and `BailingMoeV2Attention`, which normalizes before it rotates."""
+    found = _all_renamed(_apart(config, tensors), LING_NAMES)
+    other = {
+        "architectures": ["Glm4MoeForCausalLM"],
+        "model_type": "glm4_moe",
+        "attention_bias": config["use_qkv_bias"],
+        "n_routed_experts": config["num_experts"],
+        "n_shared_experts": config["num_shared_experts"],
+    }
+    return {**config, **other}, found
+
+
+def _ling(config: Config, tensors: Tensors) -> Equivalent:
+    is_second = config["architectures"] == ["BailingMoeV2ForCausalLM"]
+    return (second_ling_as_glm if is_second else ling_as_qwen)(config, tensors)
+
+
+def _apart(config: Config, tensors: Tensors) -> Tensors:
+    """Split `qkv` by heads as `qkv.split([num_heads, num_keys, num_keys], dim=-2)` does."""
+    num_heads, num_keys = config["num_attention_heads"], config["num_key_value_heads"]
+    head_dim = config.get("head_dim", config["hidden_size"] // num_heads)
+    ends = np.cumsum([num_heads * head_dim, num_keys * head_dim])
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for name, tensor in tensors.items():
+        if "attention.query_key_value." in name:
+            for letter, part in zip("qkv", np.split(tensor, ends), strict=True):
+                own = name.replace("attention.query_key_value", f"self_attn.{letter}_proj")
+                found[own] = part
+        else:
+            found[name] = tensor
+    return found
+
+
 LING_NAMES: Mapping[str, str] = {
     "model.word_embeddings.": "model.embed_tokens.",
     "attention.dense.": "self_attn.o_proj.",
-    "mlp.shared_experts.": "mlp.shared_expert.",
+    "attention.query_layernorm.": "self_attn.q_norm.",
+    "attention.key_layernorm.": "self_attn.k_norm.",
+    "mlp.gate.expert_bias": "mlp.gate.e_score_correction_bias",
 }
 
 
 def mimo_as_qwen(config: Config, tensors: Tensors) -> Equivalent:
     """Read `class MiMoModel(Qwen2Model)`: the layers that predict further tokens are beside it."""
     return {**config, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}, tensors
+
+
+def _all_renamed(tensors: Tensors, names: Mapping[str, str]) -> dict[str, npt.NDArray[np.float32]]:
+    return {_renamed(name, names): tensor for name, tensor in tensors.items()}
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:
@@ -121,7 +154,7 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 
 
 EQUIVALENTS: Mapping[str, Callable[[Config, Tensors], Equivalent]] = {
-    "bailing_moe": ling_as_qwen,
+    "bailing_moe": _ling,
     "internlm2": internlm_as_llama,
     "kimi_k2": kimi_as_deepseek,
     "mimo": mimo_as_qwen,

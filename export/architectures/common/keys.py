@@ -9,6 +9,7 @@ from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError, UnsupportedError
 from export.spec.decoder import (
+    CachedAttention,
     DecoderSpec,
     Dense,
     GroupedQuery,
@@ -203,6 +204,12 @@ def read_attention(
         input_bias=has_bias,
         output_bias=has_bias,
     )
+    check_factors(attention)
+    return attention
+
+
+def check_factors(attention: CachedAttention) -> None:
+    """Refuse a rotation whose factors are not one for each pair."""
     rotated = attention.rotary_dim
     scaling = None if attention.rope is None else attention.rope.scaling
     if isinstance(scaling, PairScaling) and 2 * len(scaling.factors) != rotated:
@@ -210,7 +217,6 @@ def read_attention(
             f"config.json says {len(scaling.factors)} numbers in short_factor, which is not half "
             f"of the {rotated} of a head that are rotated"
         )
-    return attention
 
 
 MULTIMODAL_ROPE_KEYS: Final = frozenset({"mrope_interleaved", "mrope_section"})

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from export.architectures.common.keys import DECODER_RULES, read_rope
+from export.architectures.common.keys import DECODER_RULES, check_factors, read_rope
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule
 from export.spec.decoder import Latent, RmsNorm
@@ -33,7 +33,12 @@ OTHER_RULES: Final = tuple(rule for rule in DECODER_RULES if ".self_attn." not i
 
 
 def read_latent_attention(
-    config: Config, *, default_nope: int = 128, default_value: int = 128
+    config: Config,
+    *,
+    rope: Rope | None = None,
+    default_nope: int = 128,
+    default_value: int = 128,
+    default_interleaved: bool = True,
 ) -> Latent:
     """Read it; the defaults are the sizes of a key's part that is not rotated, and of a value."""
     config.require("attention_bias", False)
@@ -41,9 +46,9 @@ def read_latent_attention(
     config.require("num_key_value_heads", num_heads)
     nope = config.integer("qk_nope_head_dim", default=default_nope)
     rope_head_dim = config.integer("qk_rope_head_dim", default=64)
-    rope = read_rope(config)
-    interleaved = config.boolean("rope_interleave", default=True)
-    return Latent(
+    rope = rope or read_rope(config)
+    interleaved = config.boolean("rope_interleave", default=default_interleaved)
+    attention = Latent(
         num_attention_heads=num_heads,
         query_rank=config.integer("q_lora_rank") if config.has("q_lora_rank") else None,
         key_value_rank=config.integer("kv_lora_rank", default=512),
@@ -55,6 +60,8 @@ def read_latent_attention(
         norm=RmsNorm(epsilon=1e-6),
         score_scale=(nope + rope_head_dim) ** -0.5 * _score_factor(config, rope),
     )
+    check_factors(attention)
+    return attention
 
 
 def _score_factor(config: Config, rope: Rope) -> float:

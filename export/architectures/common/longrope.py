@@ -3,6 +3,7 @@
 Keys that are in the cache by then were rotated by the old ones, so that length is the limit here.
 """
 
+from math import log, sqrt
 from typing import Final
 
 from export.checkpoint.config import Config
@@ -18,6 +19,19 @@ def rotation(config: Config) -> Config:
 
 def is_long(scaling: Config) -> bool:
     return scaling.text(scaling.spelling("rope_type", "type"), default="default") in NAMES
+
+
+def original_length(config: Config, *, default: int | None = None) -> int:
+    """Return the length that the model was first trained on, which is said in either place."""
+    scaling, key = rotation(config), "original_max_position_embeddings"
+    return (scaling if scaling.has(key) else config).integer(key, default=default)
+
+
+def attention_factor(config: Config, original: int) -> float:
+    """Return what the config says, or the paper's value for how far it was stretched."""
+    stretched = config.integer("max_position_embeddings") / original
+    default = 1.0 if stretched <= 1.0 else sqrt(1.0 + log(stretched) / log(original))
+    return rotation(config).number("attention_factor", default=default)
 
 
 def read_long_rope(

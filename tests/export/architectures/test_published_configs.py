@@ -59,6 +59,22 @@ SIZES = {
     "deepseek-ai__DeepSeek-V2": 235.7,
     "google__gemma-2-9b": 9.2,
     "microsoft__Phi-3.5-MoE-instruct": 41.9,
+    "HuggingFaceTB__SmolLM3-3B-Base": 3.08,
+    "MiniMaxAI__MiniMax-M2.5": 228.7,
+    "XiaomiMiMo__MiMo-7B-Base": 7.6,
+    "allenai__OLMo-2-1124-7B-Instruct": 7.3,
+    "allenai__Olmo-3.1-32B-Instruct": 32.2,
+    "bigcode__starcoderbase-7b": 7.3,
+    "google__gemma-7b": 8.54,
+    "inclusionAI__Ling-lite.mindie": 16.8,
+    "internlm__internlm2-7b": 7.74,
+    "microsoft__Phi-3-mini-128k-instruct": 3.82,
+    "microsoft__Phi-4-mini-instruct": 3.84,
+    "mistralai__Devstral-Small-2-24B-Instruct": 23.6,
+    "moonshotai__Kimi-K2-Instruct": 1026.0,
+    "openbmb__MiniCPM3-4B": 4.07,
+    "stabilityai__stablelm-3b-4e1t": 2.8,
+    "tencent__Hunyuan-A13B": 80.4,
 }
 """Thousand millions of parameters, as the models' cards say."""
 
