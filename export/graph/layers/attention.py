@@ -241,13 +241,14 @@ def _in_order(spec: GroupedQuery, name: str, weight: Weight) -> Weight:
 
 
 def _norm(spec: GroupedQuery, weights: Mapping[str, Weight], name: str) -> Weight:
-    return _in_order(spec, name, weights[f"{name}_norm"])
+    return _in_order(spec, f"{name}_norm", weights[f"{name}_norm"])
 
 
 def _packed_bias(spec: GroupedQuery, weights: Mapping[str, Weight]) -> Weight | None:
     if not spec.input_bias:
         return None
-    parts = [_in_order(spec, name, weights[f"{name}_bias"]) for name in ("query", "key", "value")]
+    names = [f"{name}_bias" for name in ("query", "key", "value")]
+    parts = [_in_order(spec, name, weights[name]) for name in names]
     return Float(np.concatenate([part.values for part in parts if isinstance(part, Float)]))
 
 
