@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from export.checkpoint.config import read_object
+from export.checkpoint.hub import hub_name
 from export.errors import CheckpointError, ExportError, UnsupportedError
 from inference.package.manifest import MANIFEST_FILE, MODEL_FILE
 
@@ -98,6 +99,12 @@ def _without_config(folder: Path) -> ExportError:
     pickled = [name for pattern in PICKLES for name in _names(folder, pattern)]
     if pickled:
         return UnsupportedError(f"{folder / pickled[0]} is a pickle, which {_PICKLED}")
+    repository = hub_name(folder)
+    if repository is not None:
+        return CheckpointError(
+            f"{repository} has no {CONFIG_FILE} on the hub; where it has GGUF files, download one "
+            "and give its path"
+        )
     return CheckpointError(f"{folder} holds no {CONFIG_FILE}, so it is no checkpoint")
 
 

@@ -112,6 +112,12 @@ def with_buffers(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
     return config, tensors | angles | {"model.layers.0.attn.bias": mask}
 
 
+def with_scales(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
+    scale = np.ones(1, np.float32)
+    names = ("self_attn.k_scale", "self_attn.v_scale")
+    return config, tensors | {f"model.layers.0.{name}": scale for name in names}
+
+
 def with_zero_biases(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
     matrices = [name for name in tensors if name.endswith("_proj.weight")]
     zeros = {
@@ -147,6 +153,13 @@ CASES: dict[str, tuple[Callable[[Config, Tensors], tuple[Config, Tensors]], list
     "angles and masks": (
         with_buffers,
         [f"{FOLLOWS}: 1 tensor of attn.bias", f"{FOLLOWS}: 2 tensors of rotary_emb.inv_freq"],
+    ),
+    "scales of keys and values": (
+        with_scales,
+        [
+            "left out since keys and values are not stored: 1 tensor of k_scale",
+            "left out since keys and values are not stored: 1 tensor of v_scale",
+        ],
     ),
     "biases that are zero": (with_zero_biases, ["left out as they are zero: 14 biases"]),
 }

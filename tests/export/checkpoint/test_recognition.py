@@ -10,6 +10,7 @@ from export.errors import ExportError
 from export.options import ExportOptions
 from export.original import open_original, read_original
 from tests.support.gguf_files import finished
+from tests.support.local_stores import fetched_repository
 from tests.support.tiny_checkpoints import write_json, write_tiny_checkpoint
 
 
@@ -116,6 +117,12 @@ def test_a_gguf_file_that_is(
     if kind is not None:
         writer.add_type(kind)
     check(finished(writer, path), because)
+
+
+def test_a_repository_without_a_config(tmp_path: Path) -> None:
+    check(
+        fetched_repository(tmp_path, "owner/Small-GGUF"), "owner/Small-GGUF has no config.json on"
+    )
 
 
 def test_a_checkpoint_with_an_adapter_beside_it_is_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.numpy import save_file
 from export.checkpoint.safetensors import Reading
 from export.checkpoint.source import INDEX_FILE, SMALL_FILES, fetch_from_hub, find_source
 from export.errors import CheckpointError
+from tests.support.local_stores import fetched_repository
 
 
 class FakeHub:
@@ -111,6 +113,17 @@ def test_a_misspelled_folder_is_not_taken_for_a_hub_id(
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(CheckpointError, match="there is no folder checkpoints/modle"):
         find_source("checkpoints/modle", fetch=never)
+
+
+def test_a_repository_in_the_cache_is_its_latest_snapshot(tmp_path: Path) -> None:
+    snapshot = fetched_repository(tmp_path, "owner/small")
+    (snapshot.parent / "older").mkdir()
+    for path in (snapshot.parent.parent, snapshot):
+        found = find_source(str(path), fetch=never)
+        assert (found.name, found.folder) == ("owner/small", snapshot)
+    (snapshot.parent.parent / "refs" / "main").write_text("../../elsewhere", "utf-8")
+    os.utime(snapshot.parent / "older", (2e9, 2e9))
+    assert find_source(str(snapshot.parent.parent), fetch=never).folder.name == "older"
 
 
 def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
