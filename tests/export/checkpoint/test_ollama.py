@@ -2,10 +2,13 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from export.checkpoint.ollama import find_model, models_folders, pulled
 from export.errors import ExportError
@@ -95,6 +98,39 @@ def test_a_model_that_was_not_pulled(models: Path) -> None:
 )
 def test_a_name_that_is_none(name: str, models: Path) -> None:
     check_refused(name, "is no name of Ollama's")
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[a-z./:]{1,12}", fullmatch=True))
+def test_any_name_is_found_or_refused(name: str) -> None:
+    """None of them leads out of the store, and none ends otherwise."""
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as changed:
+        models = Path(home) / "a" / "models"
+        write_manifest(models, f"{OURS}/small/latest", "{}")
+        (models / "manifests" / "x").write_text("{}", "utf-8")
+        changed.setenv("OLLAMA_MODELS", str(models))
+        with pytest.raises(ExportError, match=r"has not pulled|is no name|is stored as 0 files"):
+            find_model(name)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["layers", "mediaType", "digest", "size", "config"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_manifest_is_listed_with_a_reason(content: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_manifest(Path(folder), f"{OURS}/small/latest", json.dumps(content))
+        ((name, problem),) = pulled(Path(folder))
+        assert name == "small:latest"
+        assert isinstance(problem, ExportError)
 
 
 def lie(layers: Any) -> str:
