@@ -10,7 +10,7 @@ import re
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,11 @@ import msgspec
 from platformdirs import user_cache_path
 
 from evaluation.sources import Source
-from inference.completion import CompletionRequest, within_bounds
+from inference.completion import (
+    MAX_REMEMBERED_CHARACTERS,
+    CompletionRequest,
+    within_bounds,
+)
 from inference.languages import language_id_of
 from training.corpus.fetch import fetch
 from training.corpus.sources import Corpus
@@ -49,6 +53,16 @@ def unread_files(num_each: int, *, seed: int = 0) -> list[Source]:
     return [source for turn in zip(*found.values(), strict=False) for source in turn][
         : num_each * len(LANGUAGES)
     ]
+
+
+def package_files(packages: Collection[str]) -> dict[str, list[Source]]:
+    """Return all files of packages that may be remembered, by package."""
+    found: dict[str, list[Source]] = {name: [] for name in packages}
+    for source in _all_files():
+        name = source.path.partition("/")[0]
+        if name in found and len(source.text) <= MAX_REMEMBERED_CHARACTERS:
+            found[name].append(source)
+    return found
 
 
 def _all_files() -> Iterator[Source]:

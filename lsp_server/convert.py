@@ -15,6 +15,7 @@ from lsprotocol import types
 from inference import MAX_TEXT_CHARACTERS, Completion, CompletionRequest, language_for
 from lsp_server.documents import Document
 from lsp_server.profiles import ClientProfile
+from lsp_server.uris import document_key
 
 ANNOTATION: Final = "inkling"
 COMMENT_WIDTH: Final = 80
@@ -177,7 +178,12 @@ def encodable(text: str) -> str:
 
 def document_name(document: Document) -> str:
     """Return what the engine knows a document by."""
-    return encodable(document.uri[-MAX_NAME_CHARACTERS:])
+    return name_of(document.uri)
+
+
+def name_of(uri: str) -> str:
+    """Return the name of what is at an address, the same for all spellings of it."""
+    return document_key(uri)[-MAX_NAME_CHARACTERS:]
 
 
 def workspace_edit(

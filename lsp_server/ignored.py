@@ -45,8 +45,8 @@ class IgnoreFiles:
         self._answers.clear()
 
     def _names(self, uri: str, folders: Iterable[str], now: float) -> bool:
-        path = _path(uri)
-        roots = {_path(folder) for folder in folders} - {None}
+        path = path_of(uri)
+        roots = {path_of(folder) for folder in folders} - {None}
         if path is None:
             return False
         parents = list(path.parents)[:MAX_DEPTH]
@@ -82,7 +82,7 @@ def _lines(folder: Path) -> list[str]:
     return found
 
 
-def _path(uri: str) -> Path | None:
+def path_of(uri: str) -> Path | None:
     """Return the path of a file's URI, None for what is no local file."""
     try:
         parts = urlsplit(uri)

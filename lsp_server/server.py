@@ -29,12 +29,13 @@ from lsp_server.insight.records import (
 )
 from lsp_server.lifecycle import Lifecycle
 from lsp_server.lines import Lines
+from lsp_server.other_texts import OtherTexts
 from lsp_server.policy.gate import Silence, Trigger, silence
 from lsp_server.policy.judge import Judge, Verdict
 from lsp_server.policy.prior import Habit, within_bounds
 from lsp_server.profiles import ClientProfile
 from lsp_server.protocol import InklingProtocol, described
-from lsp_server.settings import Settings
+from lsp_server.settings import Reach, Settings
 from lsp_server.sources import Sources
 from lsp_server.transport import Connection, Link
 from lsp_server.virtual_documents import VirtualDocuments
@@ -79,6 +80,7 @@ class InklingServer(LanguageServer):
         self.feedback = Feedback(self._remember, self.lines_of)
         self.judge = Judge()
         self.ignored = IgnoreFiles()
+        self.other_texts = OtherTexts(engine.remember, self.may_be_seen, self.spawn)
         self._num_characters: dict[str, int] = {}  # by document, when it was asked at last
         self._background: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
@@ -126,7 +128,8 @@ class InklingServer(LanguageServer):
         return verdict
 
     def closed(self, uri: str) -> None:
-        """Remember nothing of a document that was closed."""
+        """Remember nothing of a document that was closed but what others may follow."""
+        self.other_texts.closed(uri)
         self.documents.close(uri)
         self.feedback.closed(uri)
         self._num_characters.pop(uri, None)
@@ -185,6 +188,29 @@ class InklingServer(LanguageServer):
         )
         self.engine.warm(request)
 
+    def may_be_seen(self, uri: str) -> Document | None:
+        """Return an open document that others may follow, None where it is to be left alone."""
+        document = self.documents.get(uri)
+        if document is None or self.silence_in(document, Trigger.INVOKED) is not None:
+            return None
+        return document
+
+    def survey(self) -> None:
+        """Have the engine know the other texts that the settings let it, from now on."""
+        match self.settings.other_texts:
+            case Reach.NONE:
+                self.other_texts.forget_all()
+            case Reach.OPEN:
+                for uri in self.documents.uris:
+                    self.other_texts.changed(uri)
+            case Reach.WORKSPACE:
+                self.other_texts.survey(self.workspace_folders)
+
+    def changed(self, uri: str) -> None:
+        """Have others follow what a document holds now, where that is wanted."""
+        if self.settings.other_texts is not Reach.NONE:
+            self.other_texts.changed(uri)
+
     def start_engine(self) -> None:
         """Load the model in the background; should that fail, say so."""
         self.on_status(self.engine.status())
@@ -223,6 +249,7 @@ class InklingServer(LanguageServer):
             self.on_status(status)
             self._show_failure(status)
             self._tell_model(status)
+            self.survey()
             for uri in self.documents.uris:  # those that were opened while it was loading
                 self.read_ahead(uri)
 

@@ -30,6 +30,14 @@ class Level(StrEnum):
     EAGER = "eager"
 
 
+class Reach(StrEnum):
+    """Which other texts of the user's are evidence for what is written."""
+
+    NONE = "none"
+    OPEN = "open"
+    WORKSPACE = "workspace"
+
+
 class Kind(Protocol):
     """What values a setting takes. `schema` is the value's part of a JSON schema."""
 
@@ -161,6 +169,14 @@ class Settings:
     candidates: int = field(
         default=3,
         metadata=_about(Count(1, 4), "the most suggestions to choose from when you ask for one"),
+    )
+    other_texts: Reach = field(
+        default=Reach.WORKSPACE,
+        metadata=_about(
+            Choice(Reach),
+            "which other files suggestions may follow, in memory alone: those of the `workspace` "
+            "that no ignore file names, those that are `open`, or `none`",
+        ),
     )
     code_actions: bool = field(default=True, metadata=_about(Switch(), "offer code actions"))
     max_tokens: int = field(

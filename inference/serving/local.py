@@ -101,6 +101,10 @@ class LocalEngine:
         """See inference.engine.Engine."""
         self._memory.remember(document, text)
 
+    async def wait_remembered(self) -> None:
+        """Return once all that was told is found, for measuring."""
+        await asyncio.to_thread(self._memory.wait)
+
     async def score(self, request: CompletionRequest, middle: str) -> Score:
         """Return how likely the model holds `middle` to be in the hole, see Completer.score.
 

@@ -24,6 +24,8 @@ def apply_settings(ls: InklingServer) -> None:
     """Have what the sources say hold. What changes may be why the engine failed."""
     before, ls.settings = ls.settings, ls.sources.settings
     ls.journal.is_wanted = ls.settings.statistics
+    if ls.settings.other_texts is not before.other_texts:
+        ls.survey()
     if ls.settings != before:
         ls.engine.retry()
 

@@ -13,6 +13,7 @@ from lsp_server.structuring import UNVERSIONED
 def open_document(ls: InklingServer, item: types.TextDocumentItem) -> None:
     """Take a document as it is now, also where it was open; nothing is shown in it yet."""
     ls.documents.open(item)
+    ls.changed(item.uri)
     ls.feedback.closed(item.uri)
 
 
@@ -25,6 +26,7 @@ def change_document(
     version = None if document.version == UNVERSIONED else document.version
     ls.documents.change(document.uri, version, changes)
     document_changed(ls, document.uri, before, changes)
+    ls.changed(document.uri)
 
 
 def did_open(ls: InklingServer, params: types.DidOpenTextDocumentParams) -> None:

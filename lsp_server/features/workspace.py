@@ -41,6 +41,7 @@ def did_change_workspace_folders(
         if len(folders) < MAX_FOLDERS and len(folder.uri) <= MAX_URI_CHARACTERS:
             folders[folder.uri] = folder.name
     ls.workspace_folders = folders
+    ls.survey()
 
 
 def did_change_watched_files(ls: InklingServer, params: types.DidChangeWatchedFilesParams) -> None:

@@ -70,6 +70,9 @@ def is_secret_file(uri: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in SECRET_FILES)
 
 
+LINES_AT_ONCE: Final = 100
+
+
 def holds_secret(text: str) -> bool:
     """Say whether the beginning of a text holds a value that looks like a secret."""
     return next(_secrets(text[:MAX_CHARACTERS]), None) is not None
@@ -80,6 +83,13 @@ def masked(text: str) -> str:
     for start, end in _secrets(text):
         text = text[:start] + "*" * (end - start) + text[end:]
     return text
+
+
+def masked_by_lines(text: str) -> str:
+    """Return a long text masked, some lines at a time, so that other threads go on meanwhile."""
+    lines = text.splitlines(keepends=True)
+    starts = range(0, len(lines), LINES_AT_ONCE)
+    return "".join(masked("".join(lines[start : start + LINES_AT_ONCE])) for start in starts)
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ from lsp_server.convert import (
     completion_request,
     document_item,
     inline_completion_list,
+    name_of,
     with_selected,
 )
 from lsp_server.documents import Document
@@ -234,14 +235,14 @@ def test_a_request_holds_what_the_engine_needs() -> None:
     document, offset = cursor_in("a = <|>\nb")
     request = completion_request(document, offset, max_tokens=9, first_text_ms=40, deadline_ms=70)
     assert (request.prefix, request.suffix, request.num_skipped) == ("a = ", "\nb", 0)
-    assert (request.document, request.language) == (document.uri, "python")
+    assert (request.document, request.language) == (name_of(document.uri), "python")
     assert (request.scope, request.max_tokens, request.deadline_ms) == ("auto", 9, 70)
 
 
 def test_a_request_holds_no_lone_surrogate() -> None:
     document = document_of("a\ud800b", uri="file:///\udc00")
     request = completion_request(document, 3, max_tokens=1, first_text_ms=40, deadline_ms=1)
-    assert (request.prefix, request.document) == ("a\ufffdb", "file:///\ufffd")
+    assert (request.prefix, request.document) == ("a\ufffdb", "file:/%ED%B0%80")
 
 
 @given(LONG_LINES, st.data())

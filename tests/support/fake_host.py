@@ -82,14 +82,20 @@ class FakeHost:
             case "answer a stranger":
                 answer(request_id + 1000, "STRANGER")
                 answer(request_id, "RIGHT")
-            case "what was cancelled":
-                answer(request_id, json.dumps(self._cancelled))
-            case "what is remembered":
-                answer(request_id, json.dumps(self._remembered))
-            case "which environment":
-                answer(request_id, json.dumps(sorted(os.environ)))
             case prefix:
-                answer(request_id, prefix.upper())
+                answer(request_id, self._told_of(prefix))
+
+    def _told_of(self, prefix: str) -> str:
+        """Return what the host knows of that, or the prefix in capitals."""
+        match prefix:
+            case "what was cancelled":
+                return json.dumps(self._cancelled)
+            case "what is remembered":
+                return json.dumps(self._remembered)
+            case "which environment":
+                return json.dumps(sorted(os.environ))
+            case _:
+                return prefix.upper()
 
 
 def write(data: bytes) -> None:
