@@ -25,6 +25,7 @@ from export.architectures import (
     gpt_oss,
     granite,
     granitemoe,
+    granitemoehybrid,
     granitemoeshared,
     grok_1,
     hunyuan_v1_dense,
@@ -76,7 +77,7 @@ from export.spec.decoder import (
     SparseMoE,
     slots,
 )
-from export.spec.recurrence import GatedDelta, ShortConvolution
+from export.spec.recurrence import GatedDelta, ShortConvolution, StateSpace
 
 FAMILIES: Final[tuple[Family, ...]] = (
     qwen3_moe.FAMILY,
@@ -100,6 +101,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     mistral.FAMILY,
     granite.FAMILY,
     granitemoe.FAMILY,
+    granitemoehybrid.FAMILY,
     granitemoeshared.FAMILY,
     phimoe.FAMILY,
     starcoder2.FAMILY,
@@ -244,6 +246,12 @@ def _check_attention(attention: Attention) -> None:
                 )
             _check_size("head_dim", size, HEAD_STEP)
             _check_size("rotary_dim", attention.rotary_dim, HEAD_STEP)
+        case StateSpace(num_key_heads=keys, num_value_heads=values):
+            if values % keys:
+                raise CheckpointError(
+                    f"config.json says mamba_n_heads = {values}, which is no multiple of "
+                    f"mamba_n_groups = {keys}"
+                )
         case GatedDelta(num_key_heads=keys, num_value_heads=values):
             if values % keys:
                 raise CheckpointError(

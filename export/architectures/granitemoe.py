@@ -19,7 +19,15 @@ from export.architectures.common.keys import (
 )
 from export.checkpoint.config import Config
 from export.checkpoint.plan import Rule, Share
-from export.spec.decoder import DecoderSpec, Head, Layer, Residual, SharedExpert, SparseMoE
+from export.spec.decoder import (
+    DecoderSpec,
+    GroupedQuery,
+    Head,
+    Layer,
+    Residual,
+    SharedExpert,
+    SparseMoE,
+)
 from export.spec.routers import Router
 
 
@@ -52,7 +60,9 @@ def scaled(config: Config, spec: DecoderSpec) -> DecoderSpec:
     layers = (
         msgspec.structs.replace(
             layer,
-            attention=msgspec.structs.replace(layer.attention, scale=score_scale),
+            attention=msgspec.structs.replace(layer.attention, scale=score_scale)
+            if isinstance(layer.attention, GroupedQuery)
+            else layer.attention,
             residual=residual,
         )
         for layer in spec.layers

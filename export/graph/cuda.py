@@ -36,6 +36,7 @@ from export.spec.decoder import (
     Latent,
     ShortConvolution,
     SparseMoE,
+    StateSpace,
     slots,
 )
 from inference.package.manifest import CUDA_MODEL_FILE
@@ -141,7 +142,7 @@ def _attention_problem(attention: Attention) -> str | None:
             if head_dim > MAX_HEAD_DIM:
                 return f"heads of {head_dim}, and attention on CUDA takes up to {MAX_HEAD_DIM}"
             return None
-        case GatedDelta() | ShortConvolution():
+        case GatedDelta() | ShortConvolution() | StateSpace():
             kind = type(attention).__name__
             return f"{kind} for attention, which has no graph for CUDA"
 

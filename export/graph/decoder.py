@@ -39,6 +39,7 @@ from export.graph.layers.positions import positions, query_sizes
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
 from export.graph.layers.short_convolution import States, short_convolution
+from export.graph.layers.state_space import state_space
 from export.graph.weights import under
 from export.quantization.blockwise import Quantized, Weight
 from export.quantization.scheme import COARSE_HEAD
@@ -57,7 +58,7 @@ from export.spec.decoder import (
     Ungated,
     window_of,
 )
-from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution
+from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution, StateSpace
 from export.spec.rope import Rope
 
 RopeTables = Mapping[tuple[Rope, int], RopeValues]
@@ -237,7 +238,7 @@ def _attention(
     cache: _Cache,
 ) -> Value:
     match spec:
-        case GatedDelta() | ShortConvolution():
+        case GatedDelta() | ShortConvolution() | StateSpace():
             past = _declare_states(graph, spec, cache.layer)
             out, present = _recurrent(graph, spec, weights, x, past)
             _declare_next_states(graph, spec, present, cache.layer)
@@ -294,6 +295,8 @@ def _recurrent(
             return gated_delta(graph, spec, weights, x, past)
         case ShortConvolution():
             return short_convolution(graph, spec, weights, x, past)
+        case StateSpace():
+            return state_space(graph, spec, weights, x, past)
 
 
 def _declare_states(graph: GraphBuilder, spec: Recurrence, layer: int) -> States:
@@ -316,7 +319,7 @@ def _state_shapes(spec: Recurrence) -> dict[str, list[int | str]]:
     shapes: dict[str, list[int | str]] = {
         "convolution": ["batch", spec.num_channels, spec.kernel_size - 1]
     }
-    if isinstance(spec, GatedDelta):
+    if not isinstance(spec, ShortConvolution):
         heads = [spec.num_value_heads, spec.key_head_dim, spec.value_head_dim]
         shapes["recurrent"] = ["batch", *heads]
     return shapes

@@ -19,7 +19,7 @@ from export.spec.decoder import (
     num_parameters,
     window_of,
 )
-from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution
+from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution, StateSpace
 from inference.chat import ChatTemplate
 from inference.fim import FimTemplate
 from inference.package.manifest import (
@@ -138,7 +138,7 @@ def _heads(attention: CachedAttention) -> Heads:
 
 def _cache_kind(attention: Attention, usual: Heads) -> CacheKind:
     match attention:
-        case GatedDelta():
+        case GatedDelta() | StateSpace():
             return Recurrent(
                 kernel_size=attention.kernel_size,
                 num_channels=attention.num_channels,

@@ -18,7 +18,13 @@ from export.spec.attention import (
     latent_slots,
 )
 from export.spec.norms import LayerNorm, Norm, RmsNorm
-from export.spec.recurrence import GatedDelta, Recurrence, ShortConvolution, recurrence_slots
+from export.spec.recurrence import (
+    GatedDelta,
+    Recurrence,
+    ShortConvolution,
+    StateSpace,
+    recurrence_slots,
+)
 from export.spec.routers import AnyRouter, ScoredRouter
 from export.spec.slot import Slot
 from export.spec.slot import make_slot as _slot
@@ -238,7 +244,7 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
             return grouped_query_slots(attention, hidden)
         case Latent():
             return latent_slots(attention, hidden)
-        case GatedDelta() | ShortConvolution():
+        case GatedDelta() | ShortConvolution() | StateSpace():
             return recurrence_slots(attention, hidden)
 
 

@@ -39,8 +39,11 @@ from export.spec.recurrence import (
     DeltaParameters,
     GatedDelta,
     ShortConvolution,
+    StateSpace,
+    StateSpaceParameters,
     gated_delta,
     short_convolution,
+    state_space,
     ungrouped,
 )
 from export.spec.routers import NOTHING_LEARNED, AnyRouter, Learned, ScoredRouter, choose_experts
@@ -140,6 +143,8 @@ def _attention(attention: Attention, slots: Slots, x: Array) -> Array:
             return latent(attention, slots, x)
         case GatedDelta():
             return _gated_delta(attention, slots, x)
+        case StateSpace():
+            return _state_space(attention, slots, x)
         case ShortConvolution():
             projected = slots.product("gates_channels", x)
             mixed = short_convolution(slots["convolution"][:, 0], projected)
@@ -155,6 +160,23 @@ def _gated_delta(spec: GatedDelta, slots: Slots, x: Array) -> Array:
     read, gate = gated_delta(spec, parameters, _delta_inputs(spec, slots, x))
     normed = rms_norm(RmsNorm(epsilon=spec.norm_epsilon), slots["state_norm"], read)
     return slots.product("state_output", (normed * _activated("silu", gate)).reshape(len(x), -1))
+
+
+def _state_space(spec: StateSpace, slots: Slots, x: Array) -> Array:
+    parameters = StateSpaceParameters(
+        convolution=slots["convolution"][:, 0],
+        convolution_bias=slots["convolution_bias"] if spec.convolution_bias else 0.0,
+        step_bias=slots["step_bias"],
+        decay_log=slots["decay_log"],
+        value_scale=slots["value_scale"],
+    )
+    channels, step = slots.product("value_key_query", x), slots.product("step", x)
+    read = state_space(spec, parameters, channels, step).reshape(len(x), -1)
+    gated = read * _activated("silu", slots.product("gate", x))
+    grouped = gated.reshape(len(x), spec.num_key_heads, -1)
+    ones = np.ones(grouped.shape[-1], x.dtype)
+    normed = rms_norm(RmsNorm(epsilon=spec.norm_epsilon), ones, grouped).reshape(len(x), -1)
+    return slots.product("state_output", normed * slots["state_norm"])
 
 
 def _delta_inputs(spec: GatedDelta, slots: Slots, x: Array) -> DeltaInputs:

@@ -68,7 +68,44 @@ class ShortConvolution(msgspec.Struct, frozen=True, kw_only=True):
     kernel_size: int
 
 
-Recurrence = GatedDelta | ShortConvolution
+class StateSpace(msgspec.Struct, frozen=True, kw_only=True):
+    """A state for each value head, S = exp(t a) S + t k vᵀ, read by q and decaying by a < 0.
+
+    Mamba 2 (arXiv:2405.21060): values, keys and queries are its x, B and C. They pass a causal
+    convolution over the last `kernel_size` tokens, with a bias where `convolution_bias` says so,
+    and silu. Each token says for each head how long a step t it takes, log(1 + exp(step + bias)).
+    What is read, and each head's value times a learned number, is multiplied by silu(gate) and then
+    normalized, as many numbers together as share a key head (RmsNorm).
+    """
+
+    num_key_heads: int
+    num_value_heads: int
+    key_head_dim: int
+    value_head_dim: int
+    kernel_size: int
+    norm_epsilon: float
+    convolution_bias: bool
+
+    @property
+    def group(self) -> int:
+        """How many value heads share a key head."""
+        return self.num_value_heads // self.num_key_heads
+
+    @property
+    def key_size(self) -> int:
+        return self.num_key_heads * self.key_head_dim
+
+    @property
+    def value_size(self) -> int:
+        return self.num_value_heads * self.value_head_dim
+
+    @property
+    def num_channels(self) -> int:
+        """How many numbers of a token the convolution reads."""
+        return 2 * self.key_size + self.value_size
+
+
+Recurrence = GatedDelta | ShortConvolution | StateSpace
 
 
 def recurrence_slots(spec: Recurrence, hidden_size: int) -> dict[str, Slot]:
@@ -76,6 +113,8 @@ def recurrence_slots(spec: Recurrence, hidden_size: int) -> dict[str, Slot]:
     match spec:
         case GatedDelta():
             return delta_slots(spec, hidden_size)
+        case StateSpace():
+            return _state_space_slots(spec, hidden_size)
         case ShortConvolution(num_channels=size, kernel_size=kernel_size):
             return {
                 "attention.gates_channels": make_slot("projection", 3 * size, hidden_size),
@@ -95,6 +134,25 @@ def delta_slots(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
         "attention.state_norm": make_slot("norm", spec.value_head_dim),
         "attention.state_output": make_slot("projection", hidden_size, spec.value_size),
     }
+
+
+def _state_space_slots(spec: StateSpace, hidden_size: int) -> dict[str, Slot]:
+    heads, channels = spec.num_value_heads, spec.num_channels
+    found = {
+        "gate": make_slot("projection", spec.value_size, hidden_size),
+        "value_key_query": make_slot("projection", channels, hidden_size),
+        # As few rows, and of as much weight, as those of a decay.
+        "step": make_slot("router", heads, hidden_size),
+        "convolution": make_slot("convolution", channels, 1, spec.kernel_size),
+        "step_bias": make_slot("bias", heads),
+        "decay_log": make_slot("bias", heads),
+        "value_scale": make_slot("bias", heads),
+        "state_norm": make_slot("norm", spec.value_size),
+        "state_output": make_slot("projection", hidden_size, spec.value_size),
+    }
+    if spec.convolution_bias:
+        found["convolution_bias"] = make_slot("bias", channels)
+    return {f"attention.{name}": slot for name, slot in found.items()}
 
 
 def _projections(spec: GatedDelta, hidden_size: int) -> dict[str, Slot]:
@@ -169,6 +227,46 @@ def gated_delta(
 
 def _by_key_head(spec: GatedDelta, x: Array) -> Array:
     return x.reshape(len(x), spec.num_key_heads, -1)
+
+
+class StateSpaceParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """`convolution` is [channels, kernel_size], its bias [channels] or zero.
+
+    The others have one number for each value head.
+    """
+
+    convolution: Array
+    convolution_bias: Array | float
+    step_bias: Array
+    decay_log: Array
+    value_scale: Array
+
+
+def state_space(
+    spec: StateSpace, parameters: StateSpaceParameters, channels: Array, step: Array
+) -> Array:
+    """Return what each head reads beside its own value, [num_tokens, heads, value_head_dim].
+
+    `channels` are [num_tokens, num_channels], `step` is [num_tokens, heads].
+    """
+    mixed = _causal_convolution(parameters.convolution, channels) + parameters.convolution_bias
+    mixed = mixed / (1.0 + np.exp(-mixed))
+    ends = [spec.value_size, spec.value_size + spec.key_size]
+    value, key, query = np.split(mixed, ends, axis=-1)
+    value = value.reshape(len(value), -1, spec.value_head_dim)
+    key, query = (
+        np.repeat(heads.reshape(len(heads), spec.num_key_heads, -1), spec.group, axis=1)
+        for heads in (key, query)
+    )
+    length = np.logaddexp(step + parameters.step_bias, 0.0)
+    kept = np.exp(-np.exp(parameters.decay_log) * length)
+    state = np.zeros((*key.shape[1:], spec.value_head_dim), value.dtype)
+    read = parameters.value_scale[:, None] * value
+    for token in range(len(value)):
+        learned = length[token][:, None] * value[token]
+        state = state * kept[token][:, None, None] + key[token][:, :, None] * learned[:, None, :]
+        read[token] += np.einsum("hkv,hk->hv", state, query[token])
+    return read
 
 
 def short_convolution(kernel: Array, projected: Array) -> Array:

@@ -74,6 +74,22 @@ GEMMA4: Mapping[str, Any] = {
     "pad_token_id": 0,
 }
 
+GRANITE4: Mapping[str, Any] = {
+    "num_hidden_layers": 4,
+    "attention_multiplier": 0.125,
+    "embedding_multiplier": 6.0,
+    "residual_multiplier": 0.5,
+    "logits_scaling": 0.5,
+    "tie_word_embeddings": True,
+    "shared_intermediate_size": 64,
+    "mamba_n_heads": 4,
+    "mamba_n_groups": 2,
+    "mamba_d_state": 16,
+    "mamba_d_head": 32,
+    "mamba_d_conv": 4,
+    "mamba_expand": 2,
+}
+
 RECENT_MODELS = (
     tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
     tiny(
@@ -119,4 +135,21 @@ RECENT_MODELS = (
         moe_intermediate_size=32,
     ),
     tiny("gemma4_text/dense", "Gemma4ForCausalLM", **GEMMA4),
+    tiny(
+        "granitemoehybrid",
+        "GraniteMoeHybridForCausalLM",
+        **GRANITE4,
+        layer_types=["mamba", "attention", "mamba", "mamba"],
+        position_embedding_type="nope",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+    ),
+    tiny(
+        "granitemoehybrid/dense",
+        "GraniteMoeHybridForCausalLM",
+        **GRANITE4,
+        layer_types=["attention"] * 4,
+        position_embedding_type="rope",
+        num_local_experts=0,
+    ),
 )

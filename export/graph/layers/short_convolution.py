@@ -50,7 +50,7 @@ def short_convolution(
 
 
 def causal_convolution(
-    graph: GraphBuilder, kernel: Weight, x: Value, past: Value
+    graph: GraphBuilder, kernel: Weight, x: Value, past: Value, bias: Weight | None = None
 ) -> tuple[Value, Value]:
     """Return the convolution, [batch, sequence, num_channels], and the last tokens of x.
 
@@ -59,7 +59,12 @@ def causal_convolution(
     """
     mixed, last = graph.ops(
         "CausalConvWithState",
-        [graph.op("Transpose", x, perm=[0, 2, 1]), vector(graph, kernel), None, past],
+        [
+            graph.op("Transpose", x, perm=[0, 2, 1]),
+            vector(graph, kernel),
+            None if bias is None else vector(graph, bias),
+            past,
+        ],
         num_outputs=2,
         domain=MICROSOFT,
         attributes={},

@@ -276,6 +276,20 @@ def test_a_share_of_a_head_that_is_said_twice() -> None:
     )
 
 
+def test_states_of_granite_4_alone() -> None:
+    check_refused("granitemoehybrid", "no layer that attends", layer_types=["mamba"] * 4)
+
+
+def test_steps_of_granite_4_that_are_cut_off() -> None:
+    check_refused("granitemoehybrid", "has a time_step_limit", time_step_limit=[0.001, 0.1])
+
+
+def test_sizes_of_granite_4_that_contradict() -> None:
+    check_refused("granitemoehybrid", "mamba_d_head = 16; only 'auto' or 32", mamba_d_head=16)
+    because = "mamba_n_heads = 4, which is no multiple of mamba_n_groups = 3"
+    check_contradicted("granitemoehybrid", because, mamba_n_groups=3)
+
+
 def test_a_biased_ernie() -> None:
     check_refused("ernie4_5_moe", "use_bias = True", use_bias=True)
 

@@ -45,6 +45,7 @@ GROK = next(model for model in FAMILY_MODELS if model.name == "grok-1")
 NEXT = next(model for model in FAMILY_MODELS if model.name == "qwen3_next")
 NOT_ON_CUDA = {
     "gemma4_text",
+    "granitemoehybrid",
     "grok-1",
     "lfm2",
     "lfm2_moe",

@@ -28,7 +28,8 @@ CONVOLUTION = {
     for model in FAMILY_MODELS
     if "conv" in (model.full_config.get("layer_types") or ())
 }
-RECURRENT = DELTA | CONVOLUTION
+STATE_SPACE = {model.name: model for model in FAMILY_MODELS if model.name == "granitemoehybrid"}
+RECURRENT = DELTA | CONVOLUTION | STATE_SPACE
 
 recurrent = pytest.mark.parametrize("name", RECURRENT)
 
@@ -103,6 +104,18 @@ def test_the_manifest_says_what_each_layer_keeps(name: str) -> None:
         config["linear_key_head_dim"],
         config["linear_value_head_dim"],
     )
+
+
+def test_the_manifest_says_what_each_state_space_keeps() -> None:
+    kinds = loaded("granitemoehybrid")[0].manifest.architecture.cache_kinds
+    state = Recurrent(
+        kernel_size=4,
+        num_channels=4 * 32 + 2 * 2 * 16,
+        num_heads=4,
+        key_head_dim=16,
+        value_head_dim=32,
+    )
+    assert kinds == (state, Full(), state, state)
 
 
 @pytest.mark.parametrize("name", CONVOLUTION)

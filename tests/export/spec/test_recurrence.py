@@ -1,5 +1,6 @@
 """recurrence: a state learns, forgets and recalls as the rule says, and looks at nothing ahead."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,8 +11,11 @@ from export.spec.recurrence import (
     Array,
     DeltaParameters,
     GatedDelta,
+    StateSpace,
+    StateSpaceParameters,
     gated_delta,
     short_convolution,
+    state_space,
     ungrouped,
 )
 
@@ -96,6 +100,41 @@ def test_a_later_token_changes_nothing_before_it(kernel_size: int) -> None:
     after, _ = gated_delta(spec, parameters, ungrouped(spec, projected, rate_decay))
     np.testing.assert_array_equal(before[:5], after[:5])
     assert (np.abs(before[5:] - after[5:]).max(axis=(1, 2)) > 0).all()
+
+
+def read_states(values: Sequence[float], step: float, *, own: float = 0.0) -> Array:
+    """Return what one head with one number reads after each token, all under one key."""
+    spec = StateSpace(
+        num_key_heads=1,
+        num_value_heads=1,
+        key_head_dim=1,
+        value_head_dim=1,
+        kernel_size=2,
+        norm_epsilon=1e-6,
+        convolution_bias=True,
+    )
+    parameters = StateSpaceParameters(
+        convolution=np.array([[0.0, 1.0]] * 3),
+        convolution_bias=np.array([0.0, inverse_silu(1.0), inverse_silu(1.0)]),
+        step_bias=np.zeros(1),
+        decay_log=np.zeros(1),
+        value_scale=np.array([own]),
+    )
+    channels = np.array([[inverse_silu(value), 0.0, 0.0] for value in values])
+    steps = np.full((len(values), 1), np.log(np.expm1(step)))
+    return state_space(spec, parameters, channels, steps)[:, 0, 0]
+
+
+def test_a_state_space_adds_and_forgets_by_its_step() -> None:
+    kept = np.exp(-0.5)
+    found = read_states([2.0, 4.0, 0.0], 0.5)
+    second = kept * 1.0 + 2.0
+    np.testing.assert_allclose(found, [1.0, second, kept * second], atol=1e-9)
+
+
+def test_a_state_space_adds_each_token_its_own_value() -> None:
+    difference = read_states([2.0, 4.0], 0.5, own=3.0) - read_states([2.0, 4.0], 0.5)
+    np.testing.assert_allclose(difference, [6.0, 12.0], atol=1e-9)
 
 
 def test_a_short_convolution_is_gated_on_both_sides() -> None:
