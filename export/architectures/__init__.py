@@ -63,7 +63,7 @@ from export.architectures.common.bookkeeping import check_unread
 from export.architectures.common.family import Family
 from export.architectures.common.missing import MISSING
 from export.architectures.common.storage import read_storage
-from export.architectures.common.wrapper import check_wrapper, language_config
+from export.architectures.common.wrapper import SEEING, check_wrapper, language_config
 from export.checkpoint.config import Config
 from export.checkpoint.gptq_awq import Grouping
 from export.checkpoint.plan import Plan, Rule, plan, unplaced
@@ -204,6 +204,8 @@ def find_family(config: Config) -> Family:
             f"{f', for which {why} is missing' if why else ''}; implemented are: {known}"
         )
     names = [*family.class_names, *_own_class_names(config)]
+    if model_type in family.text_types:  # the config of a model that also sees may lie beside it
+        names += [name for name in config.texts("architectures") if name.endswith(SEEING)]
     config.require("architectures", *([name] for name in names))
     return family
 

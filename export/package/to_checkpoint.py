@@ -78,7 +78,7 @@ def _write_config(folder: Path, config: Config, family: Family, dtype: StoredTyp
     if language is not config:
         language.assume(family.text_defaults)
     stored = {key: value for key, value in language.as_object().items() if key not in _OF_STORAGE}
-    if language is not config:
+    if language is not config or language.text("model_type") != family.model_type:
         stored |= {"architectures": [family.class_names[0]], "model_type": family.model_type}
     stored |= {key: value for key, value in family.written_back.items() if key in stored}
     _write_json(folder / CONFIG_FILE, stored | {"torch_dtype": _DTYPES[dtype][1]})

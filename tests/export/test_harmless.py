@@ -96,6 +96,18 @@ def newer(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
     return changed, stored | beside("model.visual", VISION)
 
 
+def flat(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
+    """As Qwen2.5-VL is published: the language model's keys and names, and others beside them."""
+    around = {
+        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "model_type": "qwen2_5_vl",
+        "rope_scaling": {"type": "mrope", "mrope_section": [4, 2, 2]},
+        "vision_config": {"depth": 2},
+        "vision_start_token_id": 3,
+    }
+    return config | around, tensors | beside("visual", VISION)
+
+
 def other_spelling(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
     changed = wrapped(config, "qwen3")
     changed["llm_config"] = changed.pop("text_config")
@@ -204,6 +216,13 @@ def test_what_is_harmless_is_told_and_changes_nothing(case: str, tmp_path: Path)
     change, remarks = CASES[case]
     folder = published(tmp_path / "published", change)
     check(folder, write_tiny_checkpoint(tmp_path / "plain", QWEN3), remarks)
+
+
+def test_a_seeing_model_whose_parts_lie_side_by_side(tmp_path: Path) -> None:
+    qwen2 = MODELS["qwen2"]
+    folder = published(tmp_path / "published", flat, qwen2)
+    told = [f"{LEFT_OUT}: 2 tensors of visual"]
+    check(folder, write_tiny_checkpoint(tmp_path / "plain", qwen2), told)
 
 
 def test_experts_of_a_seeing_model_lie_together_inputs_first(tmp_path: Path) -> None:
@@ -413,13 +432,14 @@ def test_what_nobody_knows_keeps_its_name() -> None:
 
 @pytest.mark.parity
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"])
 def test_a_seeing_model_writes_what_its_language_model_writes(name: str, tmp_path: Path) -> None:
     """transformers makes and reads the whole model, vision and all; we read the half of it."""
     import torch
     import transformers
 
-    text = MODELS["qwen3" if name == "qwen3_vl" else "plain"].full_config
+    tiny = {"qwen2_5_vl": "qwen2", "qwen3_vl": "qwen3", "qwen3_vl_moe": "plain"}
+    text = MODELS[tiny[name]].full_config
     text = {key: value for key, value in text.items() if key not in {"architectures", "model_type"}}
     rotation = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
     config = transformers.AutoConfig.for_model(

@@ -272,7 +272,8 @@ def read_layer_rope(config: Config, kind: str) -> Rope:
 
 def _read_scaling(config: Config) -> RopeScaling | None:
     key = config.spelling("rope_type", "type")
-    config.require(key, "default", "linear", "llama3", "yarn", "longrope")
+    # The last shares pairs out to time, height and width, and a text has one position for all.
+    config.require(key, "default", "linear", "llama3", "yarn", "longrope", "mrope")
     match config.text(key, default="default"):
         case "linear":
             return LinearScaling(factor=config.number("factor"))

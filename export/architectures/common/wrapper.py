@@ -16,6 +16,9 @@ from export.checkpoint.config import Config
 from export.errors import UnsupportedError
 
 SPELLINGS: Final = ("text_config", "llm_config", "language_config")
+SEEING: Final = "ForConditionalGeneration"
+"""What the classes of such models are called by."""
+
 INHERITED: Final = ("eos_token_id", "quantization_config", "tie_word_embeddings")
 """What a wrapper says in the place of a language model that does not."""
 
@@ -37,6 +40,6 @@ def check_wrapper(config: Config, language: Config) -> None:
         return
     config.require("vocab_size", language.integer("vocab_size"))
     names = config.texts("architectures")
-    if names and not names[0].endswith(("ForConditionalGeneration", "ForCausalLM")):
+    if names and not names[0].endswith((SEEING, "ForCausalLM")):
         raise UnsupportedError(f"config.json says architectures = {[*names]}, which write no text")
     config.refuse_unread(BOOKKEEPING)
