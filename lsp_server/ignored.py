@@ -1,7 +1,7 @@
 """Read what a workspace asks to leave alone: `.inklingignore` and `.gitignore`, as git reads them.
 
-The only files that the server reads in a workspace, and only under the folders that the client has
-named. Each is read again after a while; what cannot be read names nothing.
+Only under the folders that the client has named. Each is read again after a while; what cannot be
+read names nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping

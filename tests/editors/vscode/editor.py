@@ -320,7 +320,7 @@ class Editor:
         self.page.locator(".notifications-toasts .monaco-button", has_text=button).click()
 
     def remembered(self) -> str:
-        """Return what the browser has on disk for all windows; it writes a moment after a change."""
+        """Return what the browser has on disk for all windows, a moment after a change."""
         return self.page.evaluate(REMEMBERED)
 
     def record(self) -> None:
