@@ -107,10 +107,17 @@ def server_parameters(
 
 
 class LlamaCpp:
-    """llama.cpp's server on one model; keys and values are float32 too."""
+    """llama.cpp's server on one model; keys and values are float32 too.
 
-    def __init__(self, path: Path, *, context_length: int, num_threads: int) -> None:
-        parameters = server_parameters(path, context_length=context_length, num_threads=num_threads)
+    It answers `num_parallel` requests at a time, each with a context of `context_length`.
+    """
+
+    def __init__(
+        self, path: Path, *, context_length: int, num_threads: int, num_parallel: int = 1
+    ) -> None:
+        total = context_length * num_parallel
+        parameters = server_parameters(path, context_length=total, num_threads=num_threads)
+        parameters.n_parallel = num_parallel
         parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.warmup = False
