@@ -186,10 +186,10 @@ def _attributes(spec: CachedAttention, rope: RopeValues | None) -> dict[str, Att
     attributes: dict[str, AttributeValue] = {
         "num_heads": spec.num_attention_heads,
         "kv_num_heads": spec.num_key_value_heads,
-        "scale": spec.score_scale,
     }
     if spec.rope is not None and rope is not None:
         attributes |= {"do_rotary": 1, "rotary_interleaved": int(spec.rope.interleaved)}
+    attributes["scale"] = spec.score_scale
     match spec:
         case GroupedQuery(window=window, softcap=softcap):
             attributes |= {} if window is None else {"local_window_size": window}
