@@ -42,18 +42,32 @@ class Cutting(msgspec.Struct, frozen=True):
     """Expressions that cut a text, one after the other, and whether it is composed first (NFC).
 
     `takes_words`: a word that is a token is taken whole. `begins`: a text begins with a token of
-    its own, unless the file says otherwise.
+    its own, unless the file says otherwise. `knows_letters`: capitals and small letters of all
+    scripts are told apart and marks stand with them, where llama.cpp knows those of ASCII alone.
     """
 
     expressions: tuple[str, ...]
     is_composed: bool = False
     takes_words: bool = False
     begins: bool = False
+    knows_letters: bool = False
 
 
 _THREE_DIGITS: Final = Cutting((_words(r"\p{N}{1,3}"),))
 _LLAMA_3: Final = msgspec.structs.replace(_THREE_DIGITS, takes_words=True, begins=True)
 _SINGLE_DIGITS: Final = Cutting((r"\p{N}", _GPT_2))
+_CAPITALS, _SMALL_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_GPT_4O: Final = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_CAPITALS}]*[{_SMALL_LETTERS}]+{_CONTRACTIONS}?"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[{_CAPITALS}]+[{_SMALL_LETTERS}]*{_CONTRACTIONS}?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_DEEPSEEK_3: Final = (
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
+    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_CHINESE_AND_JAPANESE: Final = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 
 CUTTINGS: Final[Mapping[str, Cutting]] = {
     # What llama.cpp falls back to where it does not know better.
@@ -68,6 +82,14 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "codeshell": _SINGLE_DIGITS,
     "refact": _SINGLE_DIGITS,
     "command-r": _SINGLE_DIGITS,
+    "olmo": Cutting((_GPT_2,), is_composed=True),
+    "mellum": Cutting((_GPT_2,)),
+    "mellum2": _SINGLE_DIGITS,
+    "dbrx": _THREE_DIGITS,
+    "glm4": msgspec.structs.replace(_THREE_DIGITS, takes_words=True),
+    "chatglm-bpe": _THREE_DIGITS,
+    "gpt-4o": Cutting((_GPT_4O,), knows_letters=True),
+    "deepseek-v3": Cutting((r"\p{N}{1,3}", _CHINESE_AND_JAPANESE, _DEEPSEEK_3)),
 }
 
 

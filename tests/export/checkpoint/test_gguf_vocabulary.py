@@ -45,7 +45,11 @@ def tokenizer_of(path: Path) -> Tokenizer:
     return Tokenizer(content)
 
 
-def check(path: Path, *, is_composed: bool = False, has_prefix: bool = False) -> None:
+def has_other_letters(text: str) -> bool:
+    return any(unicodedata.category(one)[0] in "LM" and not one.isascii() for one in text)
+
+
+def check(path: Path, cutting: Cutting | None = None, *, has_prefix: bool = False) -> None:
     """Texts become tokens as in llama.cpp, and tokens texts again."""
     from tests.support.llama_cpp import LlamaCpp  # what it imports, `make test` lacks
 
@@ -54,7 +58,9 @@ def check(path: Path, *, is_composed: bool = False, has_prefix: bool = False) ->
     for text in samples():
         if BYTE_SPELLING in text or not text:
             continue
-        told = unicodedata.normalize("NFC", text) if is_composed else text
+        if cutting and cutting.knows_letters and has_other_letters(text):
+            continue
+        told = unicodedata.normalize("NFC", text) if cutting and cutting.is_composed else text
         found = tokenizer.encode(told, is_beginning=has_prefix)
         assert (told, found) == (told, llama.tokens(told))
         if BLANK not in text:  # which is a blank's own spelling
@@ -65,7 +71,7 @@ def check(path: Path, *, is_composed: bool = False, has_prefix: bool = False) ->
 @every_cutting
 def test_llama_cpp_cuts_bytes_the_same_way(pre: str, tmp_path: Path) -> None:
     path = write_byte_level(tmp_path / "model.gguf", pre)
-    check(path, is_composed=CUTTINGS[pre].is_composed)
+    check(path, CUTTINGS[pre])
 
 
 @pytest.mark.parity
