@@ -10,6 +10,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from export.checkpoint.gguf.layout import read_layout
@@ -112,7 +113,8 @@ def test_each_cutting_is_seen(tmp_path: Path) -> None:
     for pre, cutting in CUTTINGS.items():
         tokenizer = tokenizer_of(write_byte_level(tmp_path / f"{pre}.gguf", pre))
         cut = str([tokenizer.encode(text) for text in samples()[:500]])
-        assert found.setdefault(cutting, cut) == cut
+        inside = msgspec.structs.replace(cutting, begins=False)
+        assert found.setdefault(inside, cut) == cut
     assert len(set(found.values())) == len(found)
 
 
