@@ -68,7 +68,8 @@ def test_no_document_is_read_from_the_disk(tmp_path: Path) -> None:
     audit.touch()
     env = {**os.environ, "INKLING_TEST_AUDIT": str(audit)}
     with RawClient((sys.executable, "-c", AUDITED), env) as client:
-        client.initialize(rootUri=tmp_path.as_uri())
+        options = {"otherTexts": "open"}
+        client.initialize(rootUri=tmp_path.as_uri(), initializationOptions=options)
         assert client.result(INLINE, inline_params(0, 4, on_disk.as_uri())) == {"items": []}
         client.open("name = 'from the editor'", on_disk.as_uri())
         client.result(INLINE, inline_params(0, 99, on_disk.as_uri()))
