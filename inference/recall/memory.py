@@ -6,9 +6,11 @@ and makes the indexes, so that nobody waits for it; what is asked meanwhile is a
 stands.
 """
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, get_native_id
 from typing import Final
 
 import msgspec
@@ -25,6 +27,8 @@ FRESH_SHARE: Final = 0.25
 """Where more tokens than this, and more than this share of all, have changed, all is put in one
 index again."""
 
+
+LOW_PRIORITY: Final = 10
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -47,7 +51,7 @@ class Memory:
         self._texts: dict[str, TokenIds] = {}
         self._changed: set[str] = set()
         self._indexes = _Indexes(TokenIndex({}), TokenIndex({}), frozenset())
-        self._thread = ThreadPoolExecutor(1, "memory")
+        self._thread = ThreadPoolExecutor(1, "memory", initializer=_come_last)
 
     @property
     def num_tokens(self) -> int:
@@ -110,3 +114,9 @@ class Memory:
         else:
             changed = frozenset(self._changed)
             self._indexes = _Indexes(self._indexes.whole, TokenIndex(fresh), changed)
+
+
+def _come_last() -> None:
+    """Let all other threads go first, where the system knows threads of their own priority."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), LOW_PRIORITY)
