@@ -5,43 +5,29 @@ inherit from `TextModel`, which gguf_files has.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import gguf
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Config = Mapping[str, Any]
-Named = Iterator[tuple[str, Float32]]
-Modify = Callable[[Config, str, Float32], Named]
-Write = Callable[[gguf.GGUFWriter, Config], None]
+from tests.support.gguf_conversion_steps import (
+    Config,
+    Conversion,
+    Float32,
+    Named,
+    as_it_is,
+    head_dim,
+    nothing_more,
+    paired,
+    raised_norms,
+    write_expert_size,
+    write_llama,
+    write_routed,
+)
+from tests.support.gguf_further_conversions import FURTHER_CONVERSIONS
 
 SIGMOID: Final = gguf.ExpertGatingFuncType.SIGMOID
-
-
-def as_it_is(config: Config, name: str, values: Float32) -> Named:
-    yield name, values
-
-
-def nothing_more(writer: gguf.GGUFWriter, config: Config) -> None:
-    """Write what all families have."""
-
-
-def paired(config: Config, name: str, values: Float32) -> Named:
-    """`LlamaModel.permute`."""
-    for part, key in (("q_proj", "num_attention_heads"), ("k_proj", "num_key_value_heads")):
-        if f".{part}." in name:
-            size = values.shape[0] // config[key] // 2
-            halves = values.reshape(config[key], 2, size, *values.shape[1:])
-            values = halves.swapaxes(1, 2).reshape(values.shape)
-    yield name, values
-
-
-def raised_norms(config: Config, name: str, values: Float32) -> Named:
-    """`Gemma2Model`, `Gemma3Model`."""
-    yield name, values + 1 if name.endswith("norm.weight") else values
 
 
 def granite(config: Config, name: str, values: Float32) -> Named:
@@ -121,28 +107,6 @@ def grok(config: Config, name: str, values: Float32) -> Named:
     yield name.replace(".scale", ".weight"), values
 
 
-def write_llama(writer: gguf.GGUFWriter, config: Config) -> None:
-    writer.add_vocab_size(config["vocab_size"])
-    writer.add_rope_dimension_count(head_dim(config))
-    scaling = config.get("rope_scaling") or {}
-    if scaling.get("rope_type") == "llama3":
-        writer.add_tensor("rope_freqs.weight", llama3_factors(config, scaling))
-
-
-def llama3_factors(config: Config, scaling: Config) -> Float32:
-    """`LlamaModel.generate_extra_tensors`."""
-    size, factor = head_dim(config), scaling["factor"]
-    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    found: list[float] = []
-    for pair in range(0, size, 2):
-        turns = scaling["original_max_position_embeddings"] / (
-            2 * math.pi * config["rope_theta"] ** (pair / size)
-        )
-        smooth = min(1.0, max(0.0, (turns - low) / (high - low)))
-        found.append(1 / ((1 - smooth) / factor + smooth))
-    return np.array(found, np.float32)
-
-
 def write_granite(writer: gguf.GGUFWriter, config: Config) -> None:
     write_llama(writer, config)
     writer.add_attention_scale(config["attention_multiplier"])
@@ -151,10 +115,6 @@ def write_granite(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_logit_scale(config["logits_scaling"])
     if "shared_intermediate_size" in config:
         writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
-
-
-def write_expert_size(writer: gguf.GGUFWriter, config: Config) -> None:
-    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
 
 
 def write_qwen2_moe(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -191,16 +151,6 @@ def write_deepseek(writer: gguf.GGUFWriter, config: Config) -> None:
     share = (config.get("rope_scaling") or {}).get("mscale_all_dim")
     if share is not None:
         writer.add_rope_scaling_yarn_log_mul(0.1 * share)
-
-
-def write_routed(writer: gguf.GGUFWriter, config: Config) -> None:
-    write_expert_size(writer, config)
-    writer.add_expert_count(config["n_routed_experts"])
-    writer.add_expert_shared_count(config["n_shared_experts"])
-    if "routed_scaling_factor" in config:
-        writer.add_expert_weights_scale(config["routed_scaling_factor"])
-    if config.get("norm_topk_prob"):
-        writer.add_expert_weights_norm(value=True)
 
 
 def write_deepseek_v3(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -274,11 +224,7 @@ def write_mellum(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in kinds])
 
 
-def head_dim(config: Config) -> int:
-    return config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
-
-
-CONVERSIONS: Final[Mapping[str, tuple[str, Modify, Write]]] = {
+CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "qwen2": ("qwen2", as_it_is, nothing_more),
     "qwen3": ("qwen3", as_it_is, nothing_more),
     "qwen3_moe": ("qwen3moe", as_it_is, write_expert_size),
@@ -301,6 +247,7 @@ CONVERSIONS: Final[Mapping[str, tuple[str, Modify, Write]]] = {
     "starcoder2": ("starcoder2", as_it_is, nothing_more),
     "grok-1": ("grok", grok, write_grok),
     "mellum": ("mellum", as_it_is, write_mellum),
+    **FURTHER_CONVERSIONS,
 }
 """By model type: the architecture's name, what is done to tensors, and what is written beside."""
 

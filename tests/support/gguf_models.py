@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from tests.support.gguf_further_models import FURTHER_GGUF_MODELS
 from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel, tiny
 from tests.support.tiny_families import GEMMA, GRANITE, LATENT, MULTIPLIERS, NEXT
 
@@ -227,4 +228,5 @@ GGUF_MODELS: Final = (
             "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
         },
     ),
+    *FURTHER_GGUF_MODELS,
 )

@@ -9,11 +9,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from export.checkpoint.config import Config
-from export.checkpoint.gguf import families
+from export.checkpoint.gguf import families, further_families
 from export.checkpoint.gguf.kinds import WHAT_IT_IS, other_kind
 from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
-from export.checkpoint.gguf.names import LATE_NORM_RULES, RULES
+from export.checkpoint.gguf.names import GATE_AND_UP_RULES, LATE_NORM_RULES, RULES, joined_heads
 from export.checkpoint.gguf.rotation import stretched_by_tensors
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError, UnsupportedError
@@ -28,12 +28,14 @@ _NO_EXPERTS: Final = frozenset({"expert_count", "expert_used_count"})
 class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     """`read` turns the metadata under the architecture's name into a config.json.
 
+    `further_rules` are those that depend on such values: how a tensor of several parts is cut.
     `is_permuted`: rows of query and key lie as llama.cpp rotates them, pairs side by side.
     `norm_offset`: how much larger the weights of norms are stored than the checkpoint has them.
     """
 
     read: Callable[[Described], Values]
     rules: tuple[Rule, ...] = RULES
+    further_rules: Callable[[Values], tuple[Rule, ...]] = lambda _: ()
     is_permuted: bool = False
     norm_offset: float = 0.0
 
@@ -58,6 +60,14 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
     "starcoder2": GgufArchitecture(read=families.starcoder2),
     "grok": GgufArchitecture(read=families.grok),
     "mellum": GgufArchitecture(read=families.mellum),
+    "gemma": GgufArchitecture(read=further_families.gemma, norm_offset=1.0),
+    "olmo2": GgufArchitecture(read=further_families.olmo2),
+    "smollm3": GgufArchitecture(read=further_families.smollm3, is_permuted=True),
+    "stablelm": GgufArchitecture(read=further_families.stablelm),
+    "phi3": GgufArchitecture(
+        read=further_families.phi3, rules=GATE_AND_UP_RULES, further_rules=joined_heads
+    ),
+    "internlm2": GgufArchitecture(read=further_families.internlm2, is_permuted=True),
 }
 
 

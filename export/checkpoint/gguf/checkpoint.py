@@ -91,7 +91,7 @@ def open_gguf(path: Path) -> GgufSource:
     return GgufSource(
         name=model_name(path),
         checkpoint=GgufCheckpoint(tensors=tensors),
-        rules=architecture.rules,
+        rules=(*architecture.rules, *architecture.further_rules(values)),
         small_files={
             "config.json": config,
             "tokenizer.json": tokenizer_json(layout.metadata),

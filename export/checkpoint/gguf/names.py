@@ -5,7 +5,8 @@ as the slots are. Where llama.cpp's converters have changed how they store a par
 named here, and `tensors` brings the newer one back to it.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from export.checkpoint.plan import Rule, Share
 
@@ -94,3 +95,31 @@ RULES: Final = _rules("attention_output_norm")
 
 LATE_NORM_RULES: Final = _rules("feed_forward_norm")
 """Where the norm before the second part of a layer is named by what stands before it."""
+
+GATE_AND_UP_RULES: Final = (
+    *(rule for rule in RULES if rule.slot != "layers.{layer}.mlp.up"),
+    *(
+        Rule(
+            "blk.{layer}.ffn_up.weight",
+            f"layers.{{layer}}.mlp.{part}",
+            share=Share(axis=0, index=index),
+        )
+        for index, part in enumerate(("gate", "up"))
+    ),
+)
+"""Where what is called up holds the gate too, before it."""
+
+
+def joined_heads(values: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Cut `attn_qkv`, in which all queries lie before all keys, and those before all values."""
+    num_keys = values["num_key_value_heads"]
+    sizes = (values["num_attention_heads"], num_keys, num_keys)
+    return tuple(
+        Rule(
+            f"blk.{{layer}}.attn_qkv.{kind}",
+            f"layers.{{layer}}.attention.{part}{suffix}",
+            share=Share(axis=0, index=index, sizes=sizes),
+        )
+        for kind, suffix in (("weight", ""), ("bias", "_bias"))
+        for index, part in enumerate(("query", "key", "value"))
+    )
