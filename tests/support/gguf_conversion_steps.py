@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import gguf
 import numpy as np
@@ -14,6 +14,8 @@ Named = Iterator[tuple[str, Float32]]
 Modify = Callable[[Config, str, Float32], Named]
 Write = Callable[[gguf.GGUFWriter, Config], None]
 Conversion = tuple[str, Modify, Write]
+
+SIGMOID: Final = gguf.ExpertGatingFuncType.SIGMOID
 
 
 def as_it_is(config: Config, name: str, values: Float32) -> Named:

@@ -12,6 +12,7 @@ import gguf
 import numpy as np
 
 from tests.support.gguf_conversion_steps import (
+    SIGMOID,
     Config,
     Conversion,
     Float32,
@@ -26,8 +27,6 @@ from tests.support.gguf_conversion_steps import (
     write_routed,
 )
 from tests.support.gguf_further_conversions import FURTHER_CONVERSIONS
-
-SIGMOID: Final = gguf.ExpertGatingFuncType.SIGMOID
 
 
 def granite(config: Config, name: str, values: Float32) -> Named:
@@ -234,6 +233,7 @@ CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "qwen3_next": ("qwen3next", delta, write_qwen3_next),
     "deepseek_v2": ("deepseek2", latent, write_deepseek),
     "deepseek_v3": ("deepseek2", latent, write_deepseek_v3),
+    "glm4_moe_lite": ("deepseek2", latent, write_deepseek_v3),
     "granite": ("granite", granite, write_granite),
     "granitemoe": ("granitemoe", granite, write_granite),
     "granitemoeshared": ("granitemoe", granite, write_granite),

@@ -22,7 +22,7 @@ from tests.support.gguf_conversions import CONVERSIONS, NAMES_OF
 Float32 = npt.NDArray[np.float32]
 Tensors = dict[str, Float32]
 
-KEPT: Final = ("_inp.", "ssm_conv1d", "_exps.bias")
+KEPT: Final = ("_inp.", "ssm_conv1d", "shortconv.conv", "_exps.bias")
 """What llama.cpp leaves in float32 beside vectors."""
 
 SCALINGS: Final = {
@@ -82,12 +82,12 @@ def named(config: Mapping[str, Any], tensors: Tensors, *, are_experts_apart: boo
     architecture, modify, _ = CONVERSIONS[config["model_type"]]
     known = NAMES_OF.get(architecture, architecture)
     number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == known)
-    names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
+    names = gguf.get_tensor_name_map(number, config.get("num_hidden_layers", config.get("n_layer")))
     modified = {
         changed: part
         for name, values in tensors.items()
         for changed, part in modify(
-            config, name.replace("correction_bias", "correction.bias"), values
+            config, re.sub("correction_bias$|expert_bias$", _as_a_bias, name), values
         )
     }
     found: Tensors = {}
@@ -103,6 +103,10 @@ def named(config: Mapping[str, Any], tensors: Tensors, *, are_experts_apart: boo
         given = f"{given.removesuffix('_exps')}.{expert}" if expert else given
         found[f"{given}.{suffix}"] = values
     return found
+
+
+def _as_a_bias(found: re.Match[str]) -> str:
+    return found[0] + ".bias" if found[0] == "expert_bias" else "correction.bias"
 
 
 def _with_stacks(tensors: Tensors, *, are_experts_apart: bool) -> Iterator[tuple[str, Float32]]:
@@ -147,7 +151,7 @@ def write_shape(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
     }
     parameters = (config.get("rope_parameters") or {}).get("full_attention", {})
     values = {**config, **parameters}
-    if config["model_type"].startswith("deepseek"):
+    if CONVERSIONS[config["model_type"]][0] == "deepseek2":
         values["num_key_value_heads"] = 1
     for key, add in given.items():
         if values.get(key) is not None:

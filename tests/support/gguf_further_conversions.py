@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 
 from tests.support.gguf_conversion_steps import (
+    SIGMOID,
     Config,
     Conversion,
     Float32,
@@ -17,6 +18,7 @@ from tests.support.gguf_conversion_steps import (
     nothing_more,
     paired,
     raised_norms,
+    write_expert_size,
     write_llama,
 )
 
@@ -34,6 +36,26 @@ def internlm2(config: Config, name: str, values: Float32) -> Named:
     for part, rows in parts:
         stem = f"model.layers.{layer}.self_attn.{part}_proj.weight"
         yield from paired(config, stem, rows.reshape(-1, values.shape[1]))
+
+
+def bailing(config: Config, name: str, values: Float32) -> Named:
+    """`BailingMoeModel`."""
+    if name == "lm_head.weight" and config.get("norm_head"):
+        yield name, values / (np.linalg.norm(values, axis=0, keepdims=True) + np.float32(1e-7))
+    elif name.endswith("query_key_value.weight"):
+        size, num_keys = head_dim(config), config["num_key_value_heads"]
+        ends = np.cumsum([config["num_attention_heads"] * size, num_keys * size])
+        for part, rows in zip("qkv", np.split(values, ends), strict=True):
+            layer = name.split(".")[2]
+            yield from paired(config, f"model.layers.{layer}.self_attn.{part}_proj.weight", rows)
+    else:
+        yield name, values
+
+
+def convolved(config: Config, name: str, values: Float32) -> Named:
+    """`LFM2Model`, `LFM2MoeModel`."""
+    name = name.replace("model.layers", "layers") if ".experts." in name else name
+    yield name, values.squeeze(1) if "conv.conv" in name else values
 
 
 def write_olmo3(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -67,6 +89,87 @@ def write_factors(writer: gguf.GGUFWriter, scaling: Config) -> None:
         writer.add_tensor(f"rope_factors_{name}.weight", factors)
 
 
+def write_minicpm3(writer: gguf.GGUFWriter, config: Config) -> None:
+    rotated = config["qk_rope_head_dim"]
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(config["kv_lora_rank"])
+    writer.add_key_length(config["qk_nope_head_dim"] + rotated)
+    writer.add_rope_dimension_count(rotated)
+    write_factors(writer, config["rope_scaling"])
+
+
+def write_starcoder(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_context_length(config["n_positions"])
+    writer.add_embedding_length(config["n_embd"])
+    writer.add_feed_forward_length(4 * config["n_embd"])
+    writer.add_block_count(config["n_layer"])
+    writer.add_head_count(config["n_head"])
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_eps(config.get("layer_norm_epsilon", 1e-5))
+
+
+def write_hunyuan(writer: gguf.GGUFWriter, config: Config) -> None:
+    size = head_dim(config)
+    theta = config["rope_theta"] * config["rope_scaling"]["alpha"] ** (size / (size - 2))
+    writer.add_rope_freq_base(theta)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    writer.add_rope_scaling_factor(1)
+    writer.add_rope_scaling_orig_ctx_len(256 * 1024)
+
+
+def write_hunyuan_moe(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_hunyuan(writer, config)
+    size = config["intermediate_size"]
+    writer.add_expert_shared_feed_forward_length(size)
+    writer.add_expert_feed_forward_length(size)
+    writer.add_expert_used_count(config["moe_topk"][0])
+    writer.add_expert_shared_count(1)
+
+
+def write_bailing(writer: gguf.GGUFWriter, config: Config) -> None:
+    share = config.get("partial_rotary_factor", 1.0)
+    writer.add_rope_dimension_count(int(head_dim(config) * share))
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_leading_dense_block_count(config.get("first_k_dense_replace", 0))
+    write_expert_size(writer, config)
+    writer.add_expert_weights_scale(config.get("routed_scaling_factor", 1.0))
+    writer.add_expert_shared_count(config["num_shared_experts"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+
+
+def write_bailing2(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_bailing(writer, config)
+    size = config["moe_intermediate_size"] * config["num_shared_experts"]
+    writer.add_expert_shared_feed_forward_length(size)
+    writer.add_expert_gating_func(SIGMOID)
+
+
+def write_minimax(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+    writer.add_rope_dimension_count(config["rotary_dim"])
+    writer.add_expert_gating_func(SIGMOID)
+
+
+def write_lfm2(writer: gguf.GGUFWriter, config: Config) -> None:
+    writer.add_head_count_kv(
+        [config["num_key_value_heads"] * (kind != "conv") for kind in config["layer_types"]]
+    )
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_shortconv_l_cache(config.get("conv_L_cache", 3))
+    writer.add_layer_norm_rms_eps(config["norm_eps"])
+    step = config.get("block_multiple_of")
+    if step is not None:
+        writer.add_feed_forward_length(-(-(2 * config["intermediate_size"] // 3) // step) * step)
+
+
+def write_lfm2_moe(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_lfm2(writer, config)
+    write_expert_size(writer, config)
+    writer.add_leading_dense_block_count(config["num_dense_layers"])
+    writer.add_expert_gating_func(SIGMOID)
+
+
 FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "gemma": ("gemma", raised_norms, nothing_more),
     "smollm3": ("smollm3", paired, write_llama),
@@ -75,4 +178,13 @@ FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "stablelm": ("stablelm", as_it_is, write_stablelm),
     "phi3": ("phi3", as_it_is, write_phi3),
     "internlm2": ("internlm2", internlm2, nothing_more),
+    "minicpm3": ("minicpm3", as_it_is, write_minicpm3),
+    "gpt_bigcode": ("starcoder", as_it_is, write_starcoder),
+    "hunyuan_v1_dense": ("hunyuan-dense", as_it_is, write_hunyuan),
+    "hunyuan_v1_moe": ("hunyuan-moe", as_it_is, write_hunyuan_moe),
+    "bailing_moe": ("bailingmoe", bailing, write_bailing),
+    "bailing_moe_v2": ("bailingmoe2", as_it_is, write_bailing2),
+    "minimax_m2": ("minimax-m2", as_it_is, write_minimax),
+    "lfm2": ("lfm2", convolved, write_lfm2),
+    "lfm2_moe": ("lfm2moe", convolved, write_lfm2_moe),
 }

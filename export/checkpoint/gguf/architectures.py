@@ -68,6 +68,15 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
         read=further_families.phi3, rules=GATE_AND_UP_RULES, further_rules=joined_heads
     ),
     "internlm2": GgufArchitecture(read=further_families.internlm2, is_permuted=True),
+    "minicpm3": GgufArchitecture(read=further_families.minicpm3),
+    "starcoder": GgufArchitecture(read=further_families.starcoder, further_rules=joined_heads),
+    "hunyuan-dense": GgufArchitecture(read=further_families.hunyuan_dense),
+    "hunyuan-moe": GgufArchitecture(read=further_families.hunyuan_moe),
+    "bailingmoe": GgufArchitecture(read=further_families.bailingmoe, is_permuted=True),
+    "bailingmoe2": GgufArchitecture(read=further_families.bailingmoe2, further_rules=joined_heads),
+    "minimax-m2": GgufArchitecture(read=further_families.minimax_m2),
+    "lfm2": GgufArchitecture(read=further_families.lfm2),
+    "lfm2moe": GgufArchitecture(read=further_families.lfm2moe),
 }
 
 

@@ -138,7 +138,7 @@ def _change(part: str, architecture: GgufArchitecture) -> Change | None:
     match part:
         case "ssm_a":
             return log_of_negated
-        case "ssm_conv1d":
+        case "ssm_conv1d" | "shortconv.conv":
             return with_axis(1)
         case "ffn_gate_inp_shexp":
             return with_axis(0)

@@ -1,11 +1,17 @@
 """What further architectures of GGUF say in their metadata, as in `families`."""
 
 from export.checkpoint.gguf.metadata import (
+    SIGMOID,
     Described,
     Values,
     decoder,
+    experts,
+    key_heads,
+    norm,
+    num_key_heads,
     partly_rotated,
     rope_scaling,
+    routed,
     shortest,
     sizes,
     window,
@@ -62,3 +68,141 @@ def phi3(file: Described) -> Values:
 
 def internlm2(file: Described) -> Values:
     return {"model_type": "internlm2", **decoder(file), "bias": file.has_biases}
+
+
+def minicpm3(file: Described) -> Values:
+    """Read MiniCPM3, whose scales no file says and llama.cpp knows."""
+    config = file.config
+    num_heads = config.integer("attention.head_count")
+    rotated = config.integer("rope.dimension_count")
+    return {
+        "model_type": "minicpm3",
+        **sizes(file),
+        **norm(file),
+        **rope_scaling(file),
+        "dim_model_base": 256,
+        "kv_lora_rank": config.integer("attention.kv_lora_rank"),
+        "num_key_value_heads": num_key_heads(file),
+        "q_lora_rank": config.integer("attention.q_lora_rank"),
+        "qk_nope_head_dim": config.integer("attention.key_length") - rotated,
+        "qk_rope_head_dim": rotated,
+        "scale_depth": 1.4,
+        "scale_emb": 12,
+        "v_head_dim": config.integer("embedding_length") // num_heads,
+    }
+
+
+def starcoder(file: Described) -> Values:
+    config = file.config
+    config.require("attention.head_count_kv", 1)
+    return {
+        "model_type": "gpt_bigcode",
+        "layer_norm_epsilon": shortest(config.number("attention.layer_norm_epsilon")),
+        "n_embd": config.integer("embedding_length"),
+        "n_head": config.integer("attention.head_count"),
+        "n_inner": config.integer("feed_forward_length"),
+        "n_layer": config.integer("block_count"),
+        "n_positions": config.integer("context_length"),
+    }
+
+
+def hunyuan_dense(file: Described) -> Values:
+    return {"model_type": "hunyuan_v1_dense", **_hunyuan(file)}
+
+
+def hunyuan_moe(file: Described) -> Values:
+    config = file.config
+    # How large they are together, which their tensors say too.
+    config.integer("expert_shared_feed_forward_length", default=0, minimum=0)
+    return {
+        "model_type": "hunyuan_v1_moe",
+        **_hunyuan(file),
+        **experts(file, are_weights_normed=True),
+        "moe_intermediate_size": config.integer("expert_feed_forward_length"),
+        "num_shared_expert": config.integer("expert_shared_count", default=1),
+    }
+
+
+def _hunyuan(file: Described) -> Values:
+    # The base that is written is the stretched one, and the length is one of several that are said.
+    file.config.integer("rope.scaling.original_context_length", default=1)
+    return {**decoder(file), "attention_bias": file.has_biases}
+
+
+def bailingmoe(file: Described) -> Values:
+    """Read Ling. The columns of its head had been brought to one length before it was written."""
+    config = file.config
+    is_normed = config.boolean("expert_weights_norm", default=False)
+    return {
+        "model_type": "bailing_moe",
+        "architectures": ["BailingMoeForCausalLM"],
+        **decoder(file),
+        **experts(file, are_weights_normed=is_normed),
+        "first_k_dense_replace": config.integer("leading_dense_block_count", default=0, minimum=0),
+        "moe_intermediate_size": config.integer("expert_feed_forward_length"),
+        "norm_topk_prob": is_normed,
+        "num_shared_experts": config.integer("expert_shared_count"),
+        "use_qkv_bias": file.has_biases,
+    }
+
+
+def bailingmoe2(file: Described) -> Values:
+    config = file.config
+    config.require("expert_gating_func", SIGMOID)
+    # How large they are together, which their tensors say too.
+    config.integer("expert_shared_feed_forward_length", default=0, minimum=0)
+    found = routed(file)
+    found["num_experts"] = found.pop("n_routed_experts")
+    found["num_shared_experts"] = found.pop("n_shared_experts")
+    return {
+        "model_type": "bailing_moe",
+        "architectures": ["BailingMoeV2ForCausalLM"],
+        **partly_rotated(file),
+        **found,
+        "use_qkv_bias": "blk.0.attn_qkv.bias" in file.tensors,
+    }
+
+
+def minimax_m2(file: Described) -> Values:
+    config = file.config
+    config.require("expert_gating_func", SIGMOID)
+    found = partly_rotated(file)
+    del found["partial_rotary_factor"]
+    return {
+        "model_type": "minimax_m2",
+        **found,
+        "intermediate_size": config.integer("expert_feed_forward_length"),
+        "num_experts_per_tok": config.integer("expert_used_count"),
+        "num_local_experts": config.integer("expert_count"),
+        "rotary_dim": config.integer("rope.dimension_count"),
+        "scoring_func": "sigmoid",
+    }
+
+
+def lfm2(file: Described) -> Values:
+    return {"model_type": "lfm2", **_lfm2(file), "block_auto_adjust_ff_dim": False}
+
+
+def lfm2moe(file: Described) -> Values:
+    config = file.config
+    config.require("expert_gating_func", SIGMOID)
+    return {
+        "model_type": "lfm2_moe",
+        **_lfm2(file),
+        "moe_intermediate_size": config.integer("expert_feed_forward_length"),
+        "num_dense_layers": config.integer("leading_dense_block_count", default=0, minimum=0),
+        "num_experts": config.integer("expert_count"),
+        "num_experts_per_tok": config.integer("expert_used_count"),
+    }
+
+
+def _lfm2(file: Described) -> Values:
+    """Read layers, of which those without keys are convolutions."""
+    found = decoder(file)
+    epsilon = found.pop("rms_norm_eps")
+    return {
+        **found,
+        "conv_L_cache": file.config.integer("shortconv.l_cache"),
+        "layer_types": ["full_attention" if num else "conv" for num in key_heads(file)],
+        "norm_eps": epsilon,
+    }

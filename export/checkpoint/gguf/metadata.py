@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from export.checkpoint.config import Config
-from export.errors import CheckpointError
+from export.errors import CheckpointError, UnsupportedError
 
 Values = dict[str, Any]
 
@@ -55,10 +55,32 @@ def partly_rotated(file: Described) -> Values:
         **sizes(file),
         **norm(file),
         "head_dim": head_dim,
-        "num_key_value_heads": config.integer("attention.head_count_kv", default=num_heads),
+        "num_key_value_heads": num_key_heads(file),
         "partial_rotary_factor": rotary_dim / head_dim,
         **rope_scaling(file),
     }
+
+
+def num_key_heads(file: Described) -> int:
+    """Return how many there are in the layers that have any, all of which have as many."""
+    found = set(key_heads(file)) - {0}
+    if len(found) != 1:
+        raise UnsupportedError(
+            f"the metadata say attention.head_count_kv = {sorted(found)}; layers of one number and "
+            "of none are implemented"
+        )
+    return found.pop()
+
+
+def key_heads(file: Described) -> tuple[int, ...]:
+    """Return how many each layer has, which is one number for all or a list."""
+    config, key = file.config, "attention.head_count_kv"
+    num_layers = config.integer("block_count")
+    found = config.integers(key) or (config.integer("attention.head_count"),)
+    found = found * num_layers if len(found) == 1 else found
+    if len(found) != num_layers or min(found) < 0:
+        raise CheckpointError(f"the metadata say {key} = {found} for {num_layers} layers")
+    return found
 
 
 def sizes(file: Described) -> Values:
@@ -92,6 +114,7 @@ def rope_scaling(file: Described) -> Values:
         case "yarn":
             return {"rope_scaling": _yarn(config)}
         case _:
+            config.require("rope.scaling.factor", 1.0)
             return {}
 
 

@@ -14,6 +14,8 @@ _OUTSIDE: Final = {
     "token_embd.weight": "embedding",
     "output_norm.weight": "norm",
     "output_norm.bias": "norm_bias",
+    "token_embd_norm.weight": "norm",  # as LFM2's files of before January 2026 call it
+    "position_embd.weight": "positions",
     "output.weight": "head",
     "output.bias": "head_bias",
 }
@@ -50,6 +52,10 @@ _LAYER: Final = {
     "ssm_dt.bias": "attention.decay_bias",
     "ssm_norm.weight": "attention.state_norm",
     "ssm_out.weight": "attention.state_output",
+    # Short convolutions.
+    "shortconv.in_proj.weight": "attention.gates_channels",
+    "shortconv.conv.weight": "attention.convolution",
+    "shortconv.out_proj.weight": "attention.state_output",
     # The part behind attention, dense or of experts.
     "ffn_gate.weight": "mlp.gate",
     "ffn_up.weight": "mlp.up",
@@ -112,8 +118,11 @@ GATE_AND_UP_RULES: Final = (
 
 def joined_heads(values: Mapping[str, Any]) -> tuple[Rule, ...]:
     """Cut `attn_qkv`, in which all queries lie before all keys, and those before all values."""
-    num_keys = values["num_key_value_heads"]
-    sizes = (values["num_attention_heads"], num_keys, num_keys)
+    if "n_head" in values:  # GPT BigCode's spelling, with one key head for all
+        sizes = (values["n_head"], 1, 1)
+    else:
+        num_keys = values["num_key_value_heads"]
+        sizes = (values["num_attention_heads"], num_keys, num_keys)
     return tuple(
         Rule(
             f"blk.{{layer}}.attn_qkv.{kind}",

@@ -44,7 +44,9 @@ def stretched_by_tensors(
         factors = found[FREQUENCIES]
         scaling = {"short_factor": factors, "long_factor": factors, "attention_factor": size}
     else:
-        original = metadata.integer("rope.scaling.original_context_length")
+        original = metadata.integer(
+            "rope.scaling.original_context_length", default=values["max_position_embeddings"]
+        )
         scaling = {
             "short_factor": found[SHORT],
             "long_factor": found[LONG],
@@ -56,9 +58,7 @@ def stretched_by_tensors(
 
 
 def _factors(header: TensorHeader, values: Mapping[str, Any]) -> list[float]:
-    share = values.get("partial_rotary_factor", 1.0)
-    head_dim = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
-    wanted = int(head_dim * share) // 2
+    wanted = _num_frequencies(values)
     if header.shape != (wanted,) or header.kind not in PLAIN:
         raise CheckpointError(
             f"{header.path}: {header.name} is {header.kind.name} of {list(header.shape)} where the "
@@ -68,3 +68,11 @@ def _factors(header: TensorHeader, values: Mapping[str, Any]) -> list[float]:
     if not (np.isfinite(factors) & (factors > 0)).all():
         raise CheckpointError(f"{header.path}: {header.name} has factors that are not above zero")
     return [shortest(float(factor)) for factor in factors]
+
+
+def _num_frequencies(values: Mapping[str, Any]) -> int:
+    if "qk_rope_head_dim" in values:
+        return int(values["qk_rope_head_dim"]) // 2
+    share = values.get("partial_rotary_factor", 1.0)
+    head_dim = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
+    return int(head_dim * share) // 2
