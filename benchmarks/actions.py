@@ -33,10 +33,11 @@ import msgspec
 from lsprotocol.types import PositionEncodingKind
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
 from benchmarks.report import print_json, print_report
 from benchmarks.unread import unread_files
 from evaluation.sources import Source
-from inference import Engine, EngineOptions, EngineState, open_engine
+from inference import Engine, EngineOptions, open_engine
 from lsp_server.actions import ACTIONS
 from lsp_server.actions.action import Edit, Shown
 from lsp_server.actions.definitions import Definition, definition_at
@@ -109,9 +110,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 async def _computed(model: str | None, chosen: Sequence[Case], *, show: bool) -> list[Outcome]:
     engine = open_engine(EngineOptions(model=model))
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     with Progress() as progress:
         outcomes = [
             await _outcome(engine, case, show=show)

@@ -22,10 +22,10 @@ import click
 from msgspec.structs import replace
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
 from benchmarks.report import print_json, print_report
 from benchmarks.unread import LANGUAGES, request_in, unread_files
 from evaluation.sources import Source
-from inference import EngineState
 from inference.decoding import completer
 from inference.decoding.postprocess import Surroundings
 from inference.serving.local import LocalEngine
@@ -65,9 +65,7 @@ def _as_it_is(text: str, around: Surroundings) -> str:
 
 async def _counted(model: str | None, sources: Sequence[Source]) -> dict[str, dict[str, int]]:
     engine = LocalEngine.open(model)
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     counts: dict[str, dict[str, int]] = {
         language: dict.fromkeys(COUNTED, 0) for language in LANGUAGES
     }

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from msgspec.structs import asdict
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
 from benchmarks.recall import LINE_TAILS, package_of
 from benchmarks.report import print_json, print_report
 from benchmarks.unread import package_files, request_in, unread_files
 from evaluation.holes import Hole, drawn_from
-from inference.engine import EngineState
 from inference.package.manifest import TOKENIZER_FILE
 from inference.package.store import find_model
 from inference.recall.evidence import WEIGHTS, Weights
@@ -121,9 +121,7 @@ def _arrays(tokens: Sequence[Token]) -> tuple[Floats, Floats, Floats]:
 
 async def _collect(model: str, holes: Sequence[Hole], path: Path) -> None:
     engine = LocalEngine.open(model)
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     tokenizer = Tokenizer.load(find_model(model).folder / TOKENIZER_FILE, named=frozenset())
     by_package = sorted(holes, key=lambda hole: package_of(hole.source))
     index, name = TokenIndex({}), ""

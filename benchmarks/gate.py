@@ -28,11 +28,13 @@ import numpy.typing as npt
 from msgspec.structs import replace
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
+from benchmarks.kept import Kept
 from benchmarks.plots import draw_curves
 from benchmarks.report import print_json, print_report
 from benchmarks.unread import request_in, unread_files
 from evaluation.sources import Source
-from inference import EngineOptions, EngineState, open_engine
+from inference import EngineOptions, open_engine
 from lsp_server.policy.evidence import FIELDS, Evidence, evidence
 from lsp_server.settings import Settings
 
@@ -112,16 +114,14 @@ def main(
 
 
 async def _ask(model: str | None, sources: Sequence[Source], keep: Path | None) -> list[Asked]:
-    done = _kept(keep)
+    kept = Kept(keep, Asked, lambda one: (one.path, one.place))
     engine = open_engine(EngineOptions(model=model))
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     settings, asked = Settings(), list[Asked]()
     with Progress() as progress:
         for source in progress.track(sources, description="answering"):
             for place in places(source):
-                known = done.get((source.path, place))
+                known = kept.get((source.path, place))
                 if known is None:
                     before, rest = source.text[:place], source.text[place:]
                     removed, _, below = rest.partition("\n")
@@ -140,8 +140,7 @@ async def _ask(model: str | None, sources: Sequence[Source], keep: Path | None) 
                             is_right=is_right(completion.text, f"{removed}\n{below}"),
                             evidence=evidence(request, completion),
                         )
-                    known = Asked(path=source.path, place=place, judged=judged)
-                    _keep(keep, known)
+                    known = kept.add(Asked(path=source.path, place=place, judged=judged))
                 asked.append(known)
     await engine.close()
     return asked
@@ -233,20 +232,6 @@ def _scores(matrix: Floats, weights: Mapping[str, float]) -> Floats:
 
 def _odds_to_share(log_odds: float) -> float:
     return float(1 / (1 + np.exp(-log_odds)))
-
-
-def _kept(path: Path | None) -> dict[tuple[str, int], Asked]:
-    if path is None or not path.exists():
-        return {}
-    decoder = msgspec.json.Decoder(Asked)
-    lines = path.read_bytes().splitlines()
-    return {(asked.path, asked.place): asked for asked in map(decoder.decode, lines)}
-
-
-def _keep(path: Path | None, asked: Asked) -> None:
-    if path is not None:
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(asked) + b"\n")
 
 
 if __name__ == "__main__":

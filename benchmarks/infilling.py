@@ -27,6 +27,8 @@ import click
 import msgspec
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
+from benchmarks.kept import Kept
 from benchmarks.peers import LlamaCppFiller, Order, open_server
 from benchmarks.report import print_json, print_report
 from evaluation.figures import figures_of
@@ -41,7 +43,6 @@ from evaluation.humaneval import (
 )
 from evaluation.report import spelled
 from evaluation.sandbox import find_isolation
-from inference.engine import EngineState
 from inference.runtime.processor import num_physical_cores
 from inference.serving.local import LocalEngine
 
@@ -122,7 +123,7 @@ def fill_in_turns(
     kinds: Sequence[Kind], holes: Sequence[Problem], keep: Path | None
 ) -> Mapping[str, Sequence[Attempt]]:
     """Return each engine's attempts at all holes, those that were kept among them."""
-    known = {(kept.engine, kept.attempt.problem.task_id): kept.attempt for kept in _kept(keep)}
+    kept = Kept(keep, Answer, lambda one: (one.engine, one.attempt.problem.task_id))
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
@@ -136,24 +137,11 @@ def fill_in_turns(
         for start in range(0, len(holes), TURN):
             turn = holes[start : start + TURN]
             for name, process in processes.items():
-                unknown = [hole for hole in turn if (name, hole.task_id) not in known]
-                attempts = process.submit(_fill, unknown).result()
-                known |= {(name, attempt.problem.task_id): attempt for attempt in attempts}
-                _write_down(keep, name, attempts)
+                unknown = [hole for hole in turn if (name, hole.task_id) not in kept]
+                for attempt in process.submit(_fill, unknown).result():
+                    kept.add(Answer(name, attempt))
                 progress.advance(task, len(turn))
-    return {kind.name: [known[kind.name, hole.task_id] for hole in holes] for kind in kinds}
-
-
-def _kept(keep: Path | None) -> Sequence[Answer]:
-    if keep is None or not keep.exists():
-        return []
-    return msgspec.json.Decoder(Answer).decode_lines(keep.read_bytes())
-
-
-def _write_down(keep: Path | None, name: str, attempts: Sequence[Attempt]) -> None:
-    if keep is not None:
-        with keep.open("ab") as file:
-            file.write(msgspec.json.Encoder().encode_lines([Answer(name, one) for one in attempts]))
+    return {kind.name: [kept[kind.name, hole.task_id].attempt for hole in holes] for kind in kinds}
 
 
 class _Opened:
@@ -174,9 +162,7 @@ async def _engine(kind: Kind) -> MeasuredEngine:
             open_server(Path(kind.source), num_threads=num_physical_cores()), kind.order
         )
     engine = LocalEngine.open(kind.source)
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     return engine
 
 

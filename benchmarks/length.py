@@ -23,6 +23,8 @@ import msgspec
 from msgspec.structs import replace
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
+from benchmarks.kept import Kept
 from benchmarks.report import print_json, print_report
 from benchmarks.unread import request_in, unread_files
 from evaluation.fill import DEADLINE_MS, answer
@@ -32,7 +34,6 @@ from inference import syntax
 from inference.completion import Completion, CompletionRequest, FinishReason, Scope, Unit
 from inference.decoding import completer, stopping
 from inference.decoding.soundness import Sound
-from inference.engine import EngineState
 from inference.serving.local import LocalEngine
 from inference.syntax import Place
 from lsp_server.policy.gate import Trigger
@@ -107,19 +108,16 @@ def _cell(value: float) -> str:
 
 
 async def _ask(model: str | None, holes: Sequence[Hole], keep: Path | None) -> list[Ended]:
-    done = _kept(keep)
+    kept = Kept(keep, Ended, lambda one: (one.hole_id, one.contract))
     engine = LocalEngine.open(model)
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    status = await loaded(engine)
     ended = list[Ended]()
     with Progress() as progress:
         asked = list(itertools.product(holes, CONTRACTS))
         for hole, contract in progress.track(asked, description="answering"):
-            found = done.get((hole.digest, contract))
+            found = kept.get((hole.digest, contract))
             if found is None:
-                found = await _answered(engine, hole, contract, status.model_bytes)
-                _keep(keep, found)
+                found = kept.add(await _answered(engine, hole, contract, status.model_bytes))
             ended.append(found)
     await engine.close()
     return ended
@@ -180,19 +178,6 @@ PARTS: Final = {
     "with": (completer.sound, completer.unit_for),
     "without": (_as_written, _line_or_block),
 }
-
-
-def _kept(path: Path | None) -> dict[tuple[str, Contract], Ended]:
-    if path is None or not path.exists():
-        return {}
-    ended = map(msgspec.json.Decoder(Ended).decode, path.read_bytes().splitlines())
-    return {(one.hole_id, one.contract): one for one in ended}
-
-
-def _keep(path: Path | None, ended: Ended) -> None:
-    if path is not None:
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(ended) + b"\n")
 
 
 if __name__ == "__main__":

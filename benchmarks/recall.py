@@ -24,13 +24,14 @@ import numpy as np
 from msgspec.structs import replace
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
+from benchmarks.kept import Kept
 from benchmarks.report import print_json, print_report, summary
 from benchmarks.unread import package_files, request_in, unread_files
 from evaluation.fill import DEADLINE_MS, answer
 from evaluation.holes import KINDS, Hole, drawn_from
 from evaluation.similarity import is_perfect_line
 from evaluation.sources import Source
-from inference.engine import EngineState
 from inference.package.manifest import TOKENIZER_FILE
 from inference.package.store import find_model
 from inference.recall.index import TokenIndex
@@ -102,11 +103,9 @@ async def _ask(
     packages: Mapping[str, Sequence[Source]],
     keep: Path | None,
 ) -> list[Asked]:
-    done, asked = _kept(keep), list[Asked]()
+    kept, asked = Kept(keep, Asked, lambda one: (one.hole_id, one.asked)), list[Asked]()
     engine = LocalEngine.open(model)
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     by_package = defaultdict[str, list[Hole]](list)
     for hole in holes:
         by_package[package_of(hole.source)].append(hole)
@@ -118,9 +117,9 @@ async def _ask(
                     engine.remember(source.path, source.text)
                 await engine.wait_remembered()
                 for hole in members:
-                    found = done.get((hole.digest, kind)) or await _answered(engine, hole, kind)
-                    if (hole.digest, kind) not in done:
-                        _keep(keep, found)
+                    found = kept.get((hole.digest, kind))
+                    if found is None:
+                        found = kept.add(await _answered(engine, hole, kind))
                     asked.append(found)
                     progress.advance(task)
             for source in packages[name]:
@@ -162,19 +161,6 @@ def _index(model: str | None, packages: Mapping[str, Sequence[Source]]) -> dict[
         "bytes a byte": index.num_bytes / num_bytes,
         "seconds": seconds,
     }
-
-
-def _kept(path: Path | None) -> dict[tuple[str, With], Asked]:
-    if path is None or not path.exists():
-        return {}
-    asked = map(msgspec.json.Decoder(Asked).decode, path.read_bytes().splitlines())
-    return {(one.hole_id, one.asked): one for one in asked}
-
-
-def _keep(path: Path | None, asked: Asked) -> None:
-    if path is not None:
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(asked) + b"\n")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ import click
 import msgspec
 from rich.progress import Progress
 
+from benchmarks.engines import loaded
+from benchmarks.kept import Kept
 from benchmarks.peers import open_server
 from benchmarks.plots import draw_curves, shares_below
 from benchmarks.report import print_json, print_report
@@ -41,7 +43,6 @@ from evaluation.sources import Source
 from inference import (
     Engine,
     EngineOptions,
-    EngineState,
     FinishReason,
     open_engine,
 )
@@ -189,7 +190,7 @@ def _in_turns(
     keep: Path | None,
 ) -> dict[str, list[Felt]]:
     """Have every file typed with each engine, in a process of its own, one after the other."""
-    kept = {(one.engine, one.path, one.round): one for one in _kept(keep)}
+    kept = Kept(keep, Typed, lambda one: (one.engine, one.path, one.round))
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
@@ -209,23 +210,10 @@ def _in_turns(
                     place = (name, source.path, number)
                     if place not in kept:
                         keys = process.submit(_type, source, number, max_keys).result()
-                        kept[place] = Typed(name, source.path, number, keys)
-                        _write_down(keep, kept[place])
+                        kept.add(Typed(name, source.path, number, keys))
                     progress.advance(task)
     wanted = [(source.path, number) for number in range(rounds) for source in sources]
-    return {name: [key for place in wanted for key in kept[name, *place].keys] for name in opened}
-
-
-def _kept(keep: Path | None) -> Sequence[Typed]:
-    if keep is None or not keep.exists():
-        return []
-    return msgspec.json.Decoder(Typed).decode_lines(keep.read_bytes())
-
-
-def _write_down(keep: Path | None, typed: Typed) -> None:
-    if keep is not None:
-        with keep.open("ab") as file:
-            file.write(msgspec.json.encode(typed) + b"\n")
+    return {name: [key for place in wanted for key in kept[(name, *place)].keys] for name in opened}
 
 
 class _Opened:
@@ -266,9 +254,7 @@ async def _typed(source: Source, seed: int, max_keys: int | None) -> list[Felt]:
 
 async def _inkling(model: str) -> "Completing":
     engine = open_engine(EngineOptions(model=model))
-    status = await engine.wait_ready()
-    if status.state is not EngineState.READY:
-        raise click.ClickException(status.message)
+    await loaded(engine)
     return InklingTypedInto(engine)
 
 
