@@ -67,7 +67,7 @@ def test_a_number_out_of_bounds_is_refused(field: str, value: object) -> None:
     refuses("the request is out of bounds", **{field: value})
 
 
-@pytest.mark.parametrize("value", ["word", "", None, 1])
+@pytest.mark.parametrize("value", ["file", "", None, 1])
 def test_an_unknown_scope_is_refused(value: object) -> None:
     refuses("scope", scope=value)
 
