@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from export.checkpoint.config import Config
+from export.checkpoint.gguf.alphabets import CASED
 from export.checkpoint.gguf.layout import under
 from export.errors import CheckpointError, UnsupportedError
 from inference.package.tokenizer_check import MAX_ADDED_TOKENS, MAX_MERGES, MAX_TOKENS
@@ -44,6 +45,8 @@ class Cutting(msgspec.Struct, frozen=True):
     `takes_words`: a word that is a token is taken whole. `begins`: a text begins with a token of
     its own, unless the file says otherwise. `knows_letters`: capitals and small letters of all
     scripts are told apart and marks stand with them, where llama.cpp knows those of ASCII alone.
+    `knows_blanks`: those beyond ASCII are in the ranges that span them, where llama.cpp takes all
+    of them for one blank.
     """
 
     expressions: tuple[str, ...]
@@ -51,6 +54,7 @@ class Cutting(msgspec.Struct, frozen=True):
     takes_words: bool = False
     begins: bool = False
     knows_letters: bool = False
+    knows_blanks: bool = False
 
 
 _THREE_DIGITS: Final = Cutting((_words(r"\p{N}{1,3}"),))
@@ -66,6 +70,16 @@ _DEEPSEEK_3: Final = (
     r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
     r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_EAST_ASIAN: Final = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+_DEEPSEEK_CODER: Final = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _EAST_ASIAN, r"\p{N}")
+_DEEPSEEK_LLM: Final = (
+    r"[\r\n]",
+    rf"\s?[{CASED}]+",
+    "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+",
+    r"\s+$",
+    _EAST_ASIAN,
+    r"\p{N}+",
 )
 _CHINESE_AND_JAPANESE: Final = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 
@@ -89,6 +103,8 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "glm4": msgspec.structs.replace(_THREE_DIGITS, takes_words=True),
     "chatglm-bpe": _THREE_DIGITS,
     "gpt-4o": Cutting((_GPT_4O,), knows_letters=True),
+    "deepseek-llm": Cutting(_DEEPSEEK_LLM, knows_blanks=True),
+    "deepseek-coder": Cutting(_DEEPSEEK_CODER, knows_blanks=True),
     "deepseek-v3": Cutting((r"\p{N}{1,3}", _CHINESE_AND_JAPANESE, _DEEPSEEK_3)),
 }
 
