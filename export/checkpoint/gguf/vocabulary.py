@@ -59,6 +59,7 @@ class Cutting(msgspec.Struct, frozen=True):
 
 _THREE_DIGITS: Final = Cutting((_words(r"\p{N}{1,3}"),))
 _LLAMA_3: Final = msgspec.structs.replace(_THREE_DIGITS, takes_words=True, begins=True)
+_WORDS_AND_DIGITS: Final = Cutting((_words(r"\p{N}"),))
 _SINGLE_DIGITS: Final = Cutting((r"\p{N}", _GPT_2))
 _CAPITALS, _SMALL_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _GPT_4O: Final = (
@@ -87,9 +88,13 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     # What llama.cpp falls back to where it does not know better.
     "default": Cutting((r"[\p{P}\$\+<=>\^~\|]+", _GPT_2, r"\p{N}+", "[0-9][0-9][0-9]")),
     "gpt-2": Cutting((_GPT_2,)),
-    "qwen2": Cutting((_words(r"\p{N}"),), is_composed=True),
+    "qwen2": msgspec.structs.replace(_WORDS_AND_DIGITS, is_composed=True),
+    "hunyuan": _WORDS_AND_DIGITS,
+    "stablelm2": _WORDS_AND_DIGITS,
+    "bailingmoe": _WORDS_AND_DIGITS,
     "llama-bpe": _LLAMA_3,
     "llama3": _LLAMA_3,
+    "lfm2": _LLAMA_3,
     "smaug-bpe": _THREE_DIGITS,
     "smollm": _SINGLE_DIGITS,
     "starcoder": _SINGLE_DIGITS,
@@ -103,9 +108,11 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "glm4": msgspec.structs.replace(_THREE_DIGITS, takes_words=True),
     "chatglm-bpe": _THREE_DIGITS,
     "gpt-4o": Cutting((_GPT_4O,), knows_letters=True),
+    "minimax-m2": Cutting((_GPT_4O,), knows_letters=True),
     "deepseek-llm": Cutting(_DEEPSEEK_LLM, knows_blanks=True),
     "deepseek-coder": Cutting(_DEEPSEEK_CODER, knows_blanks=True),
     "deepseek-v3": Cutting((r"\p{N}{1,3}", _CHINESE_AND_JAPANESE, _DEEPSEEK_3)),
+    "hunyuan-dense": Cutting((r"\p{N}{1,3}", _CHINESE_AND_JAPANESE, _DEEPSEEK_3)),
 }
 
 
