@@ -149,7 +149,8 @@ def write_shape(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
         "topk_group": writer.add_expert_group_used_count,
         "head_dim": writer.add_key_length,
     }
-    parameters = (config.get("rope_parameters") or {}).get("full_attention", {})
+    parameters = config.get("rope_parameters") or {}
+    parameters = parameters.get("full_attention", parameters)
     values = {**config, **parameters}
     if CONVERSIONS[config["model_type"]][0] == "deepseek2":
         values["num_key_value_heads"] = 1

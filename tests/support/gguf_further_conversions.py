@@ -170,6 +170,13 @@ def write_lfm2_moe(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_expert_gating_func(SIGMOID)
 
 
+def write_mistral3(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_llama(writer, config)
+    parameters = config["rope_parameters"]
+    writer.add_rope_scaling_yarn_log_mul(parameters["mscale_all_dim"])
+    writer.add_attn_temperature_scale(parameters["llama_4_scaling_beta"])
+
+
 FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "gemma": ("gemma", raised_norms, nothing_more),
     "smollm3": ("smollm3", paired, write_llama),
@@ -186,5 +193,6 @@ FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "bailing_moe_v2": ("bailingmoe2", as_it_is, write_bailing2),
     "minimax_m2": ("minimax-m2", as_it_is, write_minimax),
     "lfm2": ("lfm2", convolved, write_lfm2),
+    "ministral3": ("mistral3", paired, write_mistral3),
     "lfm2_moe": ("lfm2moe", convolved, write_lfm2_moe),
 }

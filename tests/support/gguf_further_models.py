@@ -129,6 +129,20 @@ FURTHER_GGUF_MODELS: Final = (
         qk_norm_type="per_layer",
     ),
     tiny(
+        "ministral3",
+        "Ministral3ForCausalLM",
+        head_dim=32,
+        rope_theta=None,
+        rope_parameters={
+            **_YARN,
+            "rope_theta": 10000.0,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            "original_max_position_embeddings": 8,
+            "llama_4_scaling_beta": 0.5,
+        },
+    ),
+    tiny(
         "lfm2",
         "Lfm2ForCausalLM",
         num_hidden_layers=3,

@@ -77,6 +77,7 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
     "minimax-m2": GgufArchitecture(read=further_families.minimax_m2),
     "lfm2": GgufArchitecture(read=further_families.lfm2),
     "lfm2moe": GgufArchitecture(read=further_families.lfm2moe),
+    "mistral3": GgufArchitecture(read=further_families.mistral3, is_permuted=True),
 }
 
 

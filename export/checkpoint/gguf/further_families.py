@@ -206,3 +206,21 @@ def _lfm2(file: Described) -> Values:
         "layer_types": ["full_attention" if num else "conv" for num in key_heads(file)],
         "norm_eps": epsilon,
     }
+
+
+def mistral3(file: Described) -> Values:
+    """Read Ministral 3 and its kin, whose queries grow where a scale of their temperature says."""
+    config = file.config
+    found = decoder(file)
+    rotation: Values = {
+        "rope_type": "default",
+        **found.pop("rope_scaling", {}),
+        "rope_theta": found.pop("rope_theta"),
+    }
+    if rotation["rope_type"] == "yarn":
+        share = shortest(config.number("rope.scaling.yarn_log_multiplier", default=1.0))
+        rotation |= {"mscale": 1.0, "mscale_all_dim": share}
+    if config.has("attention.temperature_scale"):
+        beta = shortest(config.number("attention.temperature_scale"))
+        rotation["llama_4_scaling_beta"] = beta
+    return {"model_type": "ministral3", **found, "rope_parameters": rotation}

@@ -72,6 +72,11 @@ _DEEPSEEK_3: Final = (
     r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_TEKKEN: Final = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_CAPITALS}]*[{_SMALL_LETTERS}]+"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[{_CAPITALS}]+[{_SMALL_LETTERS}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _EAST_ASIAN: Final = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
 _DEEPSEEK_CODER: Final = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _EAST_ASIAN, r"\p{N}")
 _DEEPSEEK_LLM: Final = (
@@ -109,6 +114,7 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "chatglm-bpe": _THREE_DIGITS,
     "gpt-4o": Cutting((_GPT_4O,), knows_letters=True),
     "minimax-m2": Cutting((_GPT_4O,), knows_letters=True),
+    "tekken": Cutting((_TEKKEN,), takes_words=True, begins=True, knows_letters=True),
     "deepseek-llm": Cutting(_DEEPSEEK_LLM, knows_blanks=True),
     "deepseek-coder": Cutting(_DEEPSEEK_CODER, knows_blanks=True),
     "deepseek-v3": Cutting((r"\p{N}{1,3}", _CHINESE_AND_JAPANESE, _DEEPSEEK_3)),
