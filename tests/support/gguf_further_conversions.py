@@ -58,6 +58,44 @@ def convolved(config: Config, name: str, values: Float32) -> Named:
     yield name, values.squeeze(1) if "conv.conv" in name else values
 
 
+def state_spaces(config: Config, name: str, values: Float32) -> Named:
+    """`GraniteHybridModel`, `Mamba2Model`: the latter's shapes, and gate and up apart."""
+    for part, ending in (("block_sparse_moe", "exps"), ("shared_mlp", "shexp")):
+        if f"{part}.input_linear" in name:
+            for half, rows in zip(("gate", "up"), np.split(values, 2, axis=-2), strict=True):
+                yield f"blk.{name.split('.')[2]}.ffn_{half}_{ending}.weight", rows
+            return
+    if name.endswith(".dt_bias"):
+        yield name.replace(".dt_bias", ".dt_proj.bias"), values
+    elif name.endswith(".A_log"):
+        yield name, -np.exp(values)[:, None]
+    elif name.endswith(".D"):
+        yield name, values[:, None]
+    elif name.endswith("conv1d.weight"):
+        yield name, values.squeeze(1)
+    elif name.endswith("mamba.norm.weight"):
+        yield name, values.reshape(config["mamba_n_groups"], -1)
+    else:
+        yield from paired(config, name, values)
+
+
+def write_granite_hybrid(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_llama(writer, config)
+    writer.add_attention_scale(config["attention_multiplier"])
+    writer.add_embedding_scale(config["embedding_multiplier"])
+    writer.add_residual_scale(config["residual_multiplier"])
+    writer.add_logit_scale(config["logits_scaling"])
+    writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
+    writer.add_ssm_conv_kernel(config["mamba_d_conv"])
+    writer.add_ssm_state_size(config["mamba_d_state"])
+    writer.add_ssm_group_count(config["mamba_n_groups"])
+    writer.add_ssm_inner_size(config["mamba_expand"] * config["hidden_size"])
+    writer.add_ssm_time_step_rank(config["mamba_n_heads"])
+    kinds = config["layer_types"]
+    writer.add_head_count_kv([config["num_key_value_heads"] * (one != "mamba") for one in kinds])
+    writer.add_rope_scaling_finetuned(False)
+
+
 def write_olmo3(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_sliding_window(config["sliding_window"])
     layers = range(config["num_hidden_layers"])
@@ -193,6 +231,7 @@ FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "bailing_moe_v2": ("bailingmoe2", as_it_is, write_bailing2),
     "minimax_m2": ("minimax-m2", as_it_is, write_minimax),
     "lfm2": ("lfm2", convolved, write_lfm2),
+    "granitemoehybrid": ("granitehybrid", state_spaces, write_granite_hybrid),
     "ministral3": ("mistral3", paired, write_mistral3),
     "lfm2_moe": ("lfm2moe", convolved, write_lfm2_moe),
 }

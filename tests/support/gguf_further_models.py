@@ -5,6 +5,7 @@ from typing import Final
 from tests.support.tiny_checkpoints import TinyModel, tiny
 from tests.support.tiny_families import LATENT
 from tests.support.tiny_further_families import BIG_CODE
+from tests.support.tiny_recent_families import GRANITE4
 
 _YARN: Final = {
     "rope_type": "yarn",
@@ -127,6 +128,15 @@ FURTHER_GGUF_MODELS: Final = (
         use_routing_bias=True,
         use_qk_norm=True,
         qk_norm_type="per_layer",
+    ),
+    tiny(
+        "granitemoehybrid",
+        "GraniteMoeHybridForCausalLM",
+        **GRANITE4,
+        layer_types=["mamba", "attention", "mamba", "mamba"],
+        position_embedding_type="nope",
+        num_local_experts=4,
+        num_experts_per_tok=2,
     ),
     tiny(
         "ministral3",

@@ -13,7 +13,14 @@ from export.checkpoint.gguf import families, further_families
 from export.checkpoint.gguf.kinds import WHAT_IT_IS, other_kind
 from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
-from export.checkpoint.gguf.names import GATE_AND_UP_RULES, LATE_NORM_RULES, RULES, joined_heads
+from export.checkpoint.gguf.names import (
+    GATE_AND_UP_RULES,
+    LATE_NORM_RULES,
+    RULES,
+    STATELESS_RULES,
+    joined_heads,
+    state_spaces,
+)
 from export.checkpoint.gguf.rotation import stretched_by_tensors
 from export.checkpoint.plan import Rule
 from export.errors import CheckpointError, UnsupportedError
@@ -77,6 +84,12 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
     "minimax-m2": GgufArchitecture(read=further_families.minimax_m2),
     "lfm2": GgufArchitecture(read=further_families.lfm2),
     "lfm2moe": GgufArchitecture(read=further_families.lfm2moe),
+    "granitehybrid": GgufArchitecture(
+        read=further_families.granitehybrid,
+        rules=STATELESS_RULES,
+        further_rules=state_spaces,
+        is_permuted=True,
+    ),
     "mistral3": GgufArchitecture(read=further_families.mistral3, is_permuted=True),
 }
 

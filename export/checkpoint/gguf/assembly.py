@@ -116,7 +116,7 @@ def _tensor(header: TensorHeader, architecture: GgufArchitecture, values: Values
     if header.shape[:-1] == (1,):  # ggml does not tell a vector from a matrix of one row
         header = msgspec.structs.replace(header, shape=header.shape[1:])
     part = _part(header.name)
-    change = _change(part, architecture)
+    change = None if header.name.endswith("conv1d.bias") else _change(part, architecture)
     shape = header.shape
     if change is not None:
         shape = change(np.broadcast_to(np.float32(-1), shape)).shape
@@ -142,8 +142,8 @@ def _change(part: str, architecture: GgufArchitecture) -> Change | None:
             return with_axis(1)
         case "ffn_gate_inp_shexp":
             return with_axis(0)
-        case "ssm_norm":
-            return None
+        case "ssm_norm" | "ssm_d":
+            return np.ravel
         case _:
             is_raised = part.endswith("norm") and architecture.norm_offset
             return lowered(architecture.norm_offset) if is_raised else None

@@ -161,8 +161,13 @@ def granitemoe(file: Described) -> Values:
 
 
 def _granite(file: Described) -> Values:
+    file.config.require("rope.scaling.finetuned", True)  # where it is false, nothing is rotated
+    return scaled(file)
+
+
+def scaled(file: Described) -> Values:
+    """Read what Granite's decoders have in common."""
     config = file.config
-    config.require("rope.scaling.finetuned", True)  # where it is false, nothing is rotated
     found: Values = {
         **decoder(file),
         "attention_bias": file.has_biases,

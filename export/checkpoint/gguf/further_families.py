@@ -1,5 +1,6 @@
 """What further architectures of GGUF say in their metadata, as in `families`."""
 
+from export.checkpoint.gguf.families import scaled
 from export.checkpoint.gguf.metadata import (
     SIGMOID,
     Described,
@@ -224,3 +225,30 @@ def mistral3(file: Described) -> Values:
         beta = shortest(config.number("attention.temperature_scale"))
         rotation["llama_4_scaling_beta"] = beta
     return {"model_type": "ministral3", **found, "rope_parameters": rotation}
+
+
+def granitehybrid(file: Described) -> Values:
+    """Read Granite 4, whose layers without keys keep a state by Mamba 2's rule."""
+    config = file.config
+    num_heads = config.integer("ssm.time_step_rank")
+    found = {**scaled(file), "num_local_experts": 0}
+    if file.num_experts:
+        found |= experts(file, are_weights_normed=True, count_key="num_local_experts")
+    config.require("ssm.inner_size", 2 * found["hidden_size"])
+    is_rotated = config.boolean("rope.scaling.finetuned", default=False)
+    return {
+        "model_type": "granitemoehybrid",
+        **found,
+        "layer_types": ["attention" if num else "mamba" for num in key_heads(file)],
+        "mamba_conv_bias": any(name.endswith("ssm_conv1d.bias") for name in file.tensors),
+        "mamba_d_conv": config.integer("ssm.conv_kernel"),
+        "mamba_d_head": 2 * found["hidden_size"] // num_heads,
+        "mamba_d_state": config.integer("ssm.state_size"),
+        "mamba_expand": 2,
+        "mamba_n_groups": config.integer("ssm.group_count"),
+        "mamba_n_heads": num_heads,
+        "position_embedding_type": "rope" if is_rotated else "nope",
+        "shared_intermediate_size": config.integer(
+            "expert_shared_feed_forward_length", default=found["intermediate_size"]
+        ),
+    }

@@ -132,3 +132,36 @@ def joined_heads(values: Mapping[str, Any]) -> tuple[Rule, ...]:
         for kind, suffix in (("weight", ""), ("bias", "_bias"))
         for index, part in enumerate(("query", "key", "value"))
     )
+
+
+def state_spaces(values: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Return what Mamba 2's tensors fill; one holds gate, what is convolved, and steps."""
+    num_heads, num_groups = values["mamba_n_heads"], values["mamba_n_groups"]
+    inner = num_heads * values["mamba_d_head"]
+    sizes = (inner, inner + 2 * num_groups * values["mamba_d_state"], num_heads)
+    return (
+        *(
+            Rule(
+                "blk.{layer}.ssm_in.weight",
+                f"layers.{{layer}}.attention.{part}",
+                share=Share(axis=0, index=index, sizes=sizes),
+            )
+            for index, part in enumerate(("gate", "value_key_query", "step"))
+        ),
+        *(
+            Rule(f"blk.{{layer}}.{name}", f"layers.{{layer}}.attention.{slot}")
+            for name, slot in (
+                ("ssm_conv1d.weight", "convolution"),
+                ("ssm_conv1d.bias", "convolution_bias"),
+                ("ssm_dt.bias", "step_bias"),
+                ("ssm_a", "decay_log"),
+                ("ssm_d", "value_scale"),
+                ("ssm_norm.weight", "state_norm"),
+                ("ssm_out.weight", "state_output"),
+            )
+        ),
+    )
+
+
+STATELESS_RULES: Final = tuple(rule for rule in RULES if ".ssm_" not in rule.pattern)
+"""All but those of states, which `state_spaces` has for another rule."""

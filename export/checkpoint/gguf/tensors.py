@@ -2,7 +2,8 @@
 
 rows of query and key put in pairs (convert_hf_to_gguf.py, `LlamaModel.permute`)
 norms whose weights were raised by one (Gemma, Qwen3-Next)
-A_log as -exp(A_log), a convolution and a router of one row without their axis of one
+A_log as -exp(A_log), a convolution and a router of one row without their axis of one, numbers of
+heads with one more
 experts in one tensor each, or each by itself, as files of before April 2024 have them
 one matrix in two: attn_k_b and attn_v_b of attn_kv_b, attn_qkv and attn_gate of ssm_in
 """
@@ -153,7 +154,7 @@ def log_of_negated(values: Float32) -> Float32:
     """Undo x -> -exp(x). Raises CheckpointError where a number is not below zero."""
     if not (values < 0).all():
         raise CheckpointError("the file's ssm_a has numbers that are not below zero; convert again")
-    return np.log(-values)
+    return np.log(-values.ravel())
 
 
 def joined_latent(key: GgufTensor, value: GgufTensor, num_heads: int) -> JoinedTensor:

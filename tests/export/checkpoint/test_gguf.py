@@ -43,7 +43,7 @@ NUM_MATRICES = 4 + 3
 
 WORKED_OUT = (
     *("qwen3_next", "gemma", "llama-frequencies", "phimoe-long", "phi3-long"),
-    *("hunyuan", "bailing_moe"),
+    *("hunyuan", "bailing_moe", "granitemoehybrid"),
 )
 """Models of which a file has numbers that were worked out of the checkpoint's, in float32."""
 
