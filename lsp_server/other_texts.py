@@ -11,7 +11,7 @@ from typing import Any, Final
 from lsp_server.convert import document_name, name_of
 from lsp_server.documents import Document
 from lsp_server.policy.secrets import masked_by_lines
-from lsp_server.survey import written_files, written_text
+from lsp_server.survey import Survey, written_text
 
 QUIET_SECONDS: Final = 2.0
 """How long a document has been left alone before it is told anew."""
@@ -62,8 +62,10 @@ class OtherTexts:
         self._known.clear()
 
     async def _read(self, folders: list[str]) -> None:
-        num_left = MAX_CHARACTERS
-        for path in await asyncio.to_thread(written_files, folders):
+        survey, num_left = Survey(folders), MAX_CHARACTERS
+        while await asyncio.to_thread(survey.look):
+            pass
+        for path in survey.newest():
             name = name_of(path.as_uri())
             text = None if name in self._known else await asyncio.to_thread(written_text, path)
             if text is not None and name not in self._known and len(text) <= num_left:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from lsp_server import survey
-from lsp_server.survey import MAX_LINE_CHARACTERS, written_files, written_text
+from lsp_server.survey import MAX_LINE_CHARACTERS, Survey, written_text
+
+
+def written_files(*folders: str) -> list[Path]:
+    found = Survey(folders)
+    while found.look():
+        pass
+    return list(found.newest())
 
 
 def check(folder: Path, files: Mapping[str, str], *, found: list[str]) -> None:
@@ -16,7 +23,7 @@ def check(folder: Path, files: Mapping[str, str], *, found: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         os.utime(path, (number, number))
-    paths = written_files([folder.as_uri()])
+    paths = written_files(folder.as_uri())
     assert [path.relative_to(folder).as_posix() for path in paths] == found
 
 
@@ -56,8 +63,13 @@ def test_there_is_an_end_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     check(tmp_path, {"a.py": "", "b.py": "", "c.py": ""}, found=["c.py", "b.py"])
 
 
+def test_folders_far_down_may_be_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "MAX_FOLDERS", 2)
+    check(tmp_path, {"1/a.py": "", "1/2/b.py": ""}, found=["1/a.py"])
+
+
 def test_folders_that_are_no_local_ones_hold_nothing(tmp_path: Path) -> None:
-    assert written_files(["vscode-vfs://github/a", "file:///nowhere/at/all", "untitled:1"]) == []
+    assert written_files("vscode-vfs://github/a", "file:///nowhere/at/all", "untitled:1") == []
 
 
 @pytest.mark.parametrize(
