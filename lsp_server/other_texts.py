@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from lsp_server.convert import document_name, name_of
+from lsp_server.convert import document_name, encodable, name_of
 from lsp_server.documents import Document
 from lsp_server.policy.secrets import masked_by_lines
 from lsp_server.survey import Survey, written_text
@@ -87,7 +87,7 @@ class OtherTexts:
 
     def _take(self, name: str, text: str) -> None:
         self._known.add(name)
-        self._remember(name, text)
+        self._remember(name, encodable(text))
 
     def _stop(self) -> None:
         if self._survey is not None:

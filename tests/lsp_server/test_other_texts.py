@@ -88,6 +88,11 @@ async def test_an_open_document_is_known_as_it_is_now(workspace: Workspace) -> N
     await workspace.wait(a='token = "****************"\n')
 
 
+async def test_half_a_surrogate_pair_keeps_nothing_from_the_engine(workspace: Workspace) -> None:
+    workspace.open("a.py", "a = '\ud800'\n")
+    await workspace.wait(a="a = '\ufffd'\n")
+
+
 async def test_who_wants_none_has_none(workspace: Workspace) -> None:
     workspace.write("a.py", "a = 1\n")
     workspace.survey()
