@@ -258,7 +258,7 @@ METADATA: dict[str, tuple[Change, str]] = {
     "heads without end": (setting("llama.attention.head_count", 2**31, U32), "key|only"),
     "heads of every layer": (
         setting("llama.attention.head_count_kv", [2, 2], ARRAY, I32),
-        "is not an integer",
+        r"head_count_kv = \(2, 2\) for 1 layers",
     ),
     "other heads": (setting("llama.attention.head_count_kv", 4), "needs"),
     "an epsilon that is none": (
