@@ -21,7 +21,10 @@ from tests.support.raw_client import PATIENCE_SECONDS
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
 COMMAND = lisp_list([sys.executable, "-m", "inkling"])
-SETUP = f"(setq inkling-command {COMMAND})\n(require 'inkling)\n(inkling-global-mode)"
+# What other tests leave in their files is no evidence.
+SETUP = f"""(setq inkling-command {COMMAND} inkling-settings '(:otherTexts "none"))
+(require 'inkling)
+(inkling-global-mode)"""
 BEFORE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n"
 AFTER = "\n    def norm(self):\n        return (self.x**2 + self.y**2) ** 0.5\n"
 

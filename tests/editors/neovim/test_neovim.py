@@ -23,7 +23,11 @@ from tests.support.raw_client import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
-SETUP = f"""require("inkling").setup({{ command = {{ "{sys.executable}", "-m", "inkling" }} }})"""
+# What other tests leave in their files is no evidence.
+SETUP = f"""require("inkling").setup({{
+  command = {{ "{sys.executable}", "-m", "inkling" }},
+  settings = {{ otherTexts = "none" }},
+}})"""
 BEFORE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n"
 AFTER = "\n    def norm(self):\n        return (self.x**2 + self.y**2) ** 0.5\n"
 names = itertools.count(1)

@@ -21,6 +21,8 @@ from tests.support.processes import children_named, command_of
 pytestmark = [pytest.mark.editor, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "inkling"]
+# What other tests leave in their files is no evidence.
+SETTINGS = {"inkling.command": COMMAND, "inkling.otherTexts": "none"}
 BEFORE = "class Point:\n    def __init__(self, x, y):\n        self.x = x\n"
 AFTER = "\n    def norm(self):\n        return (self.x**2 + self.y**2) ** 0.5\n"
 names = itertools.count(1)
@@ -35,7 +37,7 @@ class Begun(NamedTuple):
 
 @pytest.fixture(scope="module")
 def window(installation: Installation) -> Iterator[Editor]:
-    installation.configure({"inkling.command": COMMAND})
+    installation.configure(SETTINGS)
     with installation.window(installation.home / "project") as editor:
         settle(editor)
         yield editor
@@ -225,9 +227,9 @@ def test_a_server_that_is_killed_comes_back(window: Editor) -> None:
 
 
 def test_a_setting_that_changes_is_followed(window: Editor, installation: Installation) -> None:
-    installation.configure({"inkling.command": COMMAND, "inkling.enable": False})
+    installation.configure({**SETTINGS, "inkling.enable": False})
     eventually(window.status, lambda status: status == "Inkling: paused")
-    installation.configure({"inkling.command": COMMAND})
+    installation.configure(SETTINGS)
     eventually(window.status, lambda status: status == "Inkling (small model)")
 
 
