@@ -201,6 +201,7 @@ class InklingServer(LanguageServer):
             case Reach.NONE:
                 self.other_texts.forget_all()
             case Reach.OPEN:
+                self.other_texts.forget_all()  # what was read in the workspace
                 for uri in self.documents.uris:
                     self.other_texts.changed(uri)
             case Reach.WORKSPACE:

@@ -16,18 +16,8 @@ from export.spec.slot import Slot, make_slot
 Array = npt.NDArray[np.floating[Any]]
 
 
-class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
-    """A state for each value head, changed by the gated delta rule (arXiv:2412.06464).
-
-    Query, key and value of all heads pass a causal convolution over the last `kernel_size` tokens
-    and silu. Queries and keys get length one, x / sqrt(sum(x²) + `key_epsilon`), and queries are
-    divided by sqrt(key_head_dim). Each group of value heads shares a key head. What is read from
-    the state is normalized head by head (RmsNorm) and multiplied by silu(gate).
-
-    `rows`: grouped by key head, where one matrix has the rows of query, key, value and gate and
-    another those of rate and decay; or apart, where query, key and value of all heads lie behind
-    each other in one matrix, and gate, rate and decay have one each.
-    """
+class HeadStates(msgspec.Struct, frozen=True, kw_only=True):
+    """What recurrences with a state for each value head share: heads, and what comes of them."""
 
     num_key_heads: int
     num_value_heads: int
@@ -35,8 +25,6 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
     value_head_dim: int
     kernel_size: int
     norm_epsilon: float
-    key_epsilon: float
-    rows: Literal["by_key_head", "apart"] = "by_key_head"
 
     @property
     def group(self) -> int:
@@ -55,6 +43,23 @@ class GatedDelta(msgspec.Struct, frozen=True, kw_only=True):
     def num_channels(self) -> int:
         """How many numbers of a token the convolution reads."""
         return 2 * self.key_size + self.value_size
+
+
+class GatedDelta(HeadStates, frozen=True, kw_only=True):
+    """A state for each value head, changed by the gated delta rule (arXiv:2412.06464).
+
+    Query, key and value of all heads pass a causal convolution over the last `kernel_size` tokens
+    and silu. Queries and keys get length one, x / sqrt(sum(x²) + `key_epsilon`), and queries are
+    divided by sqrt(key_head_dim). Each group of value heads shares a key head. What is read from
+    the state is normalized head by head (RmsNorm) and multiplied by silu(gate).
+
+    `rows`: grouped by key head, where one matrix has the rows of query, key, value and gate and
+    another those of rate and decay; or apart, where query, key and value of all heads lie behind
+    each other in one matrix, and gate, rate and decay have one each.
+    """
+
+    key_epsilon: float
+    rows: Literal["by_key_head", "apart"] = "by_key_head"
 
 
 class ShortConvolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +73,7 @@ class ShortConvolution(msgspec.Struct, frozen=True, kw_only=True):
     kernel_size: int
 
 
-class StateSpace(msgspec.Struct, frozen=True, kw_only=True):
+class StateSpace(HeadStates, frozen=True, kw_only=True):
     """A state for each value head, S = exp(t a) S + t k vᵀ, read by q and decaying by a < 0.
 
     Mamba 2 (arXiv:2405.21060): values, keys and queries are its x, B and C. They pass a causal
@@ -78,31 +83,7 @@ class StateSpace(msgspec.Struct, frozen=True, kw_only=True):
     normalized, as many numbers together as share a key head (RmsNorm).
     """
 
-    num_key_heads: int
-    num_value_heads: int
-    key_head_dim: int
-    value_head_dim: int
-    kernel_size: int
-    norm_epsilon: float
     convolution_bias: bool
-
-    @property
-    def group(self) -> int:
-        """How many value heads share a key head."""
-        return self.num_value_heads // self.num_key_heads
-
-    @property
-    def key_size(self) -> int:
-        return self.num_key_heads * self.key_head_dim
-
-    @property
-    def value_size(self) -> int:
-        return self.num_value_heads * self.value_head_dim
-
-    @property
-    def num_channels(self) -> int:
-        """How many numbers of a token the convolution reads."""
-        return 2 * self.key_size + self.value_size
 
 
 Recurrence = GatedDelta | ShortConvolution | StateSpace

@@ -60,6 +60,9 @@ NUM_EARLIER: Final = 8
 NUM_RECALLED_CHARACTERS: Final = 200
 """Before the cursor: what other texts are asked for is no longer."""
 
+NUM_RECALLED: Final = 8
+"""Answers of the memory that are kept for the next one who asks the same."""
+
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
 
@@ -280,7 +283,7 @@ class Completer:
     def _recall(self, document: str) -> Recall:
         """Return what asks the memory; drafting and choosing ask the same, so it is asked once."""
 
-        @lru_cache(NUM_EARLIER)
+        @lru_cache(NUM_RECALLED)
         def recall(history: tuple[int, ...]) -> Recalled | None:
             return self._memory.recall(history, but=document)
 

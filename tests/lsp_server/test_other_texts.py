@@ -106,6 +106,17 @@ async def test_who_wants_none_has_none(workspace: Workspace) -> None:
     await workspace.wait(b="b = 1\n")
 
 
+async def test_who_follows_open_documents_alone_has_the_workspace_forgotten(
+    workspace: Workspace,
+) -> None:
+    workspace.write("a.py", "a = 1\n")
+    workspace.open("b.py", "b = 1\n")
+    workspace.survey()
+    await workspace.wait(a="a = 1\n", b="b = 1\n")
+    workspace.set("open")
+    await workspace.wait(b="b = 1\n")
+
+
 @pytest.mark.parametrize("name", ["secrets.env", "left.py"])
 async def test_what_is_left_alone_is_not_known(workspace: Workspace, name: str) -> None:
     workspace.write(".inklingignore", "left.py\n")
