@@ -3,9 +3,8 @@
 from typing import Final
 
 from tests.support.tiny_checkpoints import TinyModel, tiny
-from tests.support.tiny_families import LATENT
+from tests.support.tiny_families import LATENT, model_named
 from tests.support.tiny_further_families import BIG_CODE
-from tests.support.tiny_recent_families import GRANITE4
 
 _YARN: Final = {
     "rope_type": "yarn",
@@ -21,7 +20,7 @@ _LONG: Final = {
 }
 
 FURTHER_GGUF_MODELS: Final = (
-    tiny("gemma", "GemmaForCausalLM", head_dim=32, hidden_act="gelu", tie_word_embeddings=True),
+    model_named("gemma"),
     # Every fourth layer does not rotate, and nothing in a file says otherwise.
     tiny("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=5, tie_word_embeddings=True),
     tiny("olmo2", "Olmo2ForCausalLM", num_key_value_heads=4),
@@ -34,14 +33,7 @@ FURTHER_GGUF_MODELS: Final = (
         rope_theta=500000.0,
         rope_scaling=_YARN,
     ),
-    tiny(
-        "stablelm",
-        "StableLmForCausalLM",
-        rms_norm_eps=None,
-        layer_norm_eps=1e-5,
-        partial_rotary_factor=0.5,
-        use_qkv_bias=True,
-    ),
+    model_named("stablelm"),
     tiny("phi3", "Phi3ForCausalLM", sliding_window=128, original_max_position_embeddings=128),
     tiny(
         "phi3/long",
@@ -54,7 +46,7 @@ FURTHER_GGUF_MODELS: Final = (
         rope_scaling=_LONG,
         tie_word_embeddings=True,
     ),
-    tiny("internlm2", "InternLM2ForCausalLM", bias=False),
+    model_named("internlm2"),
     tiny(
         "minicpm3",
         "MiniCPM3ForCausalLM",
@@ -116,67 +108,11 @@ FURTHER_GGUF_MODELS: Final = (
         score_function="sigmoid",
         use_qk_norm=True,
     ),
-    tiny(
-        "minimax_m2",
-        "MiniMaxM2ForCausalLM",
-        head_dim=32,
-        rotary_dim=16,
-        intermediate_size=32,
-        num_local_experts=8,
-        num_experts_per_tok=3,
-        scoring_func="sigmoid",
-        use_routing_bias=True,
-        use_qk_norm=True,
-        qk_norm_type="per_layer",
-    ),
-    tiny(
-        "granitemoehybrid",
-        "GraniteMoeHybridForCausalLM",
-        **GRANITE4,
-        layer_types=["mamba", "attention", "mamba", "mamba"],
-        position_embedding_type="nope",
-        num_local_experts=4,
-        num_experts_per_tok=2,
-    ),
-    tiny(
-        "ministral3",
-        "Ministral3ForCausalLM",
-        head_dim=32,
-        rope_theta=None,
-        rope_parameters={
-            **_YARN,
-            "rope_theta": 10000.0,
-            "mscale": 1.0,
-            "mscale_all_dim": 1.0,
-            "original_max_position_embeddings": 8,
-            "llama_4_scaling_beta": 0.5,
-        },
-    ),
-    tiny(
-        "lfm2",
-        "Lfm2ForCausalLM",
-        num_hidden_layers=3,
-        layer_types=["conv", "full_attention", "conv"],
-        intermediate_size=120,
-        block_multiple_of=32,
-        rms_norm_eps=None,
-        norm_eps=1e-5,
-        tie_word_embeddings=True,
-    ),
-    tiny(
-        "lfm2_moe",
-        "Lfm2MoeForCausalLM",
-        num_hidden_layers=3,
-        layer_types=["conv", "full_attention", "conv"],
-        conv_L_cache=4,
-        num_dense_layers=1,
-        num_experts=8,
-        num_experts_per_tok=3,
-        moe_intermediate_size=32,
-        rms_norm_eps=None,
-        norm_eps=1e-5,
-        tie_word_embeddings=True,
-    ),
+    model_named("minimax_m2"),
+    model_named("granitemoehybrid"),
+    model_named("ministral3"),
+    model_named("lfm2"),
+    model_named("lfm2_moe"),
     tiny(
         "glm4_moe_lite",
         "Glm4MoeLiteForCausalLM",

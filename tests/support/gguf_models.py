@@ -5,7 +5,7 @@ from typing import Final
 
 from tests.support.gguf_further_models import FURTHER_GGUF_MODELS
 from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel, tiny
-from tests.support.tiny_families import GEMMA, GRANITE, LATENT, MULTIPLIERS, NEXT
+from tests.support.tiny_families import GEMMA, LATENT, NEXT, model_named
 
 _EXPERTS: Final = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _YARN: Final = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
@@ -41,13 +41,13 @@ _GEMMA: Final = {**GEMMA, "query_pre_attn_scalar": 32, "num_hidden_layers": 3}
 _LATENT: Final = {**LATENT, "q_lora_rank": 32, "rms_norm_eps": 1e-6}
 
 GGUF_MODELS: Final = (
-    tiny("qwen2", "Qwen2ForCausalLM", rope_theta=1e6, tie_word_embeddings=True),
+    model_named("qwen2"),
     tiny("qwen2/stretched", "Qwen2ForCausalLM", rope_scaling=_YARN),
-    tiny("qwen3", "Qwen3ForCausalLM", head_dim=32, tie_word_embeddings=True),
+    model_named("qwen3"),
     TINY_MODELS[0],
     TinyModel("wide", 1, {"moe_intermediate_size": 64}, base=BASE_CONFIG),
     tiny("llama", "LlamaForCausalLM"),
-    tiny("llama/biased", "LlamaForCausalLM", attention_bias=True, num_key_value_heads=4),
+    model_named("llama-biased"),
     tiny("llama/linear", "LlamaForCausalLM", rope_scaling={"rope_type": "linear", "factor": 4.0}),
     tiny("llama/frequencies", "LlamaForCausalLM", rope_scaling=_LLAMA_3),
     tiny("mixtral", "MixtralForCausalLM", **_EXPERTS),
@@ -96,15 +96,9 @@ GGUF_MODELS: Final = (
         num_nextn_predict_layers=0,
         rope_scaling={**_DEEPSEEK_YARN, "mscale": 1.0, "mscale_all_dim": 1.0},
     ),
-    tiny("granite", "GraniteForCausalLM", **MULTIPLIERS),
-    tiny("granitemoe", "GraniteMoeForCausalLM", **GRANITE),
-    tiny(
-        "granitemoeshared",
-        "GraniteMoeSharedForCausalLM",
-        **GRANITE,
-        shared_intermediate_size=64,
-        attention_bias=True,
-    ),
+    model_named("granite"),
+    model_named("granitemoe"),
+    model_named("granitemoeshared"),
     tiny(
         "olmoe",
         "OlmoeForCausalLM",
@@ -199,19 +193,7 @@ GGUF_MODELS: Final = (
         use_bias=True,
         tie_word_embeddings=True,
     ),
-    tiny(
-        "grok-1",
-        "Grok1ModelForCausalLM",
-        hidden_act=None,
-        rope_theta=None,
-        num_experts=8,
-        num_experts_per_tok=2,
-        attn_output_multiplier=1.0,
-        max_attn_value=30.0,
-        embedding_multiplier_scale=4.0,
-        output_multiplier_scale=0.5,
-        tie_word_embeddings=True,
-    ),
+    model_named("grok-1"),
     tiny(
         "mellum",
         "MellumForCausalLM",

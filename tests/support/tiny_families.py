@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.tiny_checkpoints import tiny
+from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, tiny
 from tests.support.tiny_further_families import FURTHER_MODELS
 from tests.support.tiny_recent_families import RECENT_MODELS
 
@@ -304,3 +304,7 @@ FAMILY_MODELS = (
     *FURTHER_MODELS,
     *RECENT_MODELS,
 )
+
+
+def model_named(name: str) -> TinyModel:
+    return next(model for model in (*TINY_MODELS, *FAMILY_MODELS) if model.name == name)

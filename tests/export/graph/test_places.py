@@ -18,9 +18,9 @@ from export.spec.attention import QueryScale, query_scales
 from export.spec.oracle import forward
 from inference.runtime.onnx import OnnxModel
 from tests.support.exported import TOKEN_IDS, export_tiny, read_tokens
-from tests.support.golden import ALL_MODELS
 from tests.support.histories import EXACT, HISTORIES, check_history
 from tests.support.tiny_checkpoints import TinyModel
+from tests.support.tiny_families import model_named
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "learned": ("gpt_bigcode", {}),
@@ -36,7 +36,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 def loaded(name: str) -> tuple[OnnxModel, np.ndarray[Any, Any]]:
     """Return a model, and the oracle's logits after each of TOKEN_IDS."""
     original, changes = MODELS[name]
-    model = next(model for model in ALL_MODELS if model.name == original)
+    model = model_named(original)
     changed = TinyModel(model.name, model.seed, {**model.config, **changes}, model.base)
     with TemporaryDirectory() as folder:
         exported = export_tiny(Path(folder), changed)

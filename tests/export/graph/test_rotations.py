@@ -14,8 +14,8 @@ from export.package.to_checkpoint import write_checkpoint
 from export.spec.oracle import forward
 from export.spec.rope import Rope
 from tests.support.exported import TOKEN_IDS, export_tiny, read_tokens, read_values
-from tests.support.golden import ALL_MODELS
 from tests.support.tiny_checkpoints import TinyModel
+from tests.support.tiny_families import model_named
 
 EXACT = 1e-4
 
@@ -30,7 +30,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_graph_equals_the_oracle_and_has_a_way_back(name: str, tmp_path: Path) -> None:
-    model = next(model for model in ALL_MODELS if model.name == name)
+    model = model_named(name)
     changed = TinyModel(name, model.seed, {**model.config, **SHAPES[name]}, model.base)
     exported = export_tiny(tmp_path, changed)
     loaded = exported.load()

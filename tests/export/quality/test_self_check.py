@@ -14,7 +14,7 @@ from export.spec.oracle import forward
 from inference.errors import InvalidModelError
 from tests.support.exported import Array, Exported, export_tiny, read_tokens
 from tests.support.tiny_checkpoints import TINY_MODELS
-from tests.support.tiny_families import FAMILY_MODELS
+from tests.support.tiny_families import model_named
 
 
 @pytest.fixture(scope="module", params=["f32", "int8", "int4"])
@@ -68,7 +68,7 @@ def test_relative_error_is_one_for_zeros() -> None:
 @pytest.fixture(scope="module")
 def flipping(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Return a package whose 8-bit activations send a token to other experts than the oracle's."""
-    model = next(model for model in FAMILY_MODELS if model.name == "grok-1")
+    model = model_named("grok-1")
     model = dataclasses.replace(model, seed=3)
     return export_tiny(tmp_path_factory.mktemp("flipping"), model, "int4")
 

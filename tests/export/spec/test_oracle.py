@@ -7,8 +7,9 @@ import pytest
 
 from export.spec.oracle import Slots, embed, forward, run_layer, score
 from tests.support.exported import TOKEN_IDS, Array, read_values
-from tests.support.golden import ALL_MODELS, ROWS, load_golden
+from tests.support.golden import ROWS, load_golden
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
+from tests.support.tiny_families import model_named
 
 every_model = pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
 
@@ -47,7 +48,7 @@ def test_a_later_token_changes_no_earlier_logits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["plain", "gpt_bigcode"])
 def test_texts_read_together_see_nothing_of_each_other(name: str, tmp_path: Path) -> None:
-    model = next(model for model in ALL_MODELS if model.name == name)
+    model = model_named(name)
     spec, values = read_values(write_tiny_checkpoint(tmp_path, model))
     slots = Slots(values, np.float64)
     x = embed(spec, slots, TOKEN_IDS, window=10)
