@@ -18,6 +18,7 @@ from inference.completion import (
     TokenCounts,
     line_before,
     line_behind,
+    owned,
 )
 from inference.dissection import Dissection
 from inference.engine import Engine, EngineState, EngineStatus
@@ -85,5 +86,6 @@ __all__ = [
     "model_names",
     "num_syntax_errors",
     "open_engine",
+    "owned",
     "trigger_characters",
 ]

@@ -22,6 +22,9 @@ MAX_REMEMBERED_CHARACTERS: Final = 400_000
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=4096)]
 
+OWNER_END: Final = "\0"
+"""Ends the owner in the name of a document that has one; no path and no URI holds it."""
+
 Unit = Literal["word", "line", "statement", "block"]
 """How much to write: to the end of what, that the cursor stands in or at the beginning of."""
 
@@ -50,7 +53,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="hole"):
     """Fill the hole between `prefix` and `suffix`.
 
     `document` names what is edited, in whatever spelling the caller likes: a newer request with
-    the same name supersedes an older one. What the engine shows a model of a long text it decides
+    the same name supersedes an older one. Where several people's requests come together, `owned`
+    says whose it is. What the engine shows a model of a long text it decides
     itself; a caller cuts only to MAX_TEXT_CHARACTERS, and `num_skipped` says how many characters
     of the document stand before `prefix` then. `language` is a key of languages.toml; an unknown
     one is treated as plain text. `deadline_ms` counts from the moment the engine receives the
@@ -91,6 +95,16 @@ class InstructionRequest(msgspec.Struct, frozen=True, kw_only=True, tag="instruc
 
 Request = CompletionRequest | InstructionRequest
 AnyRequest = TypeVar("AnyRequest", CompletionRequest, InstructionRequest, Request)
+
+
+def owned(owner: str, document: str) -> str:
+    """Name a document of somebody's: nothing that is read or remembered of it serves another."""
+    return f"{owner}{OWNER_END}{document}" if owner else document
+
+
+def owner_of(document: str) -> str:
+    """Return whose a document is by its name; nobody's in particular is ""."""
+    return document.partition(OWNER_END)[0] if OWNER_END in document else ""
 
 
 def line_before(prefix: str) -> str:

@@ -57,8 +57,8 @@ class Engine(Protocol):
     def remember(self, document: str, text: str | None) -> None:
         """Take another text of the user's as evidence for what is written; None forgets it.
 
-        It is kept in memory alone, and is none for requests of the same document. What was
-        answered before is not answered otherwise.
+        It is kept in memory alone, and is none for requests of the same document, nor of another
+        owner's (completion.owned). What was answered before is not answered otherwise.
         """
         ...
 

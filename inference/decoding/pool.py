@@ -2,7 +2,8 @@
 
 A prompt in a layout that a session holds goes on with that session, however little it saves: what
 it drops was the same place a keystroke ago. Another prompt takes the session in which it saves
-more than it drops, or an empty one, or the one unused for longest.
+more than it drops, or an empty one, or the one unused for longest. What one owner's documents left
+there is not read on by another's: how long that takes would tell what it was.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from inference.completion import owner_of
 from inference.decoding.layout import Layout
 from inference.decoding.scoring import SCORED_CHUNK
 from inference.decoding.session import Session
@@ -58,6 +60,8 @@ class SessionPool:
         else:
             held = held or self._held[0]
             self._held.remove(held)
+            if owner_of(held.document) != owner_of(document):
+                held.session = Session(self._model)
             held.document, held.layout = document, layout
         self._held.append(held)
         return held.session
@@ -67,7 +71,8 @@ class SessionPool:
             if held.document == document and held.layout == layout:
                 return held
         best, most = None, 0
-        for held in self._held:
+        owner = owner_of(document)
+        for held in (held for held in self._held if owner_of(held.document) == owner):
             num_saved = held.session.num_common(token_ids)
             num_dropped = len(held.session.token_ids) - num_saved
             if held.document == document:

@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inference.completion import owner_of
+
 TokenIds = npt.NDArray[np.int32]
 
 DEPTH: Final = 8
@@ -58,6 +60,7 @@ class TokenIndex:
         lengths = [MAX_MATCHED, *(len(text) + 1 for text in texts.values())]
         self._starts = np.cumsum(lengths)[:-1]
         self._names = list(texts)
+        self._owners = [owner_of(name) for name in texts]
         self._order = self._ordered()
 
     @property
@@ -68,8 +71,13 @@ class TokenIndex:
     def num_bytes(self) -> int:
         return self._tokens.nbytes + self._order.nbytes
 
-    def recall(self, history: Sequence[int], forgotten: AbstractSet[str]) -> Recalled | None:
-        """Return what shares most with the end of `history`; no place in a text of `forgotten`."""
+    def recall(
+        self, history: Sequence[int], forgotten: AbstractSet[str], owner: str = ""
+    ) -> Recalled | None:
+        """Return what shares most with the end of `history`, in the texts of `owner`.
+
+        No place is in a text of `forgotten`.
+        """
         ranges = [(0, len(self._order))]
         for depth in range(1, min(DEPTH, len(history)) + 1):
             narrowed = self._narrowed(*ranges[-1], depth, history[-depth])
@@ -78,7 +86,7 @@ class TokenIndex:
             ranges.append(narrowed)
         for num_matched in range(len(ranges) - 1, MIN_MATCHED - 1, -1):
             low, high = ranges[num_matched]
-            places = self._kept(self._order[max(low, high - MAX_PLACES) : high], forgotten)
+            places = self._kept(self._order[max(low, high - MAX_PLACES) : high], forgotten, owner)
             if len(places):
                 return self._extended(places, num_matched, history)
         return None
@@ -100,11 +108,11 @@ class TokenIndex:
         low = bisect_left(order, token_id, low, high, key=token_before)
         return low, bisect_right(order, token_id, low, high, key=token_before)
 
-    def _kept(self, places: TokenIds, forgotten: AbstractSet[str]) -> TokenIds:
-        if not forgotten:
-            return places
+    def _kept(self, places: TokenIds, forgotten: AbstractSet[str], owner: str) -> TokenIds:
         texts = np.searchsorted(self._starts, places, "right") - 1
-        is_kept = [self._names[text] not in forgotten for text in texts]
+        is_kept = [
+            self._owners[text] == owner and self._names[text] not in forgotten for text in texts
+        ]
         return places[np.array(is_kept, bool)]
 
     def _extended(self, places: TokenIds, num_matched: int, history: Sequence[int]) -> Recalled:

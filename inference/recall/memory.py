@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from inference.completion import MAX_REMEMBERED_CHARACTERS
+from inference.completion import MAX_REMEMBERED_CHARACTERS, owner_of
 from inference.recall.index import Recalled, TokenIds, TokenIndex, longest
 
 MAX_TOKENS: Final = 2_000_000
@@ -76,13 +76,19 @@ class Memory:
         self._thread.submit(lambda: None).result()
 
     def recall(self, history: Sequence[int], *, but: str) -> Recalled | None:
-        """Return what other texts than `but` share with the end of `history`, and what follows."""
+        """Return what other texts than `but` share with the end of `history`, and what follows.
+
+        They are texts of its owner, see inference.completion.owned.
+        """
         indexes = self._indexes
         if not indexes.whole.num_tokens and not indexes.fresh.num_tokens:
             return None
-        forgotten = indexes.forgotten | {but}
+        forgotten, owner = indexes.forgotten | {but}, owner_of(but)
         return longest(
-            [indexes.whole.recall(history, forgotten), indexes.fresh.recall(history, {but})]
+            [
+                indexes.whole.recall(history, forgotten, owner),
+                indexes.fresh.recall(history, {but}, owner),
+            ]
         )
 
     def _learn(self, encode: Encode) -> None:

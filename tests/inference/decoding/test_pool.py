@@ -1,6 +1,7 @@
 """A prompt goes to the session that saves it most, and another place's session is left alone."""
 
 from inference.cancellation import CancelToken
+from inference.completion import owned
 from inference.decoding.layout import Layout
 from inference.decoding.pool import SessionPool
 from tests.support.scripted_model import ScriptedModel, noise
@@ -62,3 +63,11 @@ def test_it_knows_what_it_holds_of_a_document() -> None:
         pool.session_for(document, layout, [1])
     assert pool.layouts("a") == [there, HERE]
     assert pool.layouts("c") == []
+
+
+def test_nobody_reads_on_from_what_somebody_else_had_read() -> None:
+    """Not from a session that is kept, nor from one that is given up for another owner."""
+    her, him = owned("ann", "a"), owned("bob", "a")
+    check(f"{her}: abcdefgh", f"{him}: abcdefxy", reads=8 + 8)
+    check(f"{her}: abcdefgh", f"{him}: abcdefxy", reads=8 + 8, sessions=1)
+    check(f"{her}: abcdefgh", f"{owned('ann', 'b')}: abcdefxy", reads=8 + 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.completion import MAX_REMEMBERED_CHARACTERS
+from inference.completion import MAX_REMEMBERED_CHARACTERS, owned
 from inference.recall import memory
 from inference.recall.index import Recalled
 from inference.recall.memory import Memory
@@ -91,3 +91,11 @@ def test_it_does_not_matter_in_which_index_a_text_is(
     assert (told is None) == (anew is None)
     if told is not None and anew is not None:
         assert told.num_matched == anew.num_matched
+
+
+def test_what_somebody_else_wrote_is_no_evidence() -> None:
+    found = opened(**{owned("ann", "a"): "sum(hers)", owned("bob", "a"): "sum(his)", "a": "sum(x)"})
+    assert following(found, "y = sum(", but=owned("ann", "b")) == "hers)"
+    assert following(found, "y = sum(", but=owned("bob", "b")) == "his)"
+    assert following(found, "y = sum(", but=owned("eve", "b")) == ""
+    assert following(found, "y = sum(", but="b") == "x)"
