@@ -22,8 +22,10 @@ VERBS: Final = {
     "model": ("export.catalogue.cli:model", "Add, choose and remove models by name."),
     "lsp": ("lsp_server.cli:lsp", "Run the language server over stdio."),
     "playground": ("inkling.playground:playground", "Try a model in the browser."),
+    "serve": ("team.cli:serve", "Answer a team's completions over HTTP."),
     "setup": ("inkling.setup.cli:setup", "Have an editor know Inkling."),
     "stats": ("lsp_server.insight.cli:stats", "Count what was shown, accepted and kept."),
+    "token": ("team.cli:token", "Say who may use the service of `inkling serve`."),
     "verify": ("export.cli:verify", "Check a package, alone or against its checkpoint."),
 }
 

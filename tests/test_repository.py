@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("inkling", "lsp_server", "inference", "export", "evaluation")
+PACKAGES = ("inkling", "lsp_server", "inference", "export", "evaluation", "team")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
