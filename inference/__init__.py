@@ -28,6 +28,7 @@ from inference.errors import (
     InvalidModelError,
     InvalidRequestError,
     ModelNotFoundError,
+    RemoteError,
     RequestCancelledError,
 )
 from inference.inspection import (
@@ -44,6 +45,7 @@ from inference.languages import Documentation, language_for, language_id_of, tri
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
 from inference.serving.dissector import Dissector
+from inference.serving.remote.endpoint import Layout, RemoteOptions
 from inference.timing import Timings
 
 __all__ = [
@@ -65,9 +67,12 @@ __all__ = [
     "InstructionRequest",
     "InvalidModelError",
     "InvalidRequestError",
+    "Layout",
     "Message",
     "ModelNotFoundError",
     "ModelReport",
+    "RemoteError",
+    "RemoteOptions",
     "Request",
     "RequestCancelledError",
     "RuntimeReport",

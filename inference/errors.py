@@ -5,6 +5,7 @@
     ├── InvalidModelError         a package is there and cannot be trusted or understood
     ├── InvalidRequestError       a request's values are outside what the engine accepts
     ├── EngineUnavailableError    the engine is closed or could not be reached
+    ├── RemoteError               a remote endpoint cannot be used, as it is named or as it answers
     ├── RequestCancelledError     the request was cancelled while it ran
     ├── EvaluationError           what an evaluation needs is not there, or not safe to run
     └── WireError                 the other side of the process boundary is not understood
@@ -31,6 +32,10 @@ class InvalidRequestError(InklingError):
 
 
 class EngineUnavailableError(InklingError):
+    pass
+
+
+class RemoteError(InklingError):
     pass
 
 

@@ -8,6 +8,7 @@ import msgspec
 from inference.engine import Engine
 from inference.package.manifest import Device
 from inference.package.store import stamp
+from inference.serving.remote.endpoint import RemoteOptions
 from inference.serving.supervised import SupervisedEngine
 
 
@@ -15,18 +16,29 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`model` is the name of an installed model or a package folder.
 
     None means the one that the user chose, or else the one that ships; the engine follows when
-    another one is chosen. `device` is what computes; no other ever does in its place.
+    another one is chosen. `device` is what computes; no other ever does in its place. With `remote`
+    an endpoint answers, and the model on this machine where that does not.
     """
 
     model: str | None = None
     device: Device = "cpu"
     num_threads: int | None = None
+    remote: RemoteOptions | None = None
 
 
 def open_engine(options: EngineOptions) -> Engine:
-    """Return an engine that is still loading; its process starts with the first await on it."""
+    """Return an engine that is still loading; its process starts with the first await on it.
+
+    Raises RemoteError where an endpoint is named by something that is no address.
+    """
     follows = stamp if options.model is None else lambda: ()
-    return SupervisedEngine(host_command(options), choice=follows)
+    local = SupervisedEngine(host_command(options), choice=follows)
+    if options.remote is None:
+        return local
+    from inference.serving.remote.engine import RemoteEngine
+    from inference.serving.remote.fallback import FallbackEngine
+
+    return FallbackEngine(RemoteEngine(options.remote), local)
 
 
 def host_command(options: EngineOptions) -> list[str]:
