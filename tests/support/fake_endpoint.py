@@ -18,11 +18,17 @@ Fault = Literal[
     "garbage", "endless", "error", "dropped",
 ]  # fmt: skip
 
-INSERTABLE = "coder-that-inserts"
 KINDS: tuple[Kind, ...] = (
     "ours", "llama-server", "ollama", "ollama-raw", "vllm", "lmstudio", "openai", "tgi",
 )  # fmt: skip
 
+_REFUSALS: dict[str, tuple[int, object]] = {
+    "busy": (503, {}),
+    "broken": (500, {}),
+    "unauthorized": (401, {}),
+    "redirect": (307, {}),
+    "error": (200, {"error": "what was asked for is quoted here"}),
+}
 _OWNERS = {"ours": "inkling", "llama-server": "llamacpp", "vllm": "vllm"}
 
 
@@ -145,66 +151,55 @@ class FakeEndpoint:
     async def _misbehave(
         self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        match self.fault:
-            case "slow" | "stall":
-                await self._stream(asked, reader, writer)
-            case "hang":
-                await reader.read()
-                raise ConnectionResetError
-            case "busy":
-                more = {"Retry-After": self.retry_after} if self.retry_after else {}
-                _whole(writer, 503, {}, more)
-            case "broken":
-                _whole(writer, 500, {})
-            case "unauthorized":
-                _whole(writer, 401, {})
-            case "redirect":
-                _whole(writer, 307, {}, {"Location": "http://elsewhere.invalid/"})
-            case "error":
-                _whole(writer, 200, {"error": f"cannot do {asked.body.get('prompt')}"})
-            case "half-close":
-                _head(writer, 200, "text/event-stream")
-                _chunk(writer, f"data: {json.dumps(self._event('half', is_last=False))}\n\n")
-                return False
-            case "garbage":
-                _head(writer, 200, "text/event-stream")
-                _chunk(writer, "data: <html>\n\ndata: {\n\n")
-                return False
-            case "endless":
-                _head(writer, 200, "text/event-stream")
-                while not reader.at_eof():
-                    _chunk(writer, ": " + "x" * 65_536 + "\n\n")
-                    await writer.drain()
-                return False
-            case "dropped":
-                self.fault = ""
-                return False
-            case _:
-                raise AssertionError(self.fault)
-        return True
+        if self.fault in ("slow", "stall"):
+            await self._stream(asked, reader, writer)
+            return True
+        if self.fault == "hang":
+            await reader.read()
+            raise ConnectionResetError
+        if self.fault == "dropped":
+            self.fault = ""
+            return False
+        if self.fault in _REFUSALS:
+            more = {"Retry-After": self.retry_after} if self.retry_after else {"Location": "/there"}
+            return _whole(writer, *_REFUSALS[self.fault], more)
+        _head(writer, 200, "text/event-stream")
+        half = json.dumps(self._event("half", is_last=False))
+        said = {
+            "half-close": f"data: {half}\n\n",
+            "garbage": "data: <html>\n\ndata: {\n\n",
+            "endless": ": " + "x" * 65_536 + "\n\n",
+        }[self.fault]
+        _chunk(writer, said)
+        while self.fault == "endless" and not reader.at_eof():
+            _chunk(writer, said)
+            await writer.drain()
+        return False
 
     def _say(self, asked: Asked) -> tuple[int, dict[str, Any]]:
         """Return the status and what is said to whoever does not want a stream."""
-        match asked.route:
-            case "/v1/models":
-                owner = _OWNERS.get(self.kind, "library")
-                return 200, {"data": [{"id": self.model, "owned_by": owner}]}
-            case "/api/version" if self.kind.startswith("ollama"):
-                return 200, {"version": "0.13.1"}
-            case "/api/show" if self.kind.startswith("ollama"):
-                inserts = ["insert"] if self.kind == "ollama" else []
-                return 200, {"capabilities": ["completion", *inserts]}
-            case "/api/generate" if self.kind.startswith("ollama"):
-                if asked.body.get("suffix") and self.kind == "ollama-raw":
-                    return 400, {"error": "a-model does not support insert"}
-                return 200, {"response": "x", "done": True}
-            case "/infill" if self.kind in ("llama-server", "ours"):
-                return 200, {"content": "x", "stop": True}
-            case "/v1/completions":
-                return self._say_completion(asked.body)
+        if asked.route == "/v1/models":
+            owner = _OWNERS.get(self.kind, "library")
+            return 200, {"data": [{"id": self.model, "owned_by": owner}]}
+        if asked.route.startswith("/api/") and self.kind.startswith("ollama"):
+            return self._say_as_ollama(asked)
+        if asked.route == "/infill" and self.kind in ("llama-server", "ours"):
+            return 200, {"content": "x", "stop": True}
+        if asked.route == "/v1/completions":
+            return self._say_completion(asked.body)
         if self.kind == "lmstudio":
             return 200, {"error": f"Unexpected endpoint or method. ({asked.route})"}
         return 404, {"error": {"message": "not found"}}
+
+    def _say_as_ollama(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        if asked.route == "/api/version":
+            return 200, {"version": "0.13.1"}
+        if asked.route == "/api/show":
+            inserts = ["insert"] if self.kind == "ollama" else []
+            return 200, {"capabilities": ["completion", *inserts]}
+        if asked.body.get("suffix") and self.kind == "ollama-raw":
+            return 400, {"error": "a-model does not support insert"}
+        return 200, {"response": "x", "done": True}
 
     def _say_completion(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         has_suffix = "suffix" in body
