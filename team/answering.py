@@ -69,6 +69,7 @@ class Answering:
         self._quotas = Quotas()
         self._admission = Admission(settings.max_waiting, settings.max_waiting_of_one)
         self._sessions = Sessions(engine, settings.max_sessions)
+        metrics.watch(engine, lambda: self._admission.num_waiting)
 
     def let_in(self, request: Request) -> TokenRecord:
         """Return who asks. Raises Refused (401) for whoever may not."""
@@ -93,7 +94,6 @@ class Answering:
             request, body_type, limit=settings.max_body_bytes, seconds=settings.body_seconds
         )
         with self._admission.admitted(who.name):  # not before: a body may be slow on its way
-            self._follow()
             with self._sessions.document(who.name, session, body.place) as document:
                 hole = body.request(document, settings.deadline_ms)
                 self._sessions.tell(who.name, session, body.neighbours)
@@ -128,9 +128,6 @@ class Answering:
         except InvalidRequestError as error:
             raise Refused(422, str(error)) from error
 
-    def _follow(self) -> None:
-        self._metrics.follow(self._engine.status(), self._admission.num_waiting)
-
     def boundary(
         self, route: str, handle: Callable[[Request], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
@@ -148,7 +145,6 @@ class Answering:
                 logger.error("a request broke: %s", _place_of(error))  # noqa: TRY400 - it quotes text
                 response = wire.refusal(Refused(500, "the service failed at this request"))
             self._metrics.count(route, response.status_code)
-            self._follow()
             return response
 
         return handled

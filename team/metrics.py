@@ -4,6 +4,7 @@ Names and bounds of what OpenTelemetry's conventions for generative AI know are 
 Prometheus spells them (semantic-conventions, docs/gen-ai/gen-ai-metrics.md, status development).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inference import Completion, EngineState, EngineStatus
+from inference import Completion, Engine, EngineState
 from team import guard
 from team.settings import ServiceSettings
 from team.wire import Refused, refusal
@@ -87,13 +88,14 @@ class Metrics:
             ("finish_reason", "origin"),
             registry=self.registry,
         )
-        self.waiting = Gauge(
-            "inkling_requests_waiting", "Requests that wait or run.", registry=self.registry
-        )
-        self.ready = Gauge("inkling_engine_ready", "1 with a model.", registry=self.registry)
-        self.restarts = Gauge(
-            "inkling_engine_restarts", "How often the engine came back.", registry=self.registry
-        )
+        self._gauges = [
+            Gauge(name, said, registry=self.registry)
+            for name, said in (
+                ("inkling_requests_waiting", "Requests that wait or run."),
+                ("inkling_engine_ready", "1 with a model."),
+                ("inkling_engine_restarts", "How often the engine came back."),
+            )
+        ]
 
     def count(self, route: str, status: int) -> None:
         """Count a request by the status it was answered with; 499 was for nobody any more."""
@@ -116,10 +118,12 @@ class Metrics:
             each_ms = timings.decode_ms / (tokens.generated - 1)
             self._each_token.labels(OPERATION, model).observe(each_ms / 1000)
 
-    def follow(self, status: EngineStatus, num_waiting: int) -> None:
-        self.ready.set(status.state is EngineState.READY)
-        self.restarts.set(status.num_restarts)
-        self.waiting.set(num_waiting)
+    def watch(self, engine: Engine, num_waiting: Callable[[], int]) -> None:
+        """Show from now on how an engine is and how many wait for it, when somebody looks."""
+        waiting, ready, restarts = self._gauges
+        waiting.set_function(num_waiting)
+        ready.set_function(lambda: engine.status().state is EngineState.READY)
+        restarts.set_function(lambda: engine.status().num_restarts)
 
 
 def metrics_app(metrics: Metrics, settings: ServiceSettings) -> Starlette:
