@@ -91,7 +91,7 @@ EDITORS: Final = {"Neovim": neovim, "Emacs": emacs, "VS Code": visual_studio_cod
 @click.option("--editor", "names", multiple=True, type=click.Choice(list(EDITORS)))
 def main(model: str | None, keys: int, names: Sequence[str]) -> None:
     """Measure what the editors cost, and what Inkling does."""
-    models = {"inkling-nano": embedded_folder()}
+    models = {"inkling-base": embedded_folder()}
     if model is not None:
         models[model] = find_model(model).folder
     figures = dict[str, dict[str, float]]()

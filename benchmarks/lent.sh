@@ -58,12 +58,9 @@ from inference.runtime.onnx import check_cuda
 print(ort.__version__, numpy.__version__, ort.get_available_providers())
 check_cuda()
 print('CUDA answers')"
-step weights "$python" -m training.model.packed "$checkpoint" "$home/checkpoint"
 # The tests read the checkpoint that ships; here it is the one that was brought or just trained.
-if [ -d "$home/checkpoint" ]; then
-    rm -rf training/checkpoints/nano && mkdir -p training/checkpoints
-    cp -r "$home/checkpoint" training/checkpoints/nano
-fi
+rm -rf training/checkpoints/base && mkdir -p training/checkpoints
+cp -r "$checkpoint" training/checkpoints/base
 tests=("$python" -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib -W default -m gpu -q -x
     tests/export/graph/test_on_gpu.py)
 TAIL=40 step int4 "${tests[@]}" --maxfail=9 --basetemp "$home/int4" -k "int4 and not fast"

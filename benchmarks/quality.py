@@ -31,9 +31,9 @@ from export.quantization.scheme import Rounding
 from export.texts import Text
 from inference.package.manifest import TOKENIZER_FILE, read_manifest
 from inference.runtime.tokenizer import Tokenizer
+from tests.support.shipped import shipped_checkpoint
 
 ROOT: Final = Path(__file__).parent.parent
-CHECKPOINT: Final = ROOT / "training" / "checkpoints" / "nano"
 DOCUMENT: Final = ROOT / "docs" / "quantization.md"
 COMMAND: Final = "python -m benchmarks.quality --write"
 
@@ -62,12 +62,13 @@ Figures = Mapping[str, float]
 
 
 @click.command()
-@click.option("--checkpoint", default=str(CHECKPOINT), show_default=True)
+@click.option("--checkpoint", default=None, help="Default the one that ships.")
 @click.option("--tokens", default=20_000, show_default=True, help="Tokens of code to read.")
 @click.option("--window", default=WINDOW, show_default=True, help="Tokens read together.")
 @click.option("--only", default="", help="Measure only variants that contain this.")
 @click.option("--write", is_flag=True, help="Put the table into docs/quantization.md.")
-def main(checkpoint: str, tokens: int, window: int, only: str, write: bool) -> None:
+def main(checkpoint: str | None, tokens: int, window: int, only: str, write: bool) -> None:
+    checkpoint = checkpoint or str(shipped_checkpoint())
     measured: dict[str, Figures] = {}
     for name, options in VARIANTS.items():
         if only in name:

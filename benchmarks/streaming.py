@@ -39,7 +39,7 @@ from inference.package.manifest import read_manifest, verify_files
 from inference.runtime.onnx import OnnxModel
 
 ROOT: Final = Path(__file__).parent.parent
-TOKENIZER: Final = ROOT / "training" / "checkpoints" / "nano"
+TOKENIZER: Final = ROOT / "training" / "checkpoints" / "base"
 NUM_DECODED: Final = 16
 SHAPE: Final[Mapping[str, int]] = {
     "hidden_size": 2048,

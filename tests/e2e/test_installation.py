@@ -49,7 +49,7 @@ def check_completes(environment: Path, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["model"], told["text"]) == ("inkling-nano", "x")
+    assert (told["model"], told["text"]) == ("inkling-base", "x")
 
 
 def installed(environment: Path, name: str) -> Path:

@@ -16,11 +16,11 @@ from export.options import ExportOptions
 from export.pipeline import export_checkpoint
 from inference.package.manifest import Precision
 from tests.support.exported import no_progress, tiny_options
+from tests.support.shipped import shipped_checkpoint
 from tests.support.tiny_checkpoints import TINY_MODELS, TinyModel, write_tiny_checkpoint
 from tests.support.tiny_families import FAMILY_MODELS
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 
 
 def inspected(folder: Path, model: TinyModel = TINY_MODELS[0], **options: int) -> Inspection:
@@ -77,7 +77,7 @@ def test_what_has_no_graph_for_cuda_is_told(tmp_path: Path) -> None:
 
 
 def test_the_size_of_the_model_that_ships() -> None:
-    told = inspect_checkpoint(str(SHIPPED_CHECKPOINT), ExportOptions())
+    told = inspect_checkpoint(str(shipped_checkpoint()), ExportOptions())
     shipped = ROOT / "inference" / "default_model"
     size = sum((shipped / path).stat().st_size for path in ("model.onnx.data", "tokenizer.json"))
     assert told.packages["int4"].num_bytes == pytest.approx(size, rel=0.02)

@@ -37,10 +37,10 @@ from tests.support.golden import (
     original_greedy_tokens,
     original_logits,
 )
+from tests.support.shipped import shipped_checkpoint
 from tests.support.tiny_checkpoints import TinyModel
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 TRANSFORMERS_MODELS = [model for model in ALL_MODELS if model not in PUBLISHED_MODELS]
 NUM_PROMPTS = 20
 PROMPT_CHARACTERS = 600
@@ -67,10 +67,10 @@ def test_transformers_equals_the_golden_logits_and_the_f32_graph(
 def test_the_trained_model_writes_the_same_tokens(tmp_path: Path) -> None:
     package = tmp_path / "package"
     options = ExportOptions(precision="f32")
-    manifest = export_checkpoint(str(SHIPPED_CHECKPOINT), package, options, progress=no_progress)
+    manifest = export_checkpoint(str(shipped_checkpoint()), package, options, progress=no_progress)
     model = OnnxModel.load(package, manifest)
     tokenizer = Tokenizer.load(package / TOKENIZER_FILE)
-    original = load_original(SHIPPED_CHECKPOINT)
+    original = load_original(shipped_checkpoint())
     prompts = [tokenizer.encode(text) for text in prompt_texts()]
     assert len(prompts) == NUM_PROMPTS
     for prompt in prompts:
@@ -83,7 +83,7 @@ def test_llama_cpp_writes_the_same_tokens(tmp_path: Path) -> None:
     from tests.support.llama_cpp import LlamaCpp, write_gguf  # what it imports, `make test` lacks
 
     write_checkpoint(embedded_folder(), tmp_path / "back")
-    for checkpoint in (SHIPPED_CHECKPOINT, tmp_path / "back"):
+    for checkpoint in (shipped_checkpoint(), tmp_path / "back"):
         original = load_original(checkpoint)
         tokenizer = Tokenizer.load(checkpoint / TOKENIZER_FILE)
         gguf = tmp_path / f"{checkpoint.name}.gguf"

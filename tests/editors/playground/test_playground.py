@@ -86,7 +86,7 @@ def test_the_panel_says_what_the_model_saw(opened: Open) -> None:
     page.ghost("x = x")
     assert page.tokens(".x") == [".x", "·=", "·x"]
     assert page.panel("answer").startswith("shown")
-    assert "the model wrote it (inkling-nano)" in page.panel("answer")
+    assert "the model wrote it (inkling-base)" in page.panel("answer")
     for stage in ("read", "write", "other"):
         assert stage in page.panel("time")
     first = page.tab.locator("#tokens button").first

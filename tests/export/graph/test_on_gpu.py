@@ -24,9 +24,9 @@ from inference.package.manifest import CUDA_MODEL_FILE
 from inference.runtime.onnx import PLACEMENTS, OnnxModel, check_cuda
 from inference.serving.local import load_package
 from tests.support.exported import Array, no_progress
+from tests.support.shipped import shipped_checkpoint
 
 ROOT = Path(__file__).parents[3]
-SHIPPED_CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
 
 PROMPT = [17 * number % 8000 + 8 for number in range(200)]
 NUM_TOKENS = 32
@@ -58,7 +58,7 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     options = ExportOptions(
         precision=request.param, device="cuda", rounding="nearest", accept_quality=True
     )
-    export_checkpoint(str(SHIPPED_CHECKPOINT), folder, options, progress=no_progress)
+    export_checkpoint(str(shipped_checkpoint()), folder, options, progress=no_progress)
     return folder
 
 

@@ -8,17 +8,18 @@ from export.options import ExportOptions
 from export.pipeline import export_checkpoint
 from inference.package.manifest import read_manifest, verify_files
 from tests.support.exported import no_progress
+from tests.support.shipped import PACKED, shipped_checkpoint
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "inference" / "default_model"
-CHECKPOINT = ROOT / "training" / "checkpoints" / "nano"
+RUN = ROOT / "training" / "runs" / "base"
 
 
 @pytest.mark.slow
 def test_exporting_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    options = ExportOptions(fim_order="spm", name="inkling-nano")
+    options = ExportOptions(fim_order="spm", name="inkling-base")
     again = tmp_path / "again"
-    export_checkpoint(str(CHECKPOINT), again, options, progress=no_progress)
+    export_checkpoint(str(shipped_checkpoint()), again, options, progress=no_progress)
     for path in again.iterdir():
         assert path.read_bytes() == (SHIPPED / path.name).read_bytes(), path.name
 
@@ -31,8 +32,7 @@ def test_the_shipped_package_is_whole_and_nothing_else_lies_beside_it() -> None:
 
 
 def test_its_data_card_is_that_of_the_run_that_made_it() -> None:
-    card = ROOT / "training" / "runs" / "nano-on" / "CORPUS.md"
-    assert (SHIPPED / "CORPUS.md").read_bytes() == card.read_bytes()
+    assert (SHIPPED / "CORPUS.md").read_bytes() == (RUN / "CORPUS.md").read_bytes()
 
 
 def test_the_readme_gives_the_command_that_made_it() -> None:
@@ -40,7 +40,8 @@ def test_the_readme_gives_the_command_that_made_it() -> None:
     readme = (SHIPPED / "README.md").read_text("utf-8")
     assert manifest.fim is not None
     command = (
-        f"inkling export {CHECKPOINT.relative_to(ROOT)} --output build/default_model "
+        f"python -m training.model.packed {PACKED.relative_to(ROOT)} build/base\n"
+        "inkling export build/base --output build/default_model "
         f"--precision {manifest.precision} --block-size {manifest.block_size} "
         f"--fim-order {manifest.fim.order} --name {manifest.name}"
     )

@@ -32,7 +32,7 @@ def test_who_gets_one(params: dict[str, object], methods: list[str]) -> None:
 
 
 READY = EngineStatus(state=EngineState.READY, model="coder")
-SMALL = EngineStatus(state=EngineState.READY, model="inkling-nano")
+SMALL = EngineStatus(state=EngineState.READY, model="inkling-base")
 LOADING = EngineStatus(state=EngineState.LOADING)
 FAILED = EngineStatus(state=EngineState.FAILED, message="no such model")
 
@@ -41,7 +41,7 @@ FAILED = EngineStatus(state=EngineState.FAILED, message="no such model")
     ("status", "state", "message", "is_small"),
     [
         (READY, "ready", "coder completes", False),
-        (SMALL, "ready", "inkling-nano completes; `inkling model list` shows better models", True),
+        (SMALL, "ready", "inkling-base completes; `inkling model list` shows better models", True),
         (LOADING, "loading", "the model is being loaded", False),
         (FAILED, "failed", "no such model", False),
     ],
