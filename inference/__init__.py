@@ -45,10 +45,11 @@ from inference.languages import Documentation, language_for, language_id_of, tri
 from inference.package.manifest import Device
 from inference.serving.backends import EngineOptions, open_engine
 from inference.serving.dissector import Dissector
-from inference.serving.remote.endpoint import Layout, RemoteOptions
+from inference.serving.remote.endpoint import MAX_NEIGHBOURS, Layout, RemoteOptions
 from inference.timing import Timings
 
 __all__ = [
+    "MAX_NEIGHBOURS",
     "MAX_REMEMBERED_CHARACTERS",
     "MAX_TEXT_CHARACTERS",
     "Completion",

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
-from inference import Device, Engine, EngineOptions, open_engine
+from inference import Device, Engine, EngineOptions, RemoteOptions, open_engine
 from lsp_server.insight.journal import Journal, open_journal
 from lsp_server.insight.logs import configure_logging
+from lsp_server.remote import remote_options
 from lsp_server.transport import take_standard_streams
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
     type=click.Path(dir_okay=False, path_type=Path),
     help="Log to this file as well; it is kept below 25 MB.",
 )
+@remote_options
 @click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
 @click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
 def lsp(
@@ -85,11 +87,12 @@ def lsp(
     device: Device,
     log_level: str,
     log_file: Path | None,
+    remote: RemoteOptions | None,
 ) -> None:
     """Run the language server over stdio."""
     configure_logging(log_level, log_file)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)
-    engine = open_engine(EngineOptions(model=model, device=device))
+    engine = open_engine(EngineOptions(model=model, device=device, remote=remote))
     server = create_server(engine, open_journal())
     sys.exit(run(server, client_process_id=client_process_id))
 

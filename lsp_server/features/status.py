@@ -71,7 +71,9 @@ class StatusLine:
 
 def as_status(status: EngineStatus) -> dict[str, Any]:
     """Return our own words: `small_model_only` where the model that ships is all there is."""
-    is_small = status.state is EngineState.READY and is_embedded(status.model)
+    stands_in = bool(status.message)  # for an endpoint, until that answers again
+    is_ready = status.state is EngineState.READY
+    is_small = is_ready and is_embedded(status.model) and not stands_in
     return {
         "state": status.state.value,
         "model": status.model,
@@ -92,6 +94,8 @@ def as_copilots(status: EngineStatus) -> dict[str, Any]:
 def _message(status: EngineStatus, *, is_small: bool) -> str:
     """Return the line itself."""
     match status.state:
+        case EngineState.READY if status.message:
+            return status.message
         case EngineState.READY if is_small:
             return f"{status.model} completes; `inkling model list` shows better models"
         case EngineState.READY:

@@ -22,6 +22,9 @@ MODULES: Final = ("inkling", "inference.serving.host")
 
 VARIABLES: Final[Mapping[str, str]] = {
     "INKLING_MODEL": "the model that answers",
+    "INKLING_REMOTE": "an endpoint that answers in place of the model here",
+    "INKLING_REMOTE_MODEL": "which of its models",
+    "INKLING_REMOTE_LAYOUT": "how that model spells a hole",
     "INKLING_LOG": "how much is logged",
     SWITCH: '"off": nothing is written to the journal',
     "HF_HOME": "where `inkling model add` keeps what it fetches",

@@ -32,7 +32,7 @@ from inference.serving.completion_cache import CompletionCache
 from inference.serving.logs import log_without_text
 from inference.serving.remote.credentials import find_token, session_id, session_secret
 from inference.serving.remote.dialects import Way, question, warming
-from inference.serving.remote.endpoint import Endpoint, RemoteOptions
+from inference.serving.remote.endpoint import Endpoint, RemoteOptions, layout_for
 from inference.serving.remote.neighbours import Neighbours, file_name
 from inference.serving.remote.trouble import Breaker, TroubleError
 
@@ -57,9 +57,13 @@ def _nothing() -> None:
 
 
 class RemoteEngine:
-    """Implements inference.engine.Engine. Raises RemoteError where no such address can be."""
+    """Implements inference.engine.Engine.
+
+    Raises RemoteError where the options name no address, or a layout that is unknown.
+    """
 
     def __init__(self, options: RemoteOptions) -> None:
+        layout_for("", options)
         self._options = options
         self._endpoint = Endpoint.parse(options.url)
         self._status = EngineStatus(state=EngineState.LOADING)

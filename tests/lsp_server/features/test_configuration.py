@@ -93,6 +93,8 @@ HOSTILE: Mapping[str, object] = {
     "a program and its arguments": {"inkling": {"server": {"path": ELSEWHERE, "args": ["x"]}}},
     "an environment": {"inkling": {"env": {"INKLING_MODEL": ELSEWHERE, "LD_PRELOAD": ELSEWHERE}}},
     "an endpoint": {"inkling": {"endpoint": "https://example.org", "proxy": "example.org:1"}},
+    "a remote": {"remote": "https://example.org", "remoteModel": "x", "remoteNeighbours": 8},
+    "a remote in parts": {"inkling": {"remote": {"url": "https://example.org", "layout": "x"}}},
     "a token": {"inkling": {"apiKey": "x", "authToken": "x"}},
     "a log": {"inkling": {"logFile": ELSEWHERE, "trace": {"server": "verbose"}}},
     "a cache folder": {"inkling": {"cacheDirectory": ELSEWHERE, "stateFolder": ELSEWHERE}},
