@@ -93,14 +93,16 @@ class Answering:
         body = await wire.read(
             request, body_type, limit=settings.max_body_bytes, seconds=settings.body_seconds
         )
-        with self._admission.admitted(who.name):  # not before: a body may be slow on its way
-            with self._sessions.document(who.name, session, body.place) as document:
-                hole = body.request(document, settings.deadline_ms)
-                self._sessions.tell(who.name, session, body.neighbours)
-                if body.is_warming:
-                    self._warm(hole)
-                    return body.response(Completion.nothing(FinishReason.EMPTY), self._model)
-                completion = await _unless_left(request, lambda: self._complete(hole))
+        with (
+            self._admission.admitted(who.name),  # not before: a body may be slow on its way
+            self._sessions.document(who.name, session, body.place) as document,
+        ):
+            hole = body.request(document, settings.deadline_ms)
+            self._sessions.tell(who.name, session, body.neighbours)
+            if body.is_warming:
+                self._warm(hole)
+                return body.response(Completion.nothing(FinishReason.EMPTY), self._model)
+            completion = await _unless_left(request, lambda: self._complete(hole))
         self._metrics.observe(completion, self._model, time.monotonic() - began)
         return body.response(completion, self._model)
 

@@ -22,10 +22,17 @@ OWN_SITES: Final = frozenset({b"none", b"same-origin"})
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _BEARER: Final = b"bearer "
 MAX_TOKEN_BYTES: Final = 512
+MAX_PATH_BYTES: Final = 2048
+MAX_HEADER_BYTES: Final = 16 << 10
+"""Of a head that came at once, which h11 takes however long it is."""
 
 
 def check(headers: RawHeaders, raw_path: bytes, settings: ServiceSettings) -> None:
     """Raise Refused for what is not looked at, whatever it asks for."""
+    if len(raw_path) > MAX_PATH_BYTES:
+        raise Refused(414, f"the address is longer than {MAX_PATH_BYTES} bytes", closes=True)
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise Refused(431, f"the headers are longer than {MAX_HEADER_BYTES} bytes", closes=True)
     lengths, codings = of(headers, b"content-length"), of(headers, b"transfer-encoding")
     if len(lengths) + len(codings) > 1:
         raise Refused(400, "the request says more than once how long it is", closes=True)
