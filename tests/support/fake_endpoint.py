@@ -7,6 +7,7 @@ error for a route that it does not know), Ollama #5207 ("does not support insert
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -63,8 +64,8 @@ class FakeEndpoint:
         self._server: asyncio.Server | None = None
         self.port = 0
 
-    async def start(self, port: int = 0) -> "FakeEndpoint":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+    async def start(self, tls: ssl.SSLContext | None = None) -> "FakeEndpoint":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -216,7 +216,7 @@ def decoded(data: bytes, kind: type[_Said]) -> _Said:
     """Return what an endpoint says. Raises TroubleError."""
     try:
         said = msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TroubleError("it answers in words that are not understood") from error
     if said.error is not None:  # what it says may quote the document
         raise TroubleError("it answers that something is wrong", is_refusal=True)

@@ -12,7 +12,7 @@ answer is ever in a message or a log.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -49,11 +49,28 @@ SESSION: Final = "x-session-id"
 SHARE_FOR_ALL: Final = 0.25
 """Of the time in which a first text was promised: so long it is worth waiting for all of it."""
 
+READ_OUT_S: Final = 0.05
+
 _DOWN: Final = (EngineState.FAILED, EngineState.CLOSED)
 
 
 def _nothing() -> None:
     return None
+
+
+def _prepare() -> None:
+    """Load the grammars before somebody waits for them: that takes longer than an answer may."""
+    from inference.serving.remote.written import find_place
+
+    find_place(CompletionRequest(document="", prefix="x", language="python"))
+
+
+async def _read_out(lines: AsyncGenerator[bytes]) -> None:
+    """Read what little is left of an answer, so that its connection can be used again."""
+    with suppress(TroubleError, TimeoutError):
+        async with asyncio.timeout(READ_OUT_S):
+            async for _ in lines:
+                pass
 
 
 class RemoteEngine:
@@ -270,6 +287,8 @@ class RemoteEngine:
                     self._heard_after((loop.time() - started) * 1000)
                 heard()
                 if is_all:
+                    if written.is_ended:
+                        await _read_out(lines)
                     return
                 if loop.time() >= first_due and written.has_whole_line and not first.done():
                     first.set_result(await asyncio.to_thread(written.first_lines))
@@ -295,6 +314,8 @@ class RemoteEngine:
                 self._secret = await asyncio.to_thread(session_secret)
                 self._link = Link(self._endpoint, token)
             self._found = found = await find_ability(self._link, self._endpoint, self._options)
+            if found.ability.way is not Way.OWN:
+                await asyncio.to_thread(_prepare)
         except (RemoteError, OSError) as error:
             self._fail(error)
         except Exception as error:

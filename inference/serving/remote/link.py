@@ -106,7 +106,7 @@ class Link:
                 await response.aclose()
         try:
             said: object = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TroubleError("it answers in words that are not understood") from error
         if isinstance(said, dict) and cast("dict[str, object]", said).get("error") is not None:
             raise TroubleError("it answers that something is wrong", is_refusal=True)

@@ -49,6 +49,7 @@ class OwnWritten:
     """One answer, line by line; see Written, which does the same for other endpoints."""
 
     stop: tuple[str, ...] = ()
+    is_ended = True
     has_whole_line = False
     """The service itself answers with what stands in time."""
 

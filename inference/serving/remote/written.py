@@ -52,6 +52,8 @@ class Written:
         self._tokens = TokenCounts()
         self.text = ""
         self.reason: FinishReason | None = None
+        self.is_ended = False
+        """Whether the endpoint has ended it by itself."""
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ class Written:
                 self._timings.first_token_ms = now_ms() - self._started_ms
             self.text = with_line_feeds(self.text + piece.text)
             self._look()
+        self.is_ended |= bool(piece.ended)
         if self.reason is None and piece.ended:
             is_cut = piece.ended == "length"
             self.reason = FinishReason.LENGTH if is_cut else FinishReason.END_TOKEN
