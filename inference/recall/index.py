@@ -109,7 +109,7 @@ class TokenIndex:
         return low, bisect_right(order, token_id, low, high, key=token_before)
 
     def _kept(self, places: TokenIds, forgotten: AbstractSet[str], owner: str) -> TokenIds:
-        texts = np.searchsorted(self._starts, places, "right") - 1
+        texts: list[int] = (np.searchsorted(self._starts, places, "right") - 1).tolist()
         is_kept = [
             self._owners[text] == owner and self._names[text] not in forgotten for text in texts
         ]

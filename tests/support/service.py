@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import httpx
+import httpx2
 
 from team.app import create_app
 from team.metrics import Metrics
@@ -22,14 +22,14 @@ class Service:
         self.engine = engine or ScriptedEngine()
         self.metrics = Metrics()
         self.app = create_app(self.engine, settings or ServiceSettings(), self.metrics)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=ADDRESS)
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url=ADDRESS)
 
     async def post(
         self, path: str, body: object, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         return await self.client.post(path, json=body, headers=headers)
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx2.Response:
         return await self.client.get(path, headers=headers)
 
     async def fill(self, **fields: object) -> Any:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 
 PATIENCE_SECONDS = 60.0
 COMMAND = [sys.executable, "-m", "inkling"]
@@ -39,7 +39,7 @@ class ServiceProcess:
         told = json.loads(line)
         self.address, self.metrics_address = told["address"], told["metrics"]
         self.port = int(self.address.rpartition(":")[2])
-        self.client = httpx.Client(
+        self.client = httpx2.Client(
             base_url=self.address, timeout=PATIENCE_SECONDS, verify=not self._is_secure
         )
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -60,7 +60,7 @@ class ServiceProcess:
         """Return what is counted under a name, as Prometheus would read it; 0 where nothing is."""
         wanted = {f'{key}="{value}"' for key, value in labels.items()}
         total = 0.0
-        for line in httpx.get(self.metrics_address).text.splitlines():
+        for line in httpx2.get(self.metrics_address).text.splitlines():
             match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
             if match and wanted <= set((match[1] or "").split(",")):
                 total += float(match[2])

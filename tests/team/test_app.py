@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from inference import EngineState, EngineStatus, FinishReason
@@ -24,7 +24,7 @@ async def check(
     body: object = BODY,
     headers: dict[str, str] | None = None,
     path: str = FILL,
-) -> httpx.Response:
+) -> httpx2.Response:
     """Send one request, which is answered with this status and, if refused, with why."""
     response = await service.post(path, body, headers)
     assert response.status_code == status, response.text

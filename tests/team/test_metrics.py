@@ -1,6 +1,6 @@
 """What is counted, under which names, and for whom it is shown."""
 
-import httpx
+import httpx2
 
 from inference import Completion, EngineState, EngineStatus, FinishReason, Timings, TokenCounts
 from team.metrics import Metrics, metrics_app
@@ -57,7 +57,7 @@ async def test_how_the_engine_is_is_seen_when_somebody_looks() -> None:
 
 async def test_they_are_shown_as_text_to_this_machine_alone() -> None:
     app = metrics_app(Service().metrics, ServiceSettings())
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:9")
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:9")
     shown = await client.get("/metrics")
     assert shown.headers["content-type"].startswith("text/plain")
     assert "inkling_engine_ready 1.0" in shown.text
@@ -70,5 +70,5 @@ async def test_no_name_and_no_text_is_in_them() -> None:
     body = {"prompt": "canary1", "inkling": {"filepath": "canary2.py"}, "user": "canary3"}
     await service.post("/v1/completions", body, {"x-session-id": "canary4"})
     app = metrics_app(service.metrics, ServiceSettings())
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
     assert "canary" not in (await client.get("/metrics")).text

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -191,8 +191,8 @@ def test_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
     with ServiceProcess(tmp_path, *pair, is_secure=True) as service:
         assert service.address.startswith("https://")
         assert fill(service, "x = ")["object"] == "text_completion"
-        with pytest.raises(httpx.HTTPError):
-            httpx.get(service.address.replace("https", "http") + "/health")
+        with pytest.raises(httpx2.HTTPError):
+            httpx2.get(service.address.replace("https", "http") + "/health")
 
 
 def test_tokens_of_the_command_let_in(tmp_path: Path) -> None:
