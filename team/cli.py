@@ -5,7 +5,6 @@ import importlib.util
 import ipaddress
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -53,7 +52,9 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(get_args(Device)))
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", default=8012, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--name", "names", multiple=True, help="Another name that requests come by.")
+@click.option(
+    "--name", "names", multiple=True, help="Another name that requests come by, as through a proxy."
+)
 @click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False))
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False))
 @click.option(
@@ -120,18 +121,20 @@ def _opened(engine: Engine, options: ServeOptions) -> "list[Served]":
 
 def settings_for(options: ServeOptions) -> ServiceSettings:
     """Return what the service allows. Raises InklingError: others are let in by tokens alone."""
-    is_loopback = is_this_machine_alone(options.host)
-    if not is_loopback and not TokenStore(tokens_file()).all():
+    is_loopback, has_tokens = is_this_machine_alone(options.host), bool(_store().all())
+    is_for_others = not is_loopback or bool(options.names)  # a name is what a proxy passes on
+    if is_for_others and not has_tokens:
+        where = options.names[0] if is_loopback else options.host
         raise InklingError(
-            f"{options.host} can be reached by others, and nobody has a token; "
-            "`inkling token add NAME` makes one, or leave out --host"
+            f"{where} can be reached by others, and nobody has a token; "
+            "`inkling token add NAME` makes one, or leave out --host and --name"
         )
     own_names = frozenset[str]() if is_loopback else frozenset({options.host, socket.gethostname()})
     return ServiceSettings(
         hosts=frozenset(map(str.lower, LOOPBACK_NAMES | own_names | set(options.names))),
         takes_addresses=not is_loopback,
         tokens_file=tokens_file(),
-        requires_token=not is_loopback or bool(TokenStore(tokens_file()).all()),
+        requires_token=is_for_others or has_tokens,
         max_waiting=options.max_waiting,
     )
 
@@ -223,5 +226,5 @@ def list_tokens(*, as_json: bool) -> None:
     Console().print(table if records else "Nobody has a token.")
 
 
-def _store(path: Path | None = None) -> TokenStore:
-    return TokenStore(path or tokens_file())
+def _store() -> TokenStore:
+    return TokenStore(tokens_file())

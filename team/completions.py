@@ -17,6 +17,7 @@ from inference import Completion, CompletionRequest, language_id_of
 from team.wire import (
     CUT_OFF,
     MAX_WRITTEN_TOKENS,
+    PLACE_CHARACTERS,
     Extension,
     LongText,
     Name,
@@ -74,7 +75,7 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         """Tell apart the documents of somebody who names no session."""
-        return self.inkling.filepath or ""
+        return self.inkling.filepath or self._whole[:PLACE_CHARACTERS]
 
     @property
     def is_warming(self) -> bool:
@@ -85,8 +86,7 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
         if self.echo:
             raise Refused(422, "the prompt is not sent back; leave out `echo`")
         ours = self.inkling
-        whole = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
-        prefix, suffix, num_skipped = within_bounds(whole, self.suffix or "")
+        prefix, suffix, num_skipped = within_bounds(self._whole, self.suffix or "")
         language = ours.language or language_id_of(ours.filepath or "")
         return CompletionRequest(
             document=document,
@@ -100,6 +100,10 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
             first_text_ms=ours.first_text_ms,
             num_candidates=self.n or 1,
         )
+
+    @property
+    def _whole(self) -> str:
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
 
     def response(self, completion: Completion, model: str) -> Response:
         """Return what is answered, at once or as events."""

@@ -19,6 +19,7 @@ from inference import Completion, CompletionRequest, FinishReason, language_id_o
 from team.wire import (
     CUT_OFF,
     MAX_WRITTEN_TOKENS,
+    PLACE_CHARACTERS,
     SAMPLING,
     Extension,
     LongText,
@@ -69,7 +70,7 @@ class InfillBody(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         """Tell apart the documents of somebody who names no session."""
-        return self.inkling.filepath or ""
+        return self.inkling.filepath or self._whole[:PLACE_CHARACTERS]
 
     @property
     def is_warming(self) -> bool:
@@ -78,8 +79,7 @@ class InfillBody(msgspec.Struct, frozen=True, kw_only=True):
     def request(self, document: str, deadline_ms: int) -> CompletionRequest:
         """Return what the engine is asked, or is to read for later."""
         ours = self.inkling
-        whole = self.input_prefix + self.prompt
-        prefix, suffix, num_skipped = within_bounds(whole, self.input_suffix)
+        prefix, suffix, num_skipped = within_bounds(self._whole, self.input_suffix)
         num_tokens = self.n_predict if self.n_predict > 0 else MAX_WRITTEN_TOKENS
         return CompletionRequest(
             document=document,
@@ -92,6 +92,10 @@ class InfillBody(msgspec.Struct, frozen=True, kw_only=True):
             deadline_ms=ours.deadline_ms or deadline_ms,
             first_text_ms=ours.first_text_ms,
         )
+
+    @property
+    def _whole(self) -> str:
+        return self.input_prefix + self.prompt
 
     def response(self, completion: Completion, model: str) -> Response:
         """Return what is answered, at once or as events."""

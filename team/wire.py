@@ -5,6 +5,7 @@ and what was expected there, and quotes nothing of a text.
 """
 
 import asyncio
+import math
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -18,6 +19,9 @@ from inference import (
     FinishReason,
     Scope,
 )
+
+PLACE_CHARACTERS: Final = 256
+"""So much of a text's beginning tells it from others where its file has no name."""
 
 MAX_WRITTEN_TOKENS: Final = 512
 """The most that is written for one request, see inference.CompletionRequest."""
@@ -158,7 +162,7 @@ def refusal(refused: Refused) -> Response:
     error = {"code": refused.status, "message": refused.message, "type": kind}
     response = answer({"error": error}, refused.status)
     if refused.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, round(refused.retry_after + 0.5)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after)))
     if refused.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refused.closes:

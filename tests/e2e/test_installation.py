@@ -82,7 +82,7 @@ def test_uv_installs_what_completes_from_hard_links(wheel: Path, tmp_path: Path)
 def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     folders = {name.split("/")[0] for name in names}
-    packages = {"inkling", "lsp_server", "inference", "export", "evaluation"}
+    packages = {"inkling", "lsp_server", "inference", "export", "evaluation", "team"}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == packages
     data = {DATA, "inference/languages.toml", "export/texts/quality.txt", "evaluation/candidate.py"}
     assert data <= set(names)

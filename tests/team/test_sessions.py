@@ -3,6 +3,7 @@
 from team.sessions import Sessions
 from team.wire import Neighbour
 from tests.support.scripted_engine import ScriptedEngine
+from tests.support.service import Service
 
 
 def document(sessions: Sessions, owner: str, session: str | None, place: str = "a.py") -> str:
@@ -40,6 +41,20 @@ def test_who_names_no_session_cancels_nobody() -> None:
     with sessions.document("", None, "a") as one, sessions.document("", None, "a") as other:
         assert one != other
     assert document(sessions, "", None, "a") == one  # what was read for it is used again
+
+
+async def test_where_no_file_is_named_its_beginning_tells_it_from_others() -> None:
+    service = Service()
+    for path, fields in (
+        ("/infill", {"input_prefix": "a\n", "prompt": "x"}),
+        ("/infill", {"input_prefix": "b\n", "prompt": "x"}),
+        ("/v1/completions", {"prompt": "a\nx"}),
+        ("/v1/completions", {"prompt": "a\n" * 300 + "y"}),
+        ("/v1/completions", {"prompt": "a\n" * 300 + "z"}),
+    ):
+        assert (await service.post(path, fields)).status_code == 200
+    names = [request.document for request in service.engine.log.requests]
+    assert [names.index(name) for name in names] == [0, 1, 0, 3, 3]
 
 
 def test_a_session_has_the_texts_that_it_brought_last() -> None:
