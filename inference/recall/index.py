@@ -60,7 +60,9 @@ class TokenIndex:
         lengths = [MAX_MATCHED, *(len(text) + 1 for text in texts.values())]
         self._starts = np.cumsum(lengths)[:-1]
         self._names = list(texts)
-        self._owners = [owner_of(name) for name in texts]
+        owners = [owner_of(name) for name in texts]
+        self._owner_numbers = {owner: number for number, owner in enumerate(set(owners))}
+        self._owners = np.array([self._owner_numbers[owner] for owner in owners], np.int32)
         self._order = self._ordered()
 
     @property
@@ -86,7 +88,7 @@ class TokenIndex:
             ranges.append(narrowed)
         for num_matched in range(len(ranges) - 1, MIN_MATCHED - 1, -1):
             low, high = ranges[num_matched]
-            places = self._kept(self._order[max(low, high - MAX_PLACES) : high], forgotten, owner)
+            places = self._kept(self._owned(low, high, owner)[-MAX_PLACES:], forgotten)
             if len(places):
                 return self._extended(places, num_matched, history)
         return None
@@ -108,11 +110,22 @@ class TokenIndex:
         low = bisect_left(order, token_id, low, high, key=token_before)
         return low, bisect_right(order, token_id, low, high, key=token_before)
 
-    def _kept(self, places: TokenIds, forgotten: AbstractSet[str], owner: str) -> TokenIds:
-        texts: list[int] = (np.searchsorted(self._starts, places, "right") - 1).tolist()
-        is_kept = [
-            self._owners[text] == owner and self._names[text] not in forgotten for text in texts
-        ]
+    def _owned(self, low: int, high: int, owner: str) -> TokenIds:
+        """Return the places of a range that are in somebody's texts; others' take none away."""
+        places = self._order[low:high]
+        number = self._owner_numbers.get(owner)
+        if number is None:
+            return places[:0]
+        if len(self._owner_numbers) == 1:
+            return places
+        texts = np.searchsorted(self._starts, places, "right") - 1
+        return places[self._owners[texts] == number]
+
+    def _kept(self, places: TokenIds, forgotten: AbstractSet[str]) -> TokenIds:
+        if not forgotten:
+            return places
+        texts = np.searchsorted(self._starts, places, "right") - 1
+        is_kept = [self._names[text] not in forgotten for text in texts]
         return places[np.array(is_kept, bool)]
 
     def _extended(self, places: TokenIds, num_matched: int, history: Sequence[int]) -> Recalled:

@@ -71,7 +71,7 @@ def test_tokens_count_on_this_machine_too(store: TokenStore) -> None:
 
 
 def test_other_names_may_be_given_where_there_are_tokens(store: TokenStore) -> None:
-    with pytest.raises(InklingError, match="Inkling.Example can be reached by others"):
+    with pytest.raises(InklingError, match=r"Inkling\.Example can be reached by others"):
         settings_for(options("127.0.0.1", "Inkling.Example"))
     store.add("ann")
     settings = settings_for(options("127.0.0.1", "Inkling.Example"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inference.completion import MAX_REMEMBERED_CHARACTERS, owned
 from inference.recall import memory
-from inference.recall.index import Recalled
+from inference.recall.index import MAX_PLACES, Recalled
 from inference.recall.memory import Memory
 
 
@@ -99,3 +99,9 @@ def test_what_somebody_else_wrote_is_no_evidence() -> None:
     assert following(found, "y = sum(", but=owned("bob", "b")) == "his)"
     assert following(found, "y = sum(", but=owned("eve", "b")) == ""
     assert following(found, "y = sum(", but="b") == "x)"
+
+
+def test_however_much_somebody_else_wrote_ones_own_is_found() -> None:
+    theirs = {owned("eve", "a"): "sum(hers) " * (MAX_PLACES + 1)}
+    found = opened(**{owned("ann", "a"): "sum(mine)", **theirs})
+    assert following(found, "y = sum(", but=owned("ann", "b")) == "mine)"
