@@ -7,6 +7,7 @@ uvicorn bounds neither how long a request's head may take nor how many of them w
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ KEEP_ALIVE_SECONDS: Final = 30
 GRACE_SECONDS: Final = 5
 MAX_HEAD_BYTES: Final = 16 << 10
 MAX_CONNECTIONS: Final = 512
+BACKLOG: Final = 128
 
 
 class Served(NamedTuple):
@@ -79,13 +81,25 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. Raises InklingError where the address cannot be had."""
+    """Return a socket that listens. Raises InklingError where the address cannot be had.
+
+    It names its protocol: asyncio sends answers without delay on such sockets alone, and 44 ms of
+    an answer were that delay.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
+        with contextlib.ExitStack() as stack:
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            stack.enter_context(listening)
+            if os.name == "posix":  # elsewhere it lets another program listen here, too
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
+            listening.listen(BACKLOG)
+            stack.pop_all()  # it is the caller's now
     except OSError as error:
         reason = error.strerror or str(error)
         raise InklingError(f"{host}:{port} cannot be had ({reason}); name another") from error
+    return listening
 
 
 async def run(all_served: Sequence[Served]) -> None:
