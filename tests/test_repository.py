@@ -17,9 +17,10 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 MODEL_FAMILIES = (
-    "qwen|mixtral|mistral|olmo|deepseek|granite|llama|gemma|grok|starcoder|mellum|phimoe|"
-    "gpt.?oss|ernie|glm"
+    r"qwen|mixtral|mistral|olmo|deepseek|granite|(?<!o)llama(?!-server|\.cpp)|gemma|grok|starcoder|"
+    "mellum|phimoe|gpt.?oss|ernie|glm"
 )
+"""Programs that are called after one, such as llama-server, are none."""
 
 
 def sources() -> Iterator[Path]:
