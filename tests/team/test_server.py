@@ -11,19 +11,21 @@ from team.server import Served, listen, run
 
 async def test_answers_are_sent_without_delay() -> None:
     """Nagle's algorithm would keep the second part of each back until the first is acknowledged."""
-    listening = listen("127.0.0.1", 0)
-    accepted = asyncio.Queue[socket.socket]()
+    found = asyncio.Queue[int]()
 
     async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.put_nowait(writer.get_extra_info("socket"))
-        await writer.drain()
-
-    async with await asyncio.start_server(accept, sock=listening) as server:
-        _, writer = await asyncio.open_connection(*listening.getsockname())
-        connection = await accepted.get()
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        connection = writer.get_extra_info("socket")
+        found.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         writer.close()
-        server.close()
+        await writer.wait_closed()
+
+    listening = listen("127.0.0.1", 0)
+    async with await asyncio.start_server(accept, sock=listening):
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        assert await found.get()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.name.invalid", ""])
