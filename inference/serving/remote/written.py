@@ -51,6 +51,7 @@ class Written:
         self._timings = Timings()
         self._tokens = TokenCounts()
         self.text = ""
+        self._held = ""
         self.reason: FinishReason | None = None
         self.is_ended = False
         """Whether the endpoint has ended it by itself."""
@@ -72,7 +73,10 @@ class Written:
         if piece.text:
             if not self._timings.first_token_ms:
                 self._timings.first_token_ms = now_ms() - self._started_ms
-            self.text = with_line_feeds(self.text + piece.text)
+            # What ends in a carriage return may be half a line end.
+            said = self._held + piece.text
+            self._held = "\r" if said.endswith("\r") else ""
+            self.text += with_line_feeds(said.removesuffix("\r"))
             self._look()
         self.is_ended |= bool(piece.ended)
         if self.reason is None and piece.ended:
