@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from inference import CompletionRequest, EngineOptions, RemoteOptions, open_engine
+from inference.serving.remote.fallback import FallbackEngine
 from tests.support.fake_endpoint import FakeEndpoint
 from tests.support.raw_client import INKLING_LSP, RawClient, inline_params
+from tests.support.service_process import ServiceProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -88,6 +91,34 @@ def test_a_workspace_cannot_have_anything_sent(
         assert client.leave() == 0
     assert endpoint.asked == []
     assert endpoint.num_connections == 0
+
+
+async def test_a_service_that_is_killed_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal D7, with `inkling serve` and both engines as they are: nobody sees an error."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with ServiceProcess(tmp_path) as service:
+        remote = RemoteOptions(url=service.address)
+        engine = open_engine(EngineOptions(model="embedded", remote=remote))
+        assert isinstance(engine, FallbackEngine)
+        await asyncio.wait_for(engine._local.wait_ready(), 60)
+        assert (await asyncio.wait_for(engine.wait_ready(), 60)).message == ""
+        texts = list[str]()
+        for number in range(20):
+            if number == 10:
+                assert engine.status().message == ""
+                service.process.kill()
+                service.process.wait()
+            request = CompletionRequest(
+                document="a", prefix=f"n = {number}\n{TEXT}", language="python"
+            )
+            texts.append((await engine.complete(request)).text)
+        message = engine.status().message
+        await engine.close()
+    assert all(texts)
+    assert message.startswith(service.address)
+    assert message.endswith(" completes meanwhile")
 
 
 def test_what_is_no_address_ends_the_server_with_a_line(environment: dict[str, str]) -> None:
