@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from export.package.fim_conventions import CONVENTIONS
-from inference import RemoteOptions
+from inference import EngineState, EngineStatus, RemoteOptions
 from inference.serving.remote.endpoint import layout_for
+from lsp_server.features.status import as_copilots, as_status
 from lsp_server.remote import read_layouts, remote_options
 
 
@@ -95,3 +96,12 @@ NAMES = {
 def test_a_model_is_known_by_its_name(model: str, name: str | None) -> None:
     found = layout_for(model, RemoteOptions(url="", layouts=read_layouts()))
     assert (found and found.name) == name
+
+
+def test_the_status_line_says_who_answers_and_why() -> None:
+    """The small model that stands in is not the only one: no better one is offered."""
+    message = "https://a.example:443: it is busy (503); embedded completes meanwhile"
+    status = EngineStatus(state=EngineState.READY, model="embedded", message=message)
+    assert as_status(status)["message"] == message
+    assert as_status(status)["small_model_only"] is False
+    assert as_copilots(status) == {"busy": False, "kind": "Normal", "message": message}

@@ -181,7 +181,8 @@ class FakeEndpoint:
         """Return the status and what is said to whoever does not want a stream."""
         if asked.route == "/v1/models":
             owner = _OWNERS.get(self.kind, "library")
-            return 200, {"data": [{"id": self.model, "owned_by": owner}]}
+            more = {"inkling": {"model_bytes": 12345}} if self.kind == "ours" else {}
+            return 200, {"data": [{"id": self.model, "owned_by": owner, **more}]}
         if asked.route.startswith("/api/") and self.kind.startswith("ollama"):
             return self._say_as_ollama(asked)
         if asked.route == "/infill" and self.kind in ("llama-server", "ours"):

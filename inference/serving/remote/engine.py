@@ -323,8 +323,11 @@ class RemoteEngine:
             self._fail(TroubleError(f"connecting failed with {type(error).__name__}; see the log"))
         else:
             self.first_piece_ms = self.first_piece_ms or found.round_trip_ms
-            self._status = replace(self._status, fills_holes=found.ability.fills_holes)
-            name = file_name(found.ability.model) or self._endpoint.host
+            ability = found.ability
+            self._status = replace(
+                self._status, fills_holes=ability.fills_holes, model_bytes=ability.model_bytes
+            )
+            name = file_name(ability.model) or self._endpoint.host
             self._become(EngineState.READY, model=name)
         finally:
             self._connecting = None

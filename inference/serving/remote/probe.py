@@ -16,7 +16,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import platformdirs
@@ -40,11 +40,15 @@ _BEHIND: Final = "\n\n\nprint(add(1, 2))\n"
 
 
 class Ability(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint was found to do, and for which model; `layout` names how we spell holes."""
+    """What an endpoint was found to do, and for which model; `layout` names how we spell holes.
+
+    `model_bytes` is what our own service tells of its model's size, 0 where nothing does.
+    """
 
     way: Way
     model: str
     layout: str | None = None
+    model_bytes: int = 0
     found_at: float = 0.0
 
     @property
@@ -70,8 +74,14 @@ async def find_ability(link: Link, endpoint: Endpoint, options: RemoteOptions) -
     known = _remembered().get(_key(endpoint, model))
     named = layout.name if layout else None
     if known is None or known.layout != named or time.time() - known.found_at > MAX_AGE_S:
-        way = await _way(link, model, layout, is_ours=OURS in models.values())
-        known = Ability(way=way, model=model, layout=named, found_at=time.time())
+        is_ours = any(one.owner == OURS for one in models.values())
+        known = Ability(
+            way=await _way(link, model, layout, is_ours=is_ours),
+            model=model,
+            layout=named,
+            model_bytes=models[model].num_bytes if model in models else 0,
+            found_at=time.time(),
+        )
         _remember(endpoint, known)
     return Found(ability=known, layout=layout, round_trip_ms=round_trip_ms)
 
@@ -81,8 +91,13 @@ def forget(endpoint: Endpoint, model: str) -> None:
     _write({key: one for key, one in _remembered().items() if key != _key(endpoint, model)})
 
 
-async def _models(link: Link) -> Mapping[str, str]:
-    """Return the models that an endpoint tells, in its order, with who owns them.
+class _Model(NamedTuple):
+    owner: str
+    num_bytes: int
+
+
+async def _models(link: Link) -> Mapping[str, _Model]:
+    """Return the models that an endpoint tells, in its order.
 
     One that tells none may still complete: its only model then has no name.
     """
@@ -92,12 +107,16 @@ async def _models(link: Link) -> Mapping[str, str]:
         if not error.is_refusal:
             raise
         return {}
-    models: dict[str, str] = {}
+    models: dict[str, _Model] = {}
     for one in _list(_dict(said).get("data")):
         entry = _dict(one)
         name, owner = entry.get("id"), entry.get("owned_by")
         if isinstance(name, str):
-            models[name] = owner if isinstance(owner, str) else ""
+            num_bytes = _dict(entry.get("inkling")).get("model_bytes")
+            models[name] = _Model(
+                owner if isinstance(owner, str) else "",
+                num_bytes if isinstance(num_bytes, int) and num_bytes > 0 else 0,
+            )
     return models
 
 

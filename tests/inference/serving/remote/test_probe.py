@@ -43,6 +43,7 @@ async def check(
     engine = await connect(endpoint, **options)
     assert engine.status().state is EngineState.READY
     assert engine.status().fills_holes is (way is not Way.ONWARD)
+    assert engine.status().model_bytes == (12345 if way is Way.OWN else 0)
     assert len(endpoint.asked) - before == num_asked
     (known,) = remembered(tmp_path).values()
     assert known["way"] == way
