@@ -28,10 +28,10 @@ import click
 import ml_dtypes
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from rich.progress import track
-from safetensors.numpy import save_file
 
 from benchmarks.report import print_json, print_report
 from export.options import ExportOptions
@@ -45,6 +45,7 @@ from tests.support.tiny_checkpoints import (
     TinyModel,
     shapes_of,
     write_json,
+    write_shards,
     write_tiny_checkpoint,
 )
 
@@ -90,13 +91,13 @@ class Batch:
     def __init__(self, session: ort.InferenceSession, placement: Placement, size: int) -> None:
         self._session, self._size = session, size
         outputs = {node.name: node for node in session.get_outputs()}
-        self._vocab_size: int = outputs["logits"].shape[1]
+        (self._vocab_size,) = _known_sizes(outputs["logits"])
         self._binding = self._session.io_binding()
         kept = np.float32 if placement.aliases else np.float16
         self._caches: list[ort.OrtValue] = []
         for node in self._session.get_inputs():
             if node.name.startswith("past_"):
-                _, num_heads, _, head_dim = node.shape
+                num_heads, head_dim = _known_sizes(node)
                 zeros = np.zeros((size, num_heads, CAPACITY, head_dim), kept)
                 value = ort.OrtValue.ortvalue_from_numpy(zeros, placement.memory, 0)
                 self._caches.append(value)  # kept alive: the binding holds no reference
@@ -107,6 +108,11 @@ class Batch:
         self._logits = ort.OrtValue.ortvalue_from_numpy(logits, placement.memory, 0)
         self._binding.bind_ortvalue_output("logits", self._logits)
         self._random = np.random.default_rng(0)
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Of the last run, [size, vocab_size]."""
+        return self._logits.numpy()
 
     def run(self, num_tokens: int, length: int) -> float:
         """Append random tokens to every sequence, each of `length`; return the milliseconds."""
@@ -123,6 +129,11 @@ class Batch:
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
         return 1000 * (time.perf_counter() - started)
+
+
+def _known_sizes(node: ort.NodeArg) -> list[int]:
+    """Return the sizes of its shape that are no names."""
+    return [size for size in node.shape if isinstance(size, int)]
 
 
 @click.command()
@@ -188,7 +199,7 @@ def _measure(folder: Path, device: Device, sizes: Sequence[int]) -> Mapping[int,
 
 def bytes_of_a_step(folder: Path, device: Device, size: int) -> float:
     """Count the weights that one step of a batch reads at least: of tables of rows, none."""
-    graph = onnx.load_model(folder / GRAPH_FILES[device], load_external_data=False).graph
+    graph = onnx.ModelProto.FromString((folder / GRAPH_FILES[device]).read_bytes()).graph
     sizes = {tensor.name: _num_bytes(tensor) for tensor in graph.initializer}
     counted: dict[str, float] = {}
     for node in graph.node:
@@ -238,7 +249,7 @@ def random_package(folder: Path, num_layers: int, device: Device) -> Path:
         name: (np.resize(pool, shape) / np.sqrt(shape[-1])).astype(ml_dtypes.bfloat16)
         for name, shape in track(shapes_of(config).items(), description="inventing weights")
     }
-    save_file(tensors, checkpoint / "model.safetensors")
+    write_shards(checkpoint, tensors, 1)
     options = ExportOptions(
         device=device,
         rounding="nearest",
