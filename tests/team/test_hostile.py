@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service_process import ServiceProcess, exchange
-from tests.team.hostile import ATTACKS, PORT, TOKEN, Attack, request
+from tests.support.service_process import PATIENCE_SECONDS, ServiceProcess, exchange
+from tests.team.hostile import ATTACKS, PORT, TOKEN, Attack, get, request
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -63,6 +63,34 @@ def test_there_are_more_than_forty() -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_it_is_refused(attack: Attack, statuses: dict[str, int | None]) -> None:
     assert statuses[attack.name] == attack.status
+
+
+AFTERWARDS = {
+    "another head without an end": (get("/health"), b"GET /hea", 200),
+    "a refused body that goes on and on": (
+        request(Authorization=None, Content_Length="99"),
+        b"x",
+        401,
+    ),
+}
+
+
+async def test_who_was_answered_has_no_more_time_than_others(service: ServiceProcess) -> None:
+    """The connection is closed, though something comes on it every second."""
+
+    async def drip(first: bytes, piece: bytes, status: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(first.replace(PORT, str(service.port).encode()))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+        rest = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (await asyncio.wait({rest}, timeout=1))[0]:
+                writer.write(piece)
+                piece = b"x"
+        assert b"HTTP/1.1" not in rest.result()
+        writer.close()
+
+    await asyncio.gather(*(drip(*how) for how in AFTERWARDS.values()))
 
 
 def test_who_means_well_is_answered_behind_all_of_it(
