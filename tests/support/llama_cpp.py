@@ -123,6 +123,11 @@ class LlamaCpp:
         parameters.warmup = False
         self._server = xllamacpp.Server(parameters)
 
+    @property
+    def address(self) -> str:
+        """Where it listens, on this machine."""
+        return self._server.listening_address
+
     def greedy_tokens(
         self, prompt: Sequence[int], num_tokens: int, *, banned: Collection[int] = ()
     ) -> list[int]:

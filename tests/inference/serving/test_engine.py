@@ -1,27 +1,39 @@
 """The Engine protocol: what every engine keeps, whatever stands behind it."""
 
 import asyncio
+import functools
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 
 from inference.completion import Completion, CompletionRequest, FinishReason
 from inference.decoding.loaded import LoadedModel
 from inference.engine import Engine, EngineState
 from inference.errors import InvalidRequestError
+from inference.package.manifest import TOKENIZER_FILE
+from inference.package.store import embedded_folder
 from inference.serving.backends import EngineOptions, open_engine
 from inference.serving.local import LocalEngine
 from inference.serving.remote.endpoint import Layout, RemoteOptions
 from inference.serving.remote.engine import RemoteEngine
 from inference.serving.remote.fallback import FallbackEngine
 from inference.serving.supervised import SupervisedEngine
+from team.app import create_app
+from team.settings import ServiceSettings
 from tests.support import fake_host, fake_host_scripted
 from tests.support.fake_endpoint import KINDS, FakeEndpoint, Kind
 from tests.support.scripted_model import ScriptedModel, loaded, playing
+
+if TYPE_CHECKING:
+    from tests.support.llama_cpp import LlamaCpp
 
 TIMEOUT_S = 30.0
 
@@ -85,6 +97,43 @@ async def remote_down_and_local(stack: AsyncExitStack) -> Engine:
     return FallbackEngine(RemoteEngine(RemoteOptions(url=endpoint.url)), local())
 
 
+async def remote_service(stack: AsyncExitStack) -> Engine:
+    """Our own service, with a model that plays what is written down."""
+    served = local()
+    await served.wait_ready()
+    stack.push_async_callback(served.close)
+    settings = ServiceSettings(max_waiting=256, max_waiting_of_one=256)
+    app = create_app(served, settings)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+
+    async def stop() -> None:
+        server.should_exit = True
+        await serving
+
+    stack.push_async_callback(stop)
+    return RemoteEngine(RemoteOptions(url=f"http://127.0.0.1:{listening.getsockname()[1]}"))
+
+
+@functools.cache
+def llama_server() -> tuple["LlamaCpp", tempfile.TemporaryDirectory[str]]:
+    """Return llama.cpp's server in this process with the model that ships, and where that lies."""
+    from export.package.to_checkpoint import write_checkpoint
+    from tests.support.exported import read_values
+    from tests.support.llama_cpp import LlamaCpp, write_gguf
+
+    folder = tempfile.TemporaryDirectory()
+    checkpoint, gguf = Path(folder.name) / "checkpoint", Path(folder.name) / "inkling.gguf"
+    write_checkpoint(embedded_folder(), checkpoint)
+    write_gguf(gguf, *read_values(checkpoint), checkpoint / TOKENIZER_FILE)
+    return LlamaCpp(gguf, context_length=1024, num_threads=1), folder
+
+
+async def remote_llama_server(_stack: AsyncExitStack) -> Engine:
+    return RemoteEngine(RemoteOptions(url=llama_server()[0].address))
+
+
 def opening(open_engine: Callable[[], Engine]) -> Opening:
     async def opened(_stack: AsyncExitStack) -> Engine:
         return open_engine()
@@ -96,6 +145,8 @@ def opening(open_engine: Callable[[], Engine]) -> Opening:
 OPENINGS = [
     *map(opening, (default, local, supervised, supervised_local)),
     *map(remote, KINDS),
+    remote_service,
+    pytest.param(remote_llama_server, marks=[pytest.mark.parity, pytest.mark.slow]),
     remote_and_local,
     remote_down_and_local,
 ]

@@ -42,7 +42,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gguf = folder / "inkling.gguf"
     write_gguf(gguf, *read_values(folder / "back"), folder / "back" / TOKENIZER_FILE)
     llama = LlamaCpp(gguf, context_length=2048, num_threads=1)
-    yield llama._server.listening_address
+    yield llama.address
     del llama
 
 
