@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -179,6 +180,7 @@ def test_a_certificate_alone(tmp_path: Path) -> None:
     check_refused(tmp_path, *pair, "--port", "0", says="no certificate and its key")
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
     certificate, key = str(tmp_path / "a.pem"), str(tmp_path / "a.key")
     kind = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
