@@ -141,8 +141,10 @@ class FallbackEngine:
             await asyncio.wait({remote}, timeout=left_s)
 
     def _patience_ms(self, request: CompletionRequest) -> float:
+        """Return how long to wait; not at all longer for what would not be there in time."""
         longest = request.first_text_ms or request.deadline_ms / 4
-        return max(PATIENCE_MS, min(2 * self._remote.first_piece_ms, longest))
+        usual = self._remote.first_piece_ms
+        return max(PATIENCE_MS, min(2 * usual, longest)) if usual < longest else PATIENCE_MS
 
     async def _first_text(
         self, request: CompletionRequest, remote: asyncio.Task[Completion], pulse: "_Pulse"
