@@ -127,8 +127,8 @@ def test_behind_code_a_line_may_end_at_once() -> None:
 @pytest.mark.parametrize(
     ("prefix", "text"),
     [
-        ("import os\r\n", "import sys"),
-        ("import os\nimport sys\n", ""),  # it says the line above again: better nothing
+        ("import os\r\n", "import shutil"),
+        ("import os\nimport sys\n", "import warnings"),
         ('"""Read a file."""\n', "from __future__ import annotations"),
     ],
 )

@@ -14,7 +14,7 @@ def test_the_routers_of_a_mixture_are_found() -> None:
         node for node in ir.load(embedded_folder() / MODEL_FILE).graph if "MoE" in node.op_type
     ]
     assert router_values(model) == [node.inputs[1].name for node in nodes]
-    assert len(nodes) == 6
+    assert len(nodes) == 12
 
 
 def test_a_graph_without_a_mixture_has_none() -> None:

@@ -153,8 +153,8 @@ def test_a_graph_that_is_not_its_manifests_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "package"
     shutil.copytree(embedded_folder(), folder)
     manifest = read_manifest(folder)
-    deeper = msgspec.structs.replace(manifest.architecture, num_hidden_layers=7)
-    with pytest.raises(InvalidModelError, match=r"past_key\.6"):
+    deeper = msgspec.structs.replace(manifest.architecture, num_hidden_layers=13)
+    with pytest.raises(InvalidModelError, match=r"past_key\.12"):
         OnnxModel.load(folder, msgspec.structs.replace(manifest, architecture=deeper))
 
 
