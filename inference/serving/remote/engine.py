@@ -58,6 +58,16 @@ def _nothing() -> None:
     return None
 
 
+def _link(endpoint: Endpoint) -> "tuple[Link, bytes]":
+    """Return a connection to be, and the secret for sessions. Raises RemoteError and OSError.
+
+    Loading httpx2 and the system's certificates takes longer than the event loop may stand still.
+    """
+    from inference.serving.remote.link import Link
+
+    return Link(endpoint, find_token(endpoint)), session_secret()
+
+
 def _prepare() -> None:
     """Load the grammars before somebody waits for them: that takes longer than an answer may."""
     from inference.serving.remote.written import find_place
@@ -305,14 +315,11 @@ class RemoteEngine:
 
     async def _connect(self) -> None:
         """Ask the endpoint what it can do; afterwards it is ready, or it has failed."""
-        from inference.serving.remote.link import Link
-        from inference.serving.remote.probe import find_ability
-
         try:
             if self._link is None:
-                token = await asyncio.to_thread(find_token, self._endpoint)
-                self._secret = await asyncio.to_thread(session_secret)
-                self._link = Link(self._endpoint, token)
+                self._link, self._secret = await asyncio.to_thread(_link, self._endpoint)
+            from inference.serving.remote.probe import find_ability
+
             self._found = found = await find_ability(self._link, self._endpoint, self._options)
             if found.ability.way is not Way.OWN:
                 await asyncio.to_thread(_prepare)

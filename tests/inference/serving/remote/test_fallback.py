@@ -113,6 +113,7 @@ async def test_it_is_tried_again_behind_a_pause_while_the_local_engine_answers(
     await check(both, gives="name")
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_takes_its_time_is_learned(
     both: Both, endpoint: FakeEndpoint
 ) -> None:
