@@ -9,7 +9,7 @@ import msgspec
 from inference.package.manifest import read_manifest, write_manifest
 from tests.support.raw_client import ROOT
 
-TWIN: Final = "twin-of-nano"
+TWIN: Final = "twin-of-what-ships"
 
 
 def use_twin(data: Path) -> None:

@@ -49,12 +49,14 @@ def session(emacs_program: Program, tmp_path_factory: pytest.TempPathFactory) ->
         yield Session(emacs, home, itertools.count(1))
 
 
-def begin(session: Session, *, before: str = BEFORE, wanted: str = "ra", end: str = "\n") -> Begun:
+def begin(
+    session: Session, *, before: str = BEFORE, wanted: str = "is No", end: str = "\n"
+) -> Begun:
     """Type into a new line of a file and wait for what comes.
 
     Each time another name stands there: what was rejected once is not shown again.
     """
-    emacs, typed = session.emacs, f"        for item{next(session.names)} in {wanted}"
+    emacs, typed = session.emacs, f"        if item{next(session.names)} {wanted}"
     path = session.home / f"point_{time.monotonic_ns()}.py"
     emacs.edit(path, (before + "\n" + AFTER).replace("\n", end))
     emacs.lisp(f"(progn (goto-char (point-min)) (forward-line {before.count(chr(10))}))")
@@ -103,7 +105,7 @@ shows = pytest.mark.shows
 def test_accepting_inserts_what_is_shown(
     session: Session, key: str, pattern: str, end: str, head: str
 ) -> None:
-    wanted = '"\U0001f600", ra' if head else "ra"
+    wanted = '== "\U0001f600" or x is No' if head else "is No"
     typed, ghost = begin(session, before=head + BEFORE, wanted=wanted, end=end)
     piece = re.match(pattern, ghost)[0]
     session.emacs.keys(key)
@@ -192,7 +194,7 @@ def test_an_open_menu_keeps_its_keys(session: Session) -> None:
     emacs = session.emacs
     emacs.lisp(
         '(progn (defun test-capf () (list (- (point) (if (looking-back "m" 1) 3 2)) (point)'
-        ' (list "ramp" "rack"))) (setq completion-styles (list (quote basic))) t)'
+        ' (list "Nomad" "North"))) (setq completion-styles (list (quote basic))) t)'
     )
     typed, ghost = begin(session)
     emacs.lisp("(setq-local completion-at-point-functions '(test-capf))")
@@ -203,7 +205,7 @@ def test_an_open_menu_keeps_its_keys(session: Session) -> None:
     assert emacs.lisp("(test-ghost)") is None
     emacs.keys("m", "<Tab>")
     line = emacs.eventually("(test-line)", lambda line: line != typed + "m")
-    assert line == typed + "mp"
+    assert line == typed + "mad"
     assert ghost.split("\n")[0] not in line
 
 

@@ -57,7 +57,7 @@ def begin(window: Editor) -> Begun:
     Each time another name stands there: what was rejected once is not shown again.
     """
     number = next(names)
-    typed = f"        for item{number} in ra"
+    typed = f"        if item{number} is No"
     window.open(f"point{number}.py", BEFORE + "\n" + AFTER, line=4)
     window.type(typed)
     return Begun(typed, window.ghost())
