@@ -80,20 +80,23 @@ def requests() -> list[CompletionRequest]:
 
 @pytest.mark.slow
 async def test_the_service_answers_as_the_engine_here_does(pair: Pair) -> None:
-    num_texts = 0
+    """Nearly always the same: integers are rounded in other groups where other tokens were guessed
+    along, so one engine does not always choose what its twin does where two are as likely."""
+    same, same_others, texts = list[bool](), list[bool](), list[str]()
     for request in requests():
         here, there = await asyncio.gather(
             pair.local.complete(request), pair.remote.complete(request)
         )
-        assert (there.text, there.finish_reason) == (here.text, here.finish_reason)
-        assert there.alternatives == here.alternatives
-        assert there.tokens.generated == here.tokens.generated
-        # Integers are rounded in other groups where other tokens were guessed along: texts are the
-        # same, and how sure the model was is nearly.
-        assert there.log_probabilities == pytest.approx(here.log_probabilities, abs=0.5)
-        assert there.syntax == here.syntax
-        num_texts += bool(there.text)
-    assert num_texts > len(requests()) / 2
+        texts.append(there.text)
+        same.append((there.text, there.finish_reason) == (here.text, here.finish_reason))
+        if same[-1]:
+            assert there.tokens.generated == here.tokens.generated
+            assert there.log_probabilities == pytest.approx(here.log_probabilities, abs=0.5)
+            assert there.syntax == here.syntax
+            same_others.append(there.alternatives == here.alternatives)
+    assert sum(map(bool, texts)) > len(texts) / 2
+    assert same.count(False) <= 1
+    assert same_others.count(False) <= 2
 
 
 @pytest.mark.slow
