@@ -44,7 +44,7 @@ def create_app(
             "object": "model",
             "created": 0,
             "owned_by": "inkling",
-            "inkling": {"fills_holes": status.fills_holes},
+            "inkling": {"fills_holes": status.fills_holes, "model_bytes": status.model_bytes},
         }
         return answer({"object": "list", "data": [model] if status.model else []})
 

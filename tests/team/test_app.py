@@ -203,10 +203,13 @@ async def test_ready_is_who_has_a_model(state: EngineState) -> None:
 
 
 async def test_what_answers_is_named() -> None:
-    status = EngineStatus(state=EngineState.READY, model="m", fills_holes=True)
+    status = EngineStatus(state=EngineState.READY, model="m", fills_holes=True, model_bytes=5)
     service = Service(ScriptedEngine(status=status))
     (model,) = (await service.get("/v1/models")).json()["data"]
-    assert (model["id"], model["inkling"]) == ("m", {"fills_holes": True})
+    assert (model["id"], model["inkling"]) == (
+        "m",
+        {"fills_holes": True, "model_bytes": 5},
+    )
     assert (await service.fill())["model"] == "m"
 
 
