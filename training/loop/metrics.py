@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.errors import TrainingError
-from training.loop.speed import flops_per_token, matrix_rate
+from training.loop.speed import flops_per_token, matrix_rate, product_dtype
 from training.model.checkpoint import Progress
 from training.model.configuration import Configuration
 
@@ -30,7 +30,7 @@ class Reporter:
         self._file = file
         self._last = progress
         self._device = device
-        self._peak = matrix_rate(device, torch.bfloat16)
+        self._peak = matrix_rate(device, product_dtype(device))
         print(f"{device}: {self._peak / 1e12:.3f} TFLOP/s in a bf16 matrix product", flush=True)
 
     def report(self, progress: Progress, measured: Mapping[str, Tensor], notes: Notes) -> None:

@@ -24,14 +24,22 @@ def flops_per_token(shape: Shape, sequence_length: int) -> int:
     return 6 * shape.num_active_parameters + attention * sequence_length
 
 
+def product_dtype(device: torch.device) -> torch.dtype:
+    """Return what matrices are multiplied in: bf16, and float32 on a CPU that only emulates bf16.
+
+    With AVX2 alone a product of bf16 takes some hundred times as long as one of float32 (measured).
+    """
+    is_emulated = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return torch.float32 if is_emulated else torch.bfloat16
+
+
 @functools.cache
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOP/s of a square matrix product, the median of ten timed ones.
 
-    Measured once in a process. On a processor without instructions for bf16 a product of 1,024
-    takes two seconds, so there it is a smaller one.
+    Measured once in a process.
     """
-    size = 8192 if device.type == "cuda" else 256
+    size = 8192 if device.type == "cuda" else 1024
     left = torch.randn(size, size, device=device, dtype=dtype)
     right = torch.randn(size, size, device=device, dtype=dtype)
     seconds = [_seconds_of_product(left, right) for _ in range(3 + _REPEATS)][3:]

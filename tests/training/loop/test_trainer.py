@@ -36,7 +36,7 @@ class Limited(Trainer):
     """Stands for a device: one that compiles nothing, or has room for few tokens."""
 
     def __init__(self, *, compiles: bool = True, room: int = 256) -> None:
-        super().__init__(CONFIGURATION, torch.device("cpu"))
+        super().__init__(CONFIGURATION, torch.device("cpu"), torch.bfloat16)
         self.decoder.__class__ = _LimitedDecoder
         self.decoder.compiles = compiles
         self.decoder.room = room
