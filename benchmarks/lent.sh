@@ -61,9 +61,9 @@ print('CUDA answers')"
 # The tests read the checkpoint that ships; here it is the one that was brought or just trained.
 rm -rf training/checkpoints/base && mkdir -p training/checkpoints
 cp -r "$checkpoint" training/checkpoints/base
-tests=("$python" -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib -W default -m gpu -q -x
+tests=("$python" -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib -W default -m gpu -q
     tests/export/graph/test_on_gpu.py)
-TAIL=40 step int4 "${tests[@]}" --maxfail=9 --basetemp "$home/int4" -k "int4 and not fast"
+TAIL=40 step int4 "${tests[@]}" --basetemp "$home/int4" -k "int4 and not fast"
 package=$(find "$home/int4" -name manifest.json -printf '%h\n' | head -1)
 step batches "$python" -m benchmarks.batches "$package" --device "$device"
 step decode "$python" -m benchmarks.decode "$package" --device "$device" --rounds 2
@@ -72,4 +72,4 @@ echo "== the mixture was there after ${SECONDS} s"
 tail -n 3 "$out/mixture.txt"
 step mixture_batches "$python" -m benchmarks.batches "$home/mixture/package" --device "$device"
 step mixture_decode "$python" -m benchmarks.decode "$home/mixture/package" --device "$device" --rounds 1
-TAIL=40 step others "${tests[@]}" --maxfail=9 --basetemp "$home/others" -k "(int8 or f16) and not fast"
+TAIL=40 step others "${tests[@]}" --basetemp "$home/others" -k "(int8 or f16) and not fast"

@@ -43,9 +43,10 @@ from inference.inspection import (
 )
 from inference.languages import Documentation, language_for, language_id_of, trigger_characters
 from inference.package.manifest import Device
+from inference.private_files import write_private
 from inference.serving.backends import EngineOptions, open_engine
 from inference.serving.dissector import Dissector
-from inference.serving.remote.endpoint import MAX_NEIGHBOURS, Layout, RemoteOptions
+from inference.serving.remote.endpoint import MAX_NEIGHBOURS, Layout, RemoteOptions, is_loopback
 from inference.timing import Timings
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "inspect_model",
     "inspect_runtime",
     "is_embedded",
+    "is_loopback",
     "language_for",
     "language_id_of",
     "line_before",
@@ -94,4 +96,5 @@ __all__ = [
     "open_engine",
     "owned",
     "trigger_characters",
+    "write_private",
 ]

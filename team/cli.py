@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import ipaddress
 import socket
 import time
 from typing import TYPE_CHECKING, Final, get_args
@@ -19,6 +18,7 @@ from inference import (
     EngineState,
     EngineUnavailableError,
     InklingError,
+    is_loopback,
     open_engine,
 )
 from team.settings import LOOPBACK_NAMES, ServiceSettings
@@ -121,32 +121,22 @@ def _opened(engine: Engine, options: ServeOptions) -> "list[Served]":
 
 def settings_for(options: ServeOptions) -> ServiceSettings:
     """Return what the service allows. Raises InklingError: others are let in by tokens alone."""
-    is_loopback, has_tokens = is_this_machine_alone(options.host), bool(_store().all())
-    is_for_others = not is_loopback or bool(options.names)  # a name is what a proxy passes on
+    is_local, has_tokens = is_loopback(options.host), bool(_store().all())
+    is_for_others = not is_local or bool(options.names)  # a name is what a proxy passes on
     if is_for_others and not has_tokens:
-        where = options.names[0] if is_loopback else options.host
+        where = options.names[0] if is_local else options.host
         raise InklingError(
             f"{where} can be reached by others, and nobody has a token; "
             "`inkling token add NAME` makes one, or leave out --host and --name"
         )
-    own_names = frozenset[str]() if is_loopback else frozenset({options.host, socket.gethostname()})
+    own_names = frozenset[str]() if is_local else frozenset({options.host, socket.gethostname()})
     return ServiceSettings(
         hosts=frozenset(map(str.lower, LOOPBACK_NAMES | own_names | set(options.names))),
-        takes_addresses=not is_loopback,
+        takes_addresses=not is_local,
         tokens_file=tokens_file(),
         requires_token=is_for_others or has_tokens,
         max_waiting=options.max_waiting,
     )
-
-
-def is_this_machine_alone(host: str) -> bool:
-    """Say whether only programs of this machine reach an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _say(options: ServeOptions, settings: ServiceSettings, sockets: list[socket.socket]) -> None:
@@ -163,7 +153,7 @@ def _say(options: ServeOptions, settings: ServiceSettings, sockets: list[socket.
     click.echo(f"Serving {who} at {address}, until Ctrl+C")
     if metrics:
         click.echo(f"Metrics at {metrics}")
-    if not is_this_machine_alone(options.host) and scheme == "http":
+    if not is_loopback(options.host) and scheme == "http":
         click.echo("Texts and tokens go unencrypted; --tls-certificate changes that", err=True)
 
 

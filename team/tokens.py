@@ -20,7 +20,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from inference import InklingError, data_folder
+from inference import InklingError, data_folder, write_private
 
 PREFIX: Final = "inkling_"
 """Lets scanners for secrets know one that was left somewhere."""
@@ -105,12 +105,8 @@ class TokenStore:
 
     def _write(self, records: tuple[TokenRecord, ...]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        written = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        written.unlink(missing_ok=True)
-        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(records), indent=1) + b"\n")
-        written.replace(self._path)
+        content = msgspec.json.format(msgspec.json.encode(records), indent=1) + b"\n"
+        write_private(self._path, content)
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from inference import InklingError
+from inference import InklingError, is_loopback
 from team import tokens
-from team.cli import ServeOptions, is_this_machine_alone, settings_for, token
+from team.cli import ServeOptions, settings_for, token
 from team.tokens import TokenStore
 
 
@@ -51,7 +51,7 @@ def check(*arguments: str) -> Result:
     ],
 )
 def test_whom_an_address_lets_in(host: str, is_alone: bool) -> None:
-    assert is_this_machine_alone(host) is is_alone
+    assert is_loopback(host) is is_alone
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "server.example"])

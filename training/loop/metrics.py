@@ -30,8 +30,9 @@ class Reporter:
         self._file = file
         self._last = progress
         self._device = device
-        self._peak = matrix_rate(device, product_dtype(device))
-        print(f"{device}: {self._peak / 1e12:.3f} TFLOP/s in a bf16 matrix product", flush=True)
+        dtype = product_dtype(device)
+        self._peak = matrix_rate(device, dtype)
+        print(f"{device}: {self._peak / 1e12:.3f} TFLOP/s in a product of {dtype}", flush=True)
 
     def report(self, progress: Progress, measured: Mapping[str, Tensor], notes: Notes) -> None:
         """Report a step, if it is one of those that are reported. Raises TrainingError."""

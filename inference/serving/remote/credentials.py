@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from inference.errors import RemoteError
 from inference.package.store import data_folder
+from inference.private_files import write_private
 from inference.serving.remote.endpoint import Endpoint
 
 SERVICE: Final = "inkling"
@@ -77,16 +78,6 @@ def session_id(secret: bytes, document: str) -> str:
     """Return what an endpoint knows a document by: the same each time, and nothing can be read."""
     digest = hmac.new(secret, document.encode("utf-8", "replace"), hashlib.sha256)
     return digest.hexdigest()[:NUM_SESSION_CHARACTERS]
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Write a file that nobody else can read, all of it or nothing."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(content)
-    written.replace(file)
 
 
 def read_private(file: Path, max_bytes: int) -> bytes | None:

@@ -96,7 +96,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_loopback(host: str) -> bool:
     """Say whether a host is this machine by its spelling; no name is looked up."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

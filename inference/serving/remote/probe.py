@@ -23,7 +23,8 @@ import platformdirs
 
 from inference.completion import CompletionRequest
 from inference.errors import RemoteError
-from inference.serving.remote.credentials import read_private, write_private
+from inference.private_files import write_private
+from inference.serving.remote.credentials import read_private
 from inference.serving.remote.dialects import COMPLETIONS, Question, Way, question
 from inference.serving.remote.endpoint import Endpoint, Layout, RemoteOptions, layout_for
 from inference.serving.remote.link import Link
