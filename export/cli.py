@@ -18,7 +18,7 @@ from rich.table import Table
 from export.errors import QualityError
 from export.inspection import in_words, inspect_checkpoint
 from export.options import ExportOptions
-from export.package.fim_conventions import AUTOMATIC, NAMES, NONE
+from export.package.fim_conventions import AUTOMATIC, NAMES, NONE, Layout
 from export.package.to_checkpoint import StoredType, write_checkpoint
 from export.pipeline import export_checkpoint
 from export.quality.verify_command import Verified, check_package
@@ -31,7 +31,6 @@ from export.quantization.scheme import (
     Preset,
     Rounding,
 )
-from inference.fim import FimOrder
 from inference.package.manifest import Device, ModelManifest
 
 
@@ -48,7 +47,7 @@ class Options(TypedDict):
     calibration: Path | None
     quality_limit: float | None
     accept_quality: bool
-    fim_order: FimOrder | None
+    fim_order: Layout | None
     context_length: int | None
     name: str | None
     revision: str | None
@@ -132,8 +131,8 @@ class Options(TypedDict):
 @click.option("--accept-quality", is_flag=True, help="Export whatever share is measured.")
 @click.option(
     "--fim-order",
-    type=click.Choice(get_args(FimOrder)),
-    help="How a hole is shown; default the order in which the model finds holes easiest.",
+    type=click.Choice(get_args(Layout)),
+    help="How a hole is shown; default what the model finds holes easiest in, which is measured.",
 )
 @click.option("--context-length", type=int, help="Most tokens; default the model's, up to 32768.")
 @click.option(

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import msgspec
 
-from export.package.fim_conventions import AUTOMATIC
+from export.package.fim_conventions import AUTOMATIC, Layout
 from export.quantization.scheme import Head, Preset, Rounding
-from inference.fim import FimOrder
 from inference.package.manifest import Device
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`fim` is the name of a convention, "auto" or "none".
 
-    `fim_order`, `context_length` and `name` are None where the checkpoint decides; `revision` is
-    a branch, tag or commit of a Hugging Face id.
+    `fim_order`, `context_length` and `name` are None where the checkpoint decides; of a large
+    model's orders none is measured where one is named. `revision` is a branch, tag or commit of a
+    Hugging Face id.
     `device` "cuda" adds a second graph, so that one package serves both.
     `block_size`, `rounding`, `zero_points` and `head` None are a model's defaults, see
     export.choice; blocks are those of what is stored rounded, where ours have that size, and a size
@@ -36,7 +36,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     accept_quality: bool = False
     quality_tokens: int | None = None
     fim: str = AUTOMATIC
-    fim_order: FimOrder | None = None
+    fim_order: Layout | None = None
     context_length: int | None = None
     name: str | None = None
     revision: str | None = None

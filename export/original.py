@@ -24,7 +24,7 @@ from export.checkpoint.tokens import (
     without_tokens,
 )
 from export.errors import UnsupportedError
-from export.graph.weights import StoredBlocks, check_copies, slot_values
+from export.graph.weights import StoredBlocks, check_copies, layer_kept, slot_values
 from export.options import ExportOptions
 from export.package.chat_conventions import find_chat_template
 from export.package.fim_conventions import (
@@ -116,15 +116,15 @@ class _Holes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _find_holes(tokens: Tokens, options: ExportOptions, hints: tuple[str, str]) -> _Holes:
-    order = options.fim_order
-    chosen = find_convention(tokens.special, options.fim, order=order, hints=hints)
-    is_guess = options.fim == AUTOMATIC and order is None
+    layout = options.fim_order
+    chosen = find_convention(tokens.special, options.fim, layout=layout, hints=hints)
+    is_guess = options.fim == AUTOMATIC and layout is None
     rivals = rivals_of(chosen, tokens.special) if is_guess else ()
     templates = [fim_template(rival, tokens.special, None) for rival in rivals]
     ends = [end_token_ids(convention, tokens.special) for convention in (chosen, *rivals)]
     remarks = () if chosen is None or not rivals else (rivalry_words(chosen, rivals),)
     return _Holes(
-        template=fim_template(chosen, tokens.special, order),
+        template=fim_template(chosen, tokens.special, layout),
         rivals=tuple(template for template in templates if template is not None),
         end_token_ids=set[int]().union(*ends),
         remarks=remarks,
@@ -177,7 +177,7 @@ def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) ->
     return OpenedSlots(
         checkpoint=checkpoint,
         plan=assigned,
-        values=slot_values(checkpoint, assigned, needed),
+        values=layer_kept(slot_values(checkpoint, assigned, needed)),
         stored=StoredBlocks(checkpoint, assigned, needed),
         remarks=(*checkpoint.remarks, *left_out),
     )

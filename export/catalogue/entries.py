@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from export.options import ExportOptions
+from export.package.fim_conventions import Layout
 
 MIRROR: Final = "a mirror of wheels"
 
@@ -31,7 +32,10 @@ class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`memory` is what the engine needs, in MiB; `bytes` and `sha256` are those of the one file."""
+    """`memory` is what the engine needs, in MiB; `bytes` and `sha256` are those of the one file.
+
+    `fim_order` is what an export of that very file measured here, so that no other measures it.
+    """
 
     name: str
     title: str
@@ -46,10 +50,12 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int | None = None
     sha256: str | None = None
     wheels: tuple[Wheel, ...] = ()
+    fim_order: Layout | None = None
 
     def options(self) -> ExportOptions:
         return ExportOptions(
             name=self.name,
+            fim_order=self.fim_order,
             revision=self.hub.revision if self.hub.file is None else None,
         )
 

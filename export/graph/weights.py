@@ -2,12 +2,12 @@
 
 Three steps stand between a checkpoint and the graph, and each is a mapping: the checkpoint's
 tensors in slots, those rounded, those widened again for the oracle. So one tensor at a time is in
-memory, whatever the size of the checkpoint.
+memory, or one small layer, whatever the size of the checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
@@ -230,6 +230,34 @@ def dequantized(weights: Mapping[str, Weight]) -> Mapping[str, Float32]:
                 return dequantize(weight)
 
     return OnDemand(weights, widen)
+
+
+MAX_LAYER_BYTES: Final = 1 << 28
+
+
+def layer_kept(values: Mapping[str, Float32]) -> Mapping[str, Float32]:
+    """Keep what was read last of one layer, up to MAX_LAYER_BYTES, until another one is asked for.
+
+    A layer is read for each window of a text that it is given, and once more to be rounded.
+    What is kept cannot be written to.
+    """
+    found: dict[str, Float32] = {}
+    layers: list[str] = []
+
+    def make(name: str) -> Float32:
+        layer = ".".join(name.split(".")[:2])
+        if layers != [layer]:
+            found.clear()
+            layers[:] = [layer]
+        if name in found:
+            return found[name]
+        value = values[name]
+        if value.nbytes + sum(one.nbytes for one in found.values()) <= MAX_LAYER_BYTES:
+            value.flags.writeable = False
+            found[name] = value
+        return value
+
+    return OnDemand(values, make)
 
 
 def kept(values: Mapping[str, Made]) -> Mapping[str, Made]:

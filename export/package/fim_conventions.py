@@ -7,7 +7,7 @@ add an entry.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,12 @@ from inference.fim import FimOrder, FimTemplate
 
 AUTOMATIC: Final = "auto"
 NONE: Final = "none"
+
+Layout = Literal["psm", "spm", "suffix_prefix", "tail"]
+"""An order, or "tail": PSM order with the prefix's last NUM_TAIL_TOKENS behind the middle token."""
+
+NUM_TAIL_TOKENS: Final = 64
+"""Some eight lines. Qwen2.5-Coder-0.5B needs 32 to find holes as easily as in SPM order."""
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,12 +150,12 @@ def find_convention(
     tokens: Mapping[str, int],
     wanted: str = AUTOMATIC,
     *,
-    order: FimOrder | None = None,
+    layout: Layout | None = None,
     hints: Sequence[str] = (),
 ) -> Convention | None:
     """Return the convention named `wanted`, or the one that the tokens and the hints point at.
 
-    `hints` are the model's type and name; a convention that has no such `order` is passed over
+    `hints` are the model's type and name; a convention that has no such `layout` is passed over
     where another has it. None means that the model fills no holes.
     Raises UnsupportedError where the tokens of the one that was asked for are missing.
     """
@@ -157,6 +163,7 @@ def find_convention(
         return None
     spelled = [convention for convention in CONVENTIONS if convention.is_spelled_in(tokens)]
     if wanted == AUTOMATIC:
+        order = order_of(layout)
         ordered = [convention for convention in spelled if order in convention.orders]
         return _likeliest(ordered or spelled, " ".join(hints).lower())
     found = next((convention for convention in spelled if convention.name == wanted), None)
@@ -192,24 +199,29 @@ def rivalry_words(chosen: Convention, rivals: Sequence[Convention]) -> str:
     )
 
 
+def order_of(layout: Layout | None) -> FimOrder | None:
+    return "psm" if layout == "tail" else layout
+
+
 def fim_template(
-    convention: Convention | None, tokens: Mapping[str, int], order: FimOrder | None
+    convention: Convention | None, tokens: Mapping[str, int], layout: Layout | None
 ) -> FimTemplate | None:
-    """Return what the engine needs; `order` None means the convention's usual one.
+    """Return what the engine needs; `layout` None means the convention's usual order.
 
     Raises UnsupportedError where no model of this convention was trained on the order.
     """
+    order = order_of(layout)
     if convention is None:
         if order is not None:
             raise UnsupportedError(
                 "the tokenizer has no fill-in-the-middle tokens of a known convention "
-                f"({', '.join(NAMES)}), so there is nothing to put in {order} order; "
+                f"({', '.join(NAMES)}), so there is nothing to put in {_named(layout)}; "
                 "leave the order out"
             )
         return None
     if order is not None and order not in convention.orders:
         raise UnsupportedError(
-            f"the {convention.name} convention has no {order} order; "
+            f"the {convention.name} convention has no {_named(layout)}; "
             f"use --fim-order {' or '.join(convention.orders)}"
         )
     return FimTemplate(
@@ -221,7 +233,12 @@ def fim_template(
         repo_name_token_id=_first(convention.repo_name, tokens),
         file_separator_token_id=_first(convention.file_separator, tokens),
         convention=convention.name,
+        num_tail_tokens=NUM_TAIL_TOKENS if layout == "tail" else 0,
     )
+
+
+def _named(layout: Layout | None) -> str:
+    return "tail" if layout == "tail" else f"{layout} order"
 
 
 def end_token_ids(convention: Convention | None, tokens: Mapping[str, int]) -> set[int]:

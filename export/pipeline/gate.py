@@ -11,6 +11,7 @@ from export.quality.gate import check_agreement, compare, manifest_figures
 from export.quality.holes import better_template, measure_fim
 from export.quality.reader import Reader, open_reader
 from export.quality.self_check import verify_package
+from export.spec.decoder import is_small
 from inference.fim import FimTemplate
 from inference.package.manifest import ModelManifest, write_manifest
 
@@ -40,12 +41,17 @@ def pass_gate(folder: Path, plan: ExportPlan, written: Written) -> ModelManifest
 def _with_measured_order(
     reader: Reader, fim: FimTemplate | None, plan: ExportPlan
 ) -> tuple[FimTemplate | None, dict[str, float] | None]:
-    """Return the better template and order, unless the user named them, and the bits of each."""
-    if fim is None:
-        return None, None
+    """Return the better template and order, unless the user named them, and the bits of each.
+
+    Reading holes in all orders takes as long as all else here, so it is left out of a large model
+    whose order is known.
+    """
+    is_known = plan.options.fim_order is not None
+    if fim is None or (is_known and not is_small(plan.original.spec)):
+        return fim, None
     text = plan.texts.for_holes()
     rivals = plan.original.fim_rivals
     measured = measure_fim(reader, fim, text, rivals)
-    if plan.options.fim_order is None:
+    if not is_known:
         fim = better_template(reader, fim, text, measured, rivals)
     return fim, measured.figures()

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from export.package.fim_conventions import NUM_TAIL_TOKENS
 from export.quality.gate import read_windows
 from export.quality.reader import Reader
 from export.texts import Text
@@ -30,9 +31,6 @@ MAX_HOLES: Final = 16
 
 CLEAR: Final = 2.0
 """Standard errors that the orders must lie apart."""
-
-NUM_TAIL_TOKENS: Final = 64
-"""Some eight lines. Qwen2.5-Coder-0.5B needs 32 to find holes as easily as in SPM order."""
 
 LITTLE: Final = 0.03
 """Bits a token that a tail may cost."""

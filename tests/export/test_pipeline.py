@@ -10,8 +10,9 @@ import pytest
 
 from export.errors import ExportError, UnsupportedError
 from export.options import ExportOptions
+from export.package.fim_conventions import NUM_TAIL_TOKENS, Layout
 from export.package.to_checkpoint import write_checkpoint
-from export.pipeline import export_checkpoint
+from export.pipeline import export_checkpoint, gate
 from export.quality.verify_command import check_package
 from inference.fim import FimTemplate
 from inference.package.manifest import Precision, read_manifest, verify_files
@@ -104,6 +105,29 @@ def test_the_options_are_kept(tmp_path: Path) -> None:
     assert (manifest.name, manifest.fim.order, manifest.context_length) == ("mine", "spm", 50)
     assert (manifest.precision, manifest.block_size) == ("f32", None)
     assert (manifest.quality["agreement"], manifest.quality["perplexity_ratio"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("fim_order", "is_small", "is_measured"),
+    [("tail", True, True), ("tail", False, False), (None, False, True)],
+)
+def test_holes_of_a_large_model_are_not_measured_where_their_order_is_named(
+    fim_order: Layout | None,
+    is_small: bool,
+    is_measured: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "is_small", lambda _: is_small)
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    options = tiny_options(precision="f32", fim_order=fim_order)
+    manifest = export_checkpoint(
+        str(checkpoint), tmp_path / "package", options, progress=no_progress
+    )
+    assert ("fim_bits_per_token" in manifest.quality) is is_measured
+    assert manifest.fim is not None
+    if fim_order == "tail":
+        assert (manifest.fim.order, manifest.fim.num_tail_tokens) == ("psm", NUM_TAIL_TOKENS)
 
 
 @pytest.mark.parametrize("precision", ["f32", "int8", "int4"])

@@ -9,11 +9,13 @@ from export.checkpoint.plan import Plan
 from export.checkpoint.safetensors import open_checkpoint
 from export.checkpoint.stored import Checkpoint
 from export.errors import CheckpointError
+from export.graph import weights
 from export.graph.weights import (
     OnDemand,
     RoundingErrors,
     check_copies,
     dequantized,
+    layer_kept,
     scheme_weights,
     slot_values,
     under,
@@ -122,3 +124,25 @@ def test_nothing_is_made_before_it_is_asked_for_and_nothing_is_kept() -> None:
 def test_an_unknown_name() -> None:
     with pytest.raises(KeyError, match="missing"):
         OnDemand({}, lambda name: name)["missing"]
+
+
+def test_of_one_layer_alone_is_kept_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["embedding", "layers.0.mlp.up", "layers.0.mlp.down", "layers.1.mlp.up"]
+    read: list[str] = []
+
+    def make(name: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        read.append(name)
+        return np.zeros(4, np.float32)
+
+    values = layer_kept(OnDemand(dict.fromkeys(names), make))
+    monkeypatch.setattr(weights, "MAX_LAYER_BYTES", 16)
+    for name in (names[1], names[1], names[2], names[2], names[1], names[3], names[1]):
+        assert len(values[name]) == 4
+    # The second of a layer found no room, and another layer took the first one's place.
+    assert read == [names[1], names[2], names[2], names[3], names[1]]
+
+
+def test_what_is_kept_of_a_layer_cannot_be_written_to() -> None:
+    values = layer_kept({"layers.0.mlp.up": np.zeros(4, np.float32)})
+    with pytest.raises(ValueError, match="read-only"):
+        values["layers.0.mlp.up"][0] = 1

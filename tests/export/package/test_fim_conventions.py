@@ -6,6 +6,7 @@ from export.errors import UnsupportedError
 from export.package.fim_conventions import (
     CONVENTIONS,
     NAMES,
+    NUM_TAIL_TOKENS,
     end_token_ids,
     fim_template,
     find_convention,
@@ -159,7 +160,7 @@ def test_rivals_spell_holes_alike_and_show_them_otherwise(chosen: str, rivals: l
 def test_an_order_points_at_the_convention_that_has_it() -> None:
     tokens = {"<fim_prefix>": 1, "<fim_suffix>": 2, "<fim_middle>": 3}
     for order, name in (("suffix_prefix", "mellum"), ("spm", "starcoder")):
-        chosen = find_convention(tokens, order=order)
+        chosen = find_convention(tokens, layout=order)
         assert chosen is not None
         assert chosen.name == name
 
@@ -175,3 +176,15 @@ def test_a_hint_alone_is_not_enough() -> None:
 
 def test_names_are_unique() -> None:
     assert len(set(NAMES)) == len(CONVENTIONS)
+
+
+def test_a_tail_is_asked_for_as_an_order_is() -> None:
+    template = fim_template(find_convention(TOKENS, layout="tail"), TOKENS, "tail")
+    assert template is not None
+    assert (template.order, template.num_tail_tokens) == ("psm", NUM_TAIL_TOKENS)
+
+
+def test_a_tail_for_models_that_see_the_suffix_first() -> None:
+    tokens = {"[PREFIX]": 1, "[SUFFIX]": 2}
+    with pytest.raises(UnsupportedError, match="codestral convention has no tail; use --fim-order"):
+        fim_template(find_convention(tokens), tokens, "tail")
