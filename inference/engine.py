@@ -54,6 +54,10 @@ class Engine(Protocol):
         """
         ...
 
+    def leave(self, document: str) -> None:
+        """Break off what nobody waits for in a document that was closed. What was read is kept."""
+        ...
+
     def remember(self, document: str, text: str | None) -> None:
         """Take another text of the user's as evidence for what is written; None forgets it.
 

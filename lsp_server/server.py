@@ -13,7 +13,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from inference import Completion, CompletionRequest, Engine, EngineState, EngineStatus, FinishReason
-from lsp_server.convert import completion_request
+from lsp_server.convert import completion_request, document_name
 from lsp_server.decoding import decode
 from lsp_server.documents import Document, Documents
 from lsp_server.ignored import IgnoreFiles
@@ -130,6 +130,8 @@ class InklingServer(LanguageServer):
     def closed(self, uri: str) -> None:
         """Remember nothing of a document that was closed but what others may follow."""
         self.other_texts.closed(uri)
+        if (document := self.documents.get(uri)) is not None:
+            self.engine.leave(document_name(document))
         self.documents.close(uri)
         self.feedback.closed(uri)
         self._num_characters.pop(uri, None)

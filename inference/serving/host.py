@@ -31,6 +31,7 @@ from inference.serving.wire import (
     Complete,
     Failed,
     FromHost,
+    Leave,
     Ping,
     Pong,
     Remember,
@@ -147,6 +148,8 @@ class Host:
                 task.add_done_callback(lambda _: self._tasks.pop(request_id, None))
             case Warm(request):
                 self._warm(request)
+            case Leave(document):
+                self._engine.leave(document)
             case Remember(document, text):
                 self._engine.remember(document, text)
             case Cancel(request_id):

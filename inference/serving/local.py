@@ -97,6 +97,10 @@ class LocalEngine:
         if answering is not None:
             answering.read_ahead(request)
 
+    def leave(self, document: str) -> None:
+        """See inference.engine.Engine."""
+        self._scheduler.leave(document)
+
     def remember(self, document: str, text: str | None) -> None:
         """See inference.engine.Engine."""
         self._memory.remember(document, text)

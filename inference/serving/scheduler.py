@@ -25,7 +25,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from inference.cancellation import CancelToken
 from inference.errors import EngineUnavailableError, RequestCancelledError
@@ -159,6 +159,19 @@ class Scheduler(Generic[T]):
                 return
         _resolve_cancelled(job)
 
+    def leave(self, document: str) -> None:
+        """Stop what is done for a document that nobody waits for."""
+        with self._condition:
+            left = [job for job in self._idle.values() if _is_for_nobody(job, document)]
+            for job in left:
+                del self._idle[job.idle_name or ""]
+            running = self._running
+            if running is not None and _is_for_nobody(running, document):
+                running.resumes = False
+                running.token.set()
+        for job in left:
+            _resolve_cancelled(job)
+
     def stalled_ms(self) -> float:
         """Return how long the running job has not begun a step; 0 where none runs."""
         running = self._running
@@ -210,6 +223,10 @@ class Scheduler(Generic[T]):
     def _latest_idle(self) -> Job[T]:
         awaited = (name for name, job in self._idle.items() if job.is_awaited)
         return self._idle.pop(next(awaited, None) or next(reversed(self._idle)))
+
+
+def _is_for_nobody(job: Job[Any], document: str) -> bool:
+    return job.is_idle and not job.is_awaited and job.document == document
 
 
 def _resolve_cancelled(job: Job[T]) -> None:

@@ -40,6 +40,7 @@ from inference.serving.wire import (
     Complete,
     Failed,
     FromHost,
+    Leave,
     Ping,
     Pong,
     Shutdown,
@@ -132,6 +133,12 @@ class SupervisedEngine:
         child, request = self._child, checked(request)
         if child is not None and self._status.state is EngineState.READY and child.is_listening:
             child.send(Warm(request))
+
+    def leave(self, document: str) -> None:
+        """See inference.engine.Engine."""
+        child = self._child
+        if child is not None and self._status.state is EngineState.READY:
+            child.send(Leave(document))
 
     def remember(self, document: str, text: str | None) -> None:
         """See inference.engine.Engine."""

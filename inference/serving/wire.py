@@ -33,6 +33,12 @@ class Warm(msgspec.Struct, frozen=True, tag="warm", forbid_unknown_fields=True):
     request: CompletionRequest
 
 
+class Leave(msgspec.Struct, frozen=True, tag="leave", forbid_unknown_fields=True):
+    """A document was closed: nothing more is read or written of it ahead of time."""
+
+    document: Name
+
+
 class Remember(msgspec.Struct, frozen=True, tag="remember", forbid_unknown_fields=True):
     """A text of the user's that is evidence for others; None where there is none any more."""
 
@@ -78,7 +84,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
     stalled_ms: float
 
 
-ToHost = Complete | Warm | Remember | Cancel | Ping | Shutdown
+ToHost = Complete | Warm | Leave | Remember | Cancel | Ping | Shutdown
 FromHost = Status | Answer | Failed | Pong
 
 

@@ -23,6 +23,7 @@ from inference.serving.wire import (
     Complete,
     Failed,
     FromHost,
+    Leave,
     Ping,
     Pong,
     Remember,
@@ -43,6 +44,7 @@ class FakeHost:
         self._slow: list[int] = []
         self._cancelled: list[int] = []
         self._remembered: dict[str, int | None] = {}
+        self._left: list[str] = []
 
     def serve(self) -> None:
         reader = read_to_host()
@@ -56,6 +58,8 @@ class FakeHost:
                 self._obey(request_id, request)
             case Cancel(request_id):
                 self._cancelled.append(request_id)
+            case Leave(document):
+                self._left.append(document)
             case Remember(document, text):
                 self._remembered[document] = None if text is None else len(text)
             case Ping():
@@ -92,6 +96,8 @@ class FakeHost:
                 return json.dumps(self._cancelled)
             case "what is remembered":
                 return json.dumps(self._remembered)
+            case "what was left":
+                return json.dumps(self._left)
             case "which environment":
                 return json.dumps(sorted(os.environ))
             case _:

@@ -34,6 +34,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 class Log(msgspec.Struct):
     requests: list[CompletionRequest] = []
     warmed: list[CompletionRequest] = []
+    left: list[str] = []
     remembered: dict[str, str | None] = {}
     num_running: int = 0
     num_answered: int = 0
@@ -85,6 +86,9 @@ class ScriptedEngine:
 
     def remember(self, document: str, text: str | None) -> None:
         self.log.remembered[document] = text
+
+    def leave(self, document: str) -> None:
+        self.log.left.append(document)
 
     def warm(self, request: CompletionRequest) -> None:
         self.log.warmed.append(request)

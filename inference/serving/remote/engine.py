@@ -148,9 +148,15 @@ class RemoteEngine:
         request, link, found = checked(request), self._link, self._found
         is_ready = self._status.state is EngineState.READY
         if is_ready and link is not None and found is not None and found.ability.way is Way.OWN:
-            task = asyncio.ensure_future(self._read_ahead(request, link))
+            task = asyncio.create_task(self._read_ahead(request, link), name=request.document)
             self._ahead.add(task)
             task.add_done_callback(self._ahead.discard)
+
+    def leave(self, document: str) -> None:
+        """Stop having it read; the service goes on with what it has begun."""
+        for task in self._ahead:
+            if task.get_name() == document:
+                task.cancel()
 
     def remember(self, document: str, text: str | None) -> None:
         """See inference.engine.Engine; it is told further only where the user wants that."""

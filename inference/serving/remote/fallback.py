@@ -77,6 +77,11 @@ class FallbackEngine:
         """Have the local engine read, so that it can answer at once."""
         self._local.warm(request)
 
+    def leave(self, document: str) -> None:
+        """See inference.engine.Engine."""
+        self._local.leave(document)
+        self._remote.leave(document)
+
     def remember(self, document: str, text: str | None) -> None:
         """See inference.engine.Engine."""
         self._local.remember(document, text)

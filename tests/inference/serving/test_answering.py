@@ -168,6 +168,19 @@ async def test_warming_reads_what_is_asked_for_later(opened: Open) -> None:
     assert found.tokens.prompt - found.tokens.reused == 1
 
 
+async def test_what_was_closed_is_not_read_to_its_end(opened: Open) -> None:
+    engine, stage = await opened("foo(a)")
+    stage.wait_in_run(3)
+    text = "x = 1\n" * 100 + "z = "
+    engine.warm(replace(TYPING, prefix=text))
+    await stage.wait_arrived()
+    engine.leave(TYPING.document)
+    other = replace(TYPING, document="b", first_text_ms=None)
+    assert (await ask(engine, other)).text == "foo(a)"
+    await asyncio.sleep(0.05)
+    assert tuple(text.encode())[-6:-1] not in stage.model.ends_read
+
+
 @pytest.mark.parametrize(
     ("writes", "accepted", "following"),
     [("foo(a)\n  .b", "foo(a)", "\n  .b"), ("foo(a)\ny = 1", "foo(a)\n", "y = 1")],

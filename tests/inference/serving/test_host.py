@@ -22,6 +22,7 @@ from inference.serving.wire import (
     Complete,
     Failed,
     FromHost,
+    Leave,
     Ping,
     Pong,
     Shutdown,
@@ -55,6 +56,7 @@ class ScriptedEngine:
         self._load = load
         self.current = LOADING
         self.num_cancelled = 0
+        self.left: list[str] = []
         self.may_load = asyncio.Event()
 
     async def complete(self, request: CompletionRequest) -> Completion:
@@ -79,6 +81,9 @@ class ScriptedEngine:
 
     def status(self) -> EngineStatus:
         return self.current
+
+    def leave(self, document: str) -> None:
+        self.left.append(document)
 
     def retry(self) -> None:
         pass
@@ -138,6 +143,12 @@ async def check(*, answer: Completion | BaseException, gives: FromHost) -> None:
 
 async def test_a_request_is_answered() -> None:
     await check(answer=COMPLETION, gives=Answer(1, COMPLETION))
+
+
+async def test_the_engine_hears_which_documents_were_left() -> None:
+    async with connected() as (connection, engine):
+        connection.send(Leave("a"))
+        assert engine.left == ["a"]
 
 
 async def test_an_error_of_ours_is_told_in_its_words() -> None:

@@ -243,6 +243,34 @@ def test_a_job_that_is_wanted_again_goes_on(scheduler: Scheduler[str]) -> None:
     check(other, gives="asked")
 
 
+def test_what_is_done_for_nobody_ends_with_its_document(scheduler: Scheduler[str]) -> None:
+    gate, other = Gate(), Gate()
+    running = scheduler.submit_idle("reading a", "a", gate.work, resumes=True)
+    assert gate.is_running.wait(TIMEOUT)
+    waiting = scheduler.submit_idle("writing a", "a", lambda _: "never", resumes=False)
+    kept = scheduler.submit_idle("reading b", "b", other.work, resumes=True)
+    scheduler.leave("a")
+    for job in (running, waiting):
+        check(job, gives=RequestCancelledError)
+    assert other.is_running.wait(TIMEOUT), "it does not resume"
+    other.is_open.set()
+    check(kept, gives="gate")
+
+
+def test_what_somebody_waits_for_goes_on_when_its_document_is_left(
+    scheduler: Scheduler[str],
+) -> None:
+    gate = Gate()
+    asked = scheduler.submit("a", gate.work)
+    awaited = scheduler.submit_idle(
+        "following", "a", lambda _: "followed", resumes=False, is_awaited=True
+    )
+    scheduler.leave("a")
+    gate.is_open.set()
+    check(asked, gives="gate")
+    check(awaited, gives="followed")
+
+
 def test_closing_ends_idle_work_too() -> None:
     scheduler: Scheduler[str] = Scheduler("test", prepare=lambda: None)
     gate = Gate()

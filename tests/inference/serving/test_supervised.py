@@ -80,6 +80,14 @@ async def test_a_request_is_answered() -> None:
     await check("x = ", text="X = ", reason=FinishReason.LINE)
 
 
+async def test_the_host_hears_which_documents_were_left() -> None:
+    async with engine_on() as engine:
+        engine.leave("before there is a host")
+        await engine.wait_ready()
+        engine.leave("a")
+        assert json.loads((await ask(engine, "what was left")).text) == ["a"]
+
+
 async def remembered(engine: SupervisedEngine, num: int) -> dict[str, int | None]:
     """Return the lengths of the texts that the host knows, once it knows so many."""
     while True:

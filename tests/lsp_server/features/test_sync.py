@@ -1,6 +1,7 @@
 import pytest
 from lsprotocol import types
 
+from lsp_server.convert import document_name
 from tests.support.scripted_engine import Script, ScriptedEngine
 from tests.support.sessions import URI, Session, turns
 
@@ -34,6 +35,17 @@ def opened(text: str) -> Session:
 
 async def test_an_opened_document_is_held() -> None:
     check(opened("a\r\nb"), "a\r\nb")
+
+
+async def test_of_a_closed_document_nothing_more_is_read() -> None:
+    session = opened("a")
+    session.notify("textDocument/didClose", {"textDocument": {"uri": "file:///unknown"}})
+    assert session.engine.log.left == []
+    document = session.server.documents.get(URI)
+    assert document is not None
+    session.notify("textDocument/didClose", {"textDocument": DOCUMENT})
+    assert session.engine.log.left == [document_name(document)]
+    check(session, None)
 
 
 async def test_a_change_in_a_range_is_applied() -> None:

@@ -186,7 +186,8 @@ async def test_both_hear_what_is_to_be_remembered_and_the_local_one_reads_ahead(
     both.engine.retry()
     both.engine.restart()
     log = both.local.log
-    assert (log.remembered, log.warmed) == ({"b": "text"}, [REQUEST])
+    both.engine.leave("a")
+    assert (log.remembered, log.warmed, log.left) == ({"b": "text"}, [REQUEST], ["a"])
     assert (log.num_retried, log.num_restarted) == (1, 1)
     assert (await both.engine.wait_ready()).state is EngineState.READY
     both.engine.stop("enough")
