@@ -78,21 +78,31 @@ def _refuse(_context: click.Context, parameter: click.Parameter, value: str | No
     type=click.Path(dir_okay=False, path_type=Path),
     help="Log to this file as well; it is kept below 25 MB.",
 )
+@click.option(
+    "--share/--no-share",
+    "is_shared",
+    default=True,
+    envvar="INKLING_SHARE",
+    show_default=True,
+    help="One engine for all editors of this user, or one for this editor alone.",
+)
 @remote_options
 @click.option("--pipe", hidden=True, expose_value=False, callback=_refuse)
 @click.option("--socket", hidden=True, expose_value=False, callback=_refuse)
-def lsp(
+def lsp(  # noqa: PLR0913 - one parameter an option
     client_process_id: int | None,
     model: str | None,
     device: Device,
     log_level: str,
     log_file: Path | None,
     remote: RemoteOptions | None,
+    *,
+    is_shared: bool,
 ) -> None:
     """Run the language server over stdio."""
     configure_logging(log_level, log_file)
     gc.disable()  # starting makes no garbage; looking for it took 60 of 440 ms (measured)
-    engine = open_engine(EngineOptions(model=model, device=device, remote=remote))
+    engine = open_engine(EngineOptions(model=model, device=device, remote=remote, shared=is_shared))
     server = create_server(engine, open_journal())
     sys.exit(run(server, client_process_id=client_process_id))
 

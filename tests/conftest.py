@@ -14,6 +14,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Nothing that this user installed answers in a test, and no test installs anything for this user.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
+# Tests that end engines, or count them, have their own; of those that are shared see serving/shared.
+os.environ["INKLING_SHARE"] = "0"
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="inkling-tests-")
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

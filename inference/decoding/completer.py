@@ -254,7 +254,7 @@ class Completer:
         drafters = (PromptLookup(), EarlierTexts(tuple(self._written)), OtherTexts(recall))
         vocabulary, ends = self._vocabulary, self._loaded.end_token_ids
         is_last = vocabulary.has_line_end if is_line else _never
-        return Guesses(self.speculation, drafters, ends, is_last)
+        return Guesses(self.speculation, drafters, ends, is_last, self._loaded.predictor)
 
     def _remember(self, prompt: Sequence[int], written: Sequence[int]) -> None:
         if written:

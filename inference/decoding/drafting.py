@@ -7,8 +7,8 @@ again, so what stood behind the last tokens where they stood before is a good gu
 decoding", Saxena 2023); the text is what the model would have written alone.
 
 How long a guess may be is learned while writing: from how often guesses like it were right, and
-from what runs take. Where it does not pay, it is zero. A second model that guesses, such as a head
-for several tokens that a checkpoint brings along, is another Drafter.
+from what runs take. Where it does not pay, it is zero. A predictor that a package brings along is asked
+where what was written before promises less: it guesses anywhere, but each of its tokens takes time.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inference.decoding.pace import Pace
+from inference.decoding.pace import WEIGHT, Pace
 from inference.recall.index import MAX_MATCHED, Recall
+from inference.runtime.language_model import Predictor
+from inference.timing import now_ms
 
 TokenIds = npt.NDArray[np.int64]
 
@@ -146,16 +148,37 @@ class Rates:
         self._seen[kind] = (MEMORY * right + is_right, MEMORY * trials + 1)
 
 
-def num_worth(rate: float, pace: Pace) -> int:
-    """Return the length of a guess with which most tokens a second are written; 0 for none.
+class Worth(msgspec.Struct, frozen=True):
+    """The length of a guess with which most tokens are written in a time, 0 for none; how many."""
+
+    num_tokens: int
+    speed: float
+
+
+def worth(rate: float, pace: Pace, each_ms: float = 0.0) -> Worth:
+    """Return how long a guess should be whose tokens take `each_ms` to guess.
 
     Of n tokens that are right with probability p each, the run yields (1 - p^(n+1)) / (1 - p).
     """
     speeds = [
-        sum(rate**k for k in range(num_tokens + 1)) / pace.run_ms(1 + num_tokens)
+        sum(rate**k for k in range(num_tokens + 1))
+        / (pace.run_ms(1 + num_tokens) + each_ms * num_tokens)
         for num_tokens in range(MAX_DRAFT + 1)
     ]
-    return int(np.argmax(speeds))
+    num_tokens = int(np.argmax(speeds))
+    return Worth(num_tokens, speeds[num_tokens])
+
+
+def num_worth(rate: float, pace: Pace) -> int:
+    """Return how long a guess should be that takes no time."""
+    return worth(rate, pace).num_tokens
+
+
+Predict = Callable[[int], Sequence[int]]
+"""Asks the predictor for so many tokens behind what was chosen last."""
+
+PREDICTED: Final = Draft((), 0, "predictor")
+"""The kind of a predictor's guesses."""
 
 
 class Speculation:
@@ -165,6 +188,14 @@ class Speculation:
         self.rates = Rates()
         self.pace = Pace()
         """Of runs that return the logits of every token."""
+        self.predicting_ms = 0.0
+        """What the predictor takes for a token, once it was measured."""
+
+    def predicted(self, num_tokens: int, milliseconds: float) -> None:
+        """Take how long a guess of the predictor took."""
+        each_ms = milliseconds / num_tokens
+        before = self.predicting_ms or each_ms
+        self.predicting_ms = before + WEIGHT * (each_ms - before)
 
 
 class Guesses:
@@ -176,13 +207,16 @@ class Guesses:
         drafters: Sequence[Drafter],
         ends: AbstractSet[int],
         is_last: Callable[[int], bool],
+        predictor: Predictor | None = None,
     ) -> None:
+        self.predictor = predictor
         self._speculation = speculation
         self._drafters = drafters
         self._ends = ends
         self._is_last = is_last
         self._history = np.zeros(0, np.int64)
         self._num_held = 0
+        self._has_predicted = False
 
     def begin(self, token_ids: Sequence[int], capacity: int) -> None:
         """Take what was read so far; there will be at most `capacity` tokens."""
@@ -194,10 +228,29 @@ class Guesses:
         self._history[self._num_held] = token_id
         self._num_held += 1
 
-    def next(self, max_tokens: int) -> Draft:
+    def next(self, max_tokens: int, predict: Predict | None = None) -> Draft:
         """Return a guess that is worth its run, at most so long; an empty one if there is none."""
         if max_tokens <= 0:
             return NO_DRAFT
+        found = self._looked_up(max_tokens)
+        learned = self._speculation
+        promised = worth(learned.rates.rate(found), learned.pace).speed if found.token_ids else 0.0
+        if predict is not None:
+            each_ms = learned.predicting_ms
+            own = worth(learned.rates.rate(PREDICTED), learned.pace, each_ms)
+            if own.num_tokens and own.speed > promised:
+                return self._predicted(predict, min(own.num_tokens, max_tokens))
+        return found
+
+    def _predicted(self, predict: Predict, num_tokens: int) -> Draft:
+        started = now_ms()
+        token_ids = predict(num_tokens)
+        if self._has_predicted:  # the first guess also reads the prompt
+            self._speculation.predicted(num_tokens, now_ms() - started)
+        self._has_predicted = True
+        return msgspec.structs.replace(PREDICTED, token_ids=self._cut(token_ids))
+
+    def _looked_up(self, max_tokens: int) -> Draft:
         history = self._history[: self._num_held]
         limit = min(MAX_DRAFT, max_tokens)
         drafts = (drafter.draft(history, limit) for drafter in self._drafters)

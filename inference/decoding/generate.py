@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from collections.abc import Set as AbstractSet
 
 from inference.cancellation import CancelToken
-from inference.decoding.drafting import NO_DRAFT, Draft, Guesses
+from inference.decoding.drafting import NO_DRAFT, Draft, Guesses, Predict
 from inference.decoding.session import Session
 from inference.runtime.language_model import Logits
 from inference.timing import now_ms
@@ -63,9 +63,21 @@ def _run(
     if guesses is None:
         return session.append([token_id], cancel), NO_DRAFT
     room = 0 if session.goes_back_to_runs else session.capacity - session.cache_length - 1
-    draft = guesses.next(room)
+    draft = guesses.next(room, _predict(session, token_id, cancel, guesses))
     token_ids = [token_id, *draft.token_ids]
     started = now_ms()
     logits = session.append(token_ids, cancel, num_logits=len(token_ids))
     guesses.took(len(token_ids), now_ms() - started)
     return logits, draft
+
+
+def _predict(
+    session: Session, token_id: int, cancel: CancelToken, guesses: Guesses
+) -> Predict | None:
+    """Return what asks the predictor for so many tokens behind one; None where there is none."""
+    predictor = guesses.predictor
+    if predictor is None:
+        return None
+    return lambda num_tokens: session.guess(
+        predictor, token_id, num_tokens=num_tokens, cancel=cancel
+    )

@@ -4,7 +4,7 @@ import msgspec
 
 from inference.chat import ChatTemplate
 from inference.fim import FimTemplate
-from inference.runtime.language_model import LanguageModel
+from inference.runtime.language_model import LanguageModel, Predictor
 from inference.runtime.tokenizer import Tokenizer
 
 
@@ -21,3 +21,5 @@ class LoadedModel(msgspec.Struct, frozen=True):
     """Every prompt begins with these."""
     chat: ChatTemplate | None = None
     """How a conversation is laid out, where the model was taught to follow instructions."""
+    predictor: Predictor | None = None
+    """What guesses further tokens from the model's own hidden states, where the package has one."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from inference.cancellation import CancelToken
-from inference.runtime.language_model import LanguageModel, Logits
+from inference.runtime.language_model import LanguageModel, Logits, Predictor
 
 PREFILL_CHUNK: Final = 128
 """Tokens per forward while reading. 128 to 256 read fastest and bound how long a stop takes."""
@@ -89,6 +89,13 @@ class Session:
         logits = self._model.forward(token_ids, self._cache, num_logits=num_logits, cancel=cancel)
         self._token_ids.extend(token_ids)
         return logits
+
+    def guess(
+        self, predictor: Predictor, token_id: int, *, num_tokens: int, cancel: CancelToken
+    ) -> Sequence[int]:
+        """Return what a predictor guesses behind a token that comes next and is not read yet."""
+        token_ids = [*self._token_ids, token_id]
+        return predictor.guess(token_ids, self._cache, num_tokens=num_tokens, cancel=cancel)
 
     def drop(self, num_tokens: int) -> None:
         """Forget the last tokens, where the cache goes back to any length."""

@@ -7,6 +7,8 @@ A package is a folder:
     model.onnx.data   its weights
     model_cuda.onnx, model_cuda.onnx.data    where there is one, the graph for an NVIDIA GPU, and
                       those of its weights that are not in the other's file already
+    predictor.onnx, predictor.onnx.data      where there is one, the graph that predicts the token
+                      behind the next one, and its own weights
     tokenizer.json    Hugging Face tokenizers' own format
     config.json, chat_template.jinja    the checkpoint's own, as data that the engine does not read
 
@@ -34,6 +36,7 @@ from inference.fim import FimTemplate, TokenId
 MANIFEST_FILE: Final = "manifest.json"
 MODEL_FILE: Final = "model.onnx"
 CUDA_MODEL_FILE: Final = "model_cuda.onnx"
+PREDICTOR_FILE: Final = "predictor.onnx"
 TOKENIZER_FILE: Final = "tokenizer.json"
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 1 << 20
@@ -124,7 +127,9 @@ class Architecture(
 ):
     """The figures that size the caches and explain the speed; `model_type` is for people only.
 
-    `cache_kinds` has one entry per layer, or none where every layer is Full.
+    `cache_kinds` has one entry per layer, or none where every layer is Full. `predictor` is what
+    the one layer of the predictor keeps, where the package has one: the CPU's graph then gives the
+    hidden states that it reads.
     """
 
     model_type: str
@@ -137,6 +142,7 @@ class Architecture(
     num_experts: Count
     num_experts_per_tok: Count
     cache_kinds: tuple[CacheKind, ...] = ()
+    predictor: CacheKind | None = None
 
     def __post_init__(self) -> None:
         if len(self.cache_kinds) not in {0, self.num_hidden_layers}:
@@ -158,6 +164,13 @@ class Architecture(
             for kind in self.kinds_of_layers
         ]
         return msgspec.structs.replace(self, cache_kinds=tuple(kinds))
+
+    def of_predictor(self) -> "Architecture":
+        """Return the predictor's own, which is a decoder of one layer."""
+        assert self.predictor is not None
+        return msgspec.structs.replace(
+            self, num_hidden_layers=1, cache_kinds=(self.predictor,), predictor=None
+        )
 
     def heads_of(self, layer: int) -> Heads:
         """Return the heads of a layer that keeps keys and values."""
@@ -249,7 +262,7 @@ def read_manifest(folder: Path) -> ModelManifest:
     # A ValidationError is a DecodeError too; the other two are not.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidModelError(f"{path} is not a valid manifest: {error}; export again") from error
-    _check_names(manifest.files, path)
+    _check_names(manifest, path)
     _check_digest(text, path)
     return msgspec.structs.replace(manifest, sha256=_NO_DIGEST)
 
@@ -296,11 +309,12 @@ def _check_digest(text: bytes, path: Path) -> None:
     raise InvalidModelError(f"{path} was changed since it was written; export or install again")
 
 
-def _check_names(files: Mapping[str, FileEntry], manifest_path: Path) -> None:
-    for required in (MODEL_FILE, TOKENIZER_FILE):
-        if required not in files:
+def _check_names(manifest: ModelManifest, manifest_path: Path) -> None:
+    predictor = () if manifest.architecture.predictor is None else (PREDICTOR_FILE,)
+    for required in (MODEL_FILE, TOKENIZER_FILE, *predictor):
+        if required not in manifest.files:
             raise InvalidModelError(f"{manifest_path} names no {required}; export again")
-    for name in files:
+    for name in manifest.files:
         if not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
             raise InvalidModelError(
                 f"{manifest_path} names {name!r}, which is no plain file name; export again"

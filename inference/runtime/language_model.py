@@ -39,6 +39,19 @@ class KvCache(Protocol):
         ...
 
 
+class Predictor(Protocol):
+    """Guesses what the model would write, from what the model made of the text."""
+
+    def guess(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_tokens: int, cancel: CancelToken
+    ) -> Sequence[int]:
+        """Return what may follow `token_ids`, of which the model's `cache` holds all but the last.
+
+        Raises RequestCancelledError.
+        """
+        ...
+
+
 class LanguageModel(Protocol):
     @property
     def vocab_size(self) -> int: ...

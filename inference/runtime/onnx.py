@@ -31,7 +31,9 @@ from inference.package.external_data import check_external_data
 from inference.package.manifest import GRAPH_FILES, Architecture, Device, ModelManifest
 from inference.runtime.caches import create_caches, num_cache_bytes
 from inference.runtime.caches.layer_cache import Array
+from inference.runtime.flows import Flows, Hidden, expected_inputs
 from inference.runtime.language_model import MAX_RUN_TOKENS, KvCache, Logits
+from inference.runtime.placement import PLACEMENTS, Placement, kept_by
 from inference.runtime.processor import num_physical_cores
 
 # Since 1.31 the library writes a device id and a database under the user's cache folder and tells
@@ -62,41 +64,21 @@ _LOG_SEVERITY_FATAL: Final = 4
 _LOG_SEVERITY_WARNING: Final = 2
 
 
-class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a graph runs: the provider of its kernels, and the memory that its caches lie in.
-
-    `aliases`: that memory is numpy's own, and so are all that is bound.
-    """
-
-    provider: str
-    options: Mapping[str, str]
-    memory: str
-    aliases: bool
-
-
-PLACEMENTS: Final[Mapping[Device, Placement]] = {
-    "cpu": Placement(provider="CPUExecutionProvider", options={}, memory="cpu", aliases=True),
-    "cuda": Placement(
-        provider="CUDAExecutionProvider",
-        # Routers are float32 on purpose. What a model needs is all that is taken of the memory.
-        options={"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"},
-        memory="cuda",
-        aliases=False,
-    ),
-}
-
-
 class OnnxCache:
     """What one session keeps, a part for each kind of layer.
 
     Invariant 10 rests on `length`: only `OnnxModel.forward` raises it, after a run that succeeded.
     `placed` are the buffers that do not lie in numpy's memory; a past and its present are one.
+    `hidden`, [capacity, hidden_size], are the states that a predictor reads, where there is one.
     """
 
     def __init__(self, architecture: Architecture, capacity: int) -> None:
         self._capacity = capacity
         self.length = 0
         self.parts = create_caches(architecture, capacity)
+        self.hidden: Hidden | None = None
+        if architecture.predictor is not None:
+            self.hidden = np.zeros((capacity, architecture.hidden_size), np.float32)
         self.placed: dict[str, ort.OrtValue] = {}
         self.bindings: dict[tuple[int, int], _Binding] = {}
         self._moving = [part for part in self.parts if part.is_moving]
@@ -144,9 +126,15 @@ class OnnxModel:
         self.manifest = manifest
         self._session = session
         self._placement = placement
-        self._architecture = _kept_by(placement, manifest.architecture)
+        self._architecture = kept_by(placement, manifest.architecture)
         self._logits: Logits = np.zeros((1, self.vocab_size), np.float32)
-        _check_inputs(session, self._architecture)
+        found = {node.name for node in session.get_inputs()}
+        self._flows = Flows.of(found, self._architecture)
+        others = sorted(found ^ expected_inputs(self._architecture, self._flows))
+        if others:
+            raise InvalidModelError(
+                f"the graph's inputs differ from its manifest's: {', '.join(others[:4])}"
+            )
 
     @classmethod
     def load(
@@ -168,7 +156,21 @@ class OnnxModel:
                 f"{manifest.name} has no graph for {device}; "
                 f"export it again with --device {device}, or leave --device out"
             )
-        placement, path = PLACEMENTS[device], folder / GRAPH_FILES[device]
+        return cls.load_graph(
+            folder / GRAPH_FILES[device], manifest, num_threads=num_threads, device=device
+        )
+
+    @classmethod
+    def load_graph(
+        cls,
+        path: Path,
+        manifest: ModelManifest,
+        *,
+        num_threads: int | None = None,
+        device: Device = "cpu",
+    ) -> "OnnxModel":
+        """Load one graph of a package, of the architecture that `manifest` gives it."""
+        placement = PLACEMENTS[device]
         check_external_data(path, manifest.files)
         if device == "cuda":
             check_cuda()
@@ -229,8 +231,18 @@ class OnnxModel:
             if cancel.is_set:  # a terminated run raises a plain RuntimeError
                 raise RequestCancelledError("the request was cancelled") from error
             raise
+        if cache.hidden is not None:
+            cache.hidden[cache.length : cache.length + num_tokens] = self.hidden_of(num_tokens)
         cache.length += num_tokens
         return binding.logits
+
+    def give(self, hidden: Hidden) -> None:
+        """Set the hidden states that a predictor's next run reads, one for each of its tokens."""
+        self._flows.inputs["given"][0, : len(hidden)] = hidden
+
+    def hidden_of(self, num_tokens: int) -> Hidden:
+        """Return those that the last run, of so many tokens, gave: a view, as logits are."""
+        return self._flows.outputs["hidden"][0, :num_tokens]
 
     def close(self) -> None:
         del self._session
@@ -243,7 +255,7 @@ class OnnxModel:
         if binding is None or binding.logits.base is not self._logits:  # the buffer was too small
             if len(cache.bindings) >= MAX_BINDINGS:
                 del cache.bindings[next(iter(cache.bindings))]
-            run = _Run(num_tokens, self._logits[:num_logits])
+            run = _Run(num_tokens, self._logits[:num_logits], self._flows)
             binding = _bind(self._session, self._placement, cache, run)
         cache.bindings[key] = binding  # most recently used last
         return binding
@@ -286,6 +298,7 @@ class _Binding(msgspec.Struct):
 class _Run(msgspec.Struct, frozen=True):
     num_tokens: int
     logits: Logits  # [num_logits, vocab_size], where the last rows go
+    flows: Flows
 
 
 def _bind(
@@ -294,6 +307,8 @@ def _bind(
     input_ids = np.zeros((1, run.num_tokens), np.int64)
     rows = np.arange(run.num_tokens - len(run.logits), run.num_tokens, dtype=np.int64)
     inputs: dict[str, Array] = {"input_ids": input_ids, "logit_rows": rows}
+    inputs |= {name: array[:, : run.num_tokens] for name, array in run.flows.inputs.items()}
+    given = {name: _alias(array[:, : run.num_tokens]) for name, array in run.flows.outputs.items()}
     past: dict[str, Array] = {}
     present: dict[str, Array] = {}
     for part in cache.parts:
@@ -311,8 +326,10 @@ def _bind(
         binding.bind_ortvalue_input(name, value)
     for name, value in written.items():
         binding.bind_ortvalue_output(f"present_{name}", value)
-    values = [*fed.values(), *read.values(), *written.values(), _alias(run.logits)]
-    binding.bind_ortvalue_output("logits", values[-1])
+    given["logits"] = _alias(run.logits)
+    for name, value in given.items():
+        binding.bind_ortvalue_output(name, value)
+    values = [*fed.values(), *read.values(), *written.values(), *given.values()]
     return _Binding(binding, input_ids, run.logits, values, {} if placement.aliases else fed)
 
 
@@ -326,11 +343,6 @@ def _placed(
             value = ort.OrtValue.ortvalue_from_numpy(zeros, placement.memory, 0)
             cache.placed[name] = value
     return cache.placed
-
-
-def _kept_by(placement: Placement, architecture: Architecture) -> Architecture:
-    """Return an architecture as a graph's inputs show it: on a GPU every layer keeps all tokens."""
-    return architecture if placement.aliases else architecture.without_windows()
 
 
 def available_providers() -> list[str]:
@@ -384,13 +396,3 @@ def _terminating(run_options: ort.RunOptions, cancel: CancelToken) -> Generator[
 
     with cancel.calling(terminate):
         yield
-
-
-def _check_inputs(session: ort.InferenceSession, architecture: Architecture) -> None:
-    expected = {"input_ids", "logit_rows"}
-    for part in create_caches(architecture, capacity=1):
-        expected |= {*part.inputs(1), *(f"past_{name}" for name in part.past)}
-    found = {node.name for node in session.get_inputs()}
-    if found != expected:
-        names = ", ".join(sorted(found ^ expected)[:4])
-        raise InvalidModelError(f"the graph's inputs differ from its manifest's: {names}")

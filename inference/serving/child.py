@@ -81,8 +81,7 @@ class Child(asyncio.SubprocessProtocol):
     @property
     def last_line(self) -> str:
         """The last line that it wrote to stderr; for the user's eyes, not for a log."""
-        lines = self._last_words.decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return last_line_of(self._last_words)
 
     @property
     def is_listening(self) -> bool:
@@ -97,6 +96,10 @@ class Child(asyncio.SubprocessProtocol):
         """Queue a message; nothing happens once the pipe is closed."""
         if not self._stdin.is_closing():
             self._stdin.write(encode(message))
+
+    def release(self, reason: str) -> None:
+        """End it, as nobody else has any use for it."""
+        self.kill(reason)
 
     def kill(self, reason: str) -> None:
         """End it now. The first reason is the one that `ended` gives."""
@@ -136,6 +139,12 @@ class Child(asyncio.SubprocessProtocol):
         if not self.ended.done():
             self.ended.set_result(self._reason or describe_exit(self._transport.get_returncode()))
         self._transport.close()  # its pipes are gone; asyncio wants to be told
+
+
+def last_line_of(written: bytes) -> str:
+    """Return the last line that says anything, "" where none does."""
+    lines = written.decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def minimal_environment(environment: Mapping[str, str]) -> dict[str, str]:

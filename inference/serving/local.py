@@ -42,6 +42,7 @@ from inference.package.manifest import (
 from inference.package.store import find_model
 from inference.recall.memory import Memory
 from inference.runtime.onnx import OnnxModel
+from inference.runtime.predictor import load_predictor
 from inference.runtime.tokenizer import Tokenizer
 from inference.serving.answering import Answering
 from inference.serving.logs import log_without_text
@@ -229,6 +230,9 @@ def load_package(
         end_token_ids=tokenizer.control_token_ids | ends,
         leading_token_ids=manifest.leading_token_ids,
         chat=manifest.chat,
+        predictor=(
+            load_predictor(folder, manifest, num_threads=num_threads) if device == "cpu" else None
+        ),
     )
 
 

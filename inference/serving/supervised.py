@@ -31,7 +31,9 @@ from inference.completion import (
 )
 from inference.engine import EngineState, EngineStatus
 from inference.serving.child import Child
+from inference.serving.connection import HostConnection
 from inference.serving.patience import Patience, RestartBudget
+from inference.serving.shared.place import Place
 from inference.serving.telling import Telling
 from inference.serving.turns import Turns
 from inference.serving.wire import (
@@ -67,6 +69,8 @@ class SupervisedEngine:
     """Implements inference.engine.Engine with the host that `command` starts.
 
     `choice` says which model the host would load; when that changes another one is started.
+    `find_place` says where a host lies that others share, if any; it is attached to in place of one
+    of our own, and started where it does not run.
     """
 
     def __init__(
@@ -76,11 +80,13 @@ class SupervisedEngine:
         patience: Patience | None = None,
         environment: Mapping[str, str] = os.environ,
         choice: Callable[[], object] = tuple,
+        find_place: Callable[[], Place | None] = lambda: None,
     ) -> None:
         self._command = command
         self._patience = patience or Patience()
         self._environment = environment
         self._choice = choice
+        self._find_place = find_place
         self._loaded_choice: object = None
         self._budget = RestartBudget(self._patience)
         self._status = EngineStatus(state=EngineState.LOADING)
@@ -89,7 +95,7 @@ class SupervisedEngine:
         self._pending: dict[int, _Pending] = {}
         self._turns = Turns()
         self._telling = Telling()
-        self._child: Child | None = None
+        self._child: HostConnection | None = None
         self._num_silent_beats = 0
         self._stalled_s = 0.0
         self._is_wanted = asyncio.Event()
@@ -169,7 +175,7 @@ class SupervisedEngine:
         """End the host, as one that failed with this message; nothing happens between two hosts."""
         if self._child is not None and self._status.state not in _DOWN:
             self._become(EngineState.FAILED, message)
-            self._child.kill(message)
+            self._child.release(message)
 
     async def close(self) -> None:
         """Stop, and return once the process was reaped. A second call waits for the first."""
@@ -208,9 +214,7 @@ class SupervisedEngine:
         self._num_silent_beats, self._stalled_s = 0, 0.0
         self._loaded_choice = self._choice()
         try:
-            child = await Child.start(
-                self._command, self._environment, self._receive, self._listen_again
-            )
+            child = await self._connect()
         except OSError as error:
             return f"{self._command[0]} cannot be started: {error.strerror}"
         self._child = child
@@ -221,7 +225,7 @@ class SupervisedEngine:
             await self._watch(child)
         finally:
             telling.cancel()
-            child.kill("the engine was closed")
+            child.release("the engine was closed")
             await asyncio.wait({child.ended})
             self._child = None
             self._status = replace(self._status, process_id=None)
@@ -231,13 +235,29 @@ class SupervisedEngine:
             logger.warning("%s", reason)
         return f"{reason}: {child.last_line}" if child.last_line else reason
 
-    async def _watch(self, child: Child) -> None:
+    async def _connect(self) -> HostConnection:
+        """Attach to the host that is shared, or start one of our own. Raises OSError."""
+        place = self._find_place()
+        if place is not None:
+            from inference.serving.shared.attached import Attached  # no Unix sockets on Windows
+
+            try:
+                return await Attached.start(
+                    place, self._environment, self._receive, self._listen_again
+                )
+            except OSError as error:
+                logger.warning("no engine can be shared (%s); this one is our own", error.strerror)
+        return await Child.start(
+            self._command, self._environment, self._receive, self._listen_again
+        )
+
+    async def _watch(self, child: HostConnection) -> None:
         beat_s = self._patience.heartbeat_s
         while not (await asyncio.wait({child.ended}, timeout=beat_s))[0]:
             reason = self._why_it_is_stuck()
             if self._has_other_choice():
                 self._restarting(ANOTHER_MODEL)
-                child.kill(ANOTHER_MODEL)
+                child.release(ANOTHER_MODEL)
             elif reason:
                 child.kill(reason)
             else:
@@ -289,7 +309,7 @@ class SupervisedEngine:
     def _listen_again(self) -> None:
         self._turns.end_all(None)
 
-    def _receive(self, child: Child, message: FromHost) -> None:
+    def _receive(self, child: HostConnection, message: FromHost) -> None:
         self._child = child  # its first words may come before `start` returns
         self._num_silent_beats = 0
         match message:
@@ -303,7 +323,7 @@ class SupervisedEngine:
             case Pong(stalled_ms):
                 self._stalled_s = stalled_ms / 1000
 
-    def _follow(self, child: Child, status: EngineStatus) -> None:
+    def _follow(self, child: HostConnection, status: EngineStatus) -> None:
         """Believe that it is ready or has failed; that it is loading or closing we know."""
         self._status = replace(
             self._status,
@@ -315,7 +335,7 @@ class SupervisedEngine:
             self._become(EngineState.READY, status.message, model=status.model)
         if status.state is EngineState.FAILED:  # another start would find the same model
             self._become(EngineState.FAILED, status.message, model=status.model)
-            child.kill(status.message)
+            child.release(status.message)
 
     def _become(self, state: EngineState, message: str = "", *, model: str | None = None) -> None:
         if self._status.state is EngineState.CLOSED:

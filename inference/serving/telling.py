@@ -7,7 +7,7 @@ import asyncio
 from typing import Final
 
 from inference.completion import MAX_REMEMBERED_CHARACTERS
-from inference.serving.child import Child
+from inference.serving.connection import HostConnection
 from inference.serving.wire import Remember
 
 PAUSE_S: Final = 0.02
@@ -32,17 +32,17 @@ class Telling:
         self._untold[document] = None
         self._woken.set()
 
-    async def tell(self, child: Child) -> None:
+    async def tell(self, host: HostConnection) -> None:
         """Tell a host what there is, then what comes, for as long as it lives."""
         self._untold = dict.fromkeys(self._texts)
         while True:
             while self._untold:
-                if child.num_unsent_bytes:
+                if host.num_unsent_bytes:
                     await asyncio.sleep(PAUSE_S)
                     continue
                 document = next(iter(self._untold))
                 del self._untold[document]
-                child.send(Remember(document, self._texts.get(document)))
+                host.send(Remember(document, self._texts.get(document)))
                 await asyncio.sleep(0)
             self._woken.clear()
             await self._woken.wait()

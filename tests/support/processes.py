@@ -1,5 +1,7 @@
 """The processes below this one, some of which may be ending while they are looked at."""
 
+from pathlib import Path
+
 import psutil
 
 
@@ -18,3 +20,12 @@ def children_named(word: str, parent: int | None = None) -> list[psutil.Process]
     except psutil.Error:
         return []
     return [child for child in children if any(word in one for one in command_of(child))]
+
+
+def processes_with(folder: Path) -> list[psutil.Process]:
+    """Return all that were started with a path in a folder as an argument, whoever did that."""
+    return [
+        process
+        for process in psutil.process_iter()
+        if any(argument.startswith(f"{folder}/") for argument in command_of(process))
+    ]

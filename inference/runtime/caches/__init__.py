@@ -7,6 +7,8 @@ Nothing here knows onnxruntime: arrays are numpy's, and onnx.py binds them.
 
 from typing import Final
 
+import numpy as np
+
 from inference.package.manifest import Architecture, Full, Recurrent, Windowed
 from inference.runtime.caches.full import FullLayers
 from inference.runtime.caches.layer_cache import LayerCache
@@ -27,12 +29,16 @@ def create_caches(architecture: Architecture, capacity: int) -> tuple[LayerCache
 
 
 def num_cache_bytes(architecture: Architecture, capacity: int) -> int:
-    """Return what `create_caches` allocates."""
-    return sum(
+    """Return what `create_caches` allocates, and what is kept for the predictor and by it."""
+    num_bytes = sum(
         layer_cache.num_bytes(architecture, layers, capacity)
         for kind, layer_cache in KINDS
         if (layers := _layers_of(kind, architecture))
     )
+    if architecture.predictor is None:
+        return num_bytes
+    hidden = capacity * architecture.hidden_size * np.float32().nbytes
+    return num_bytes + hidden + num_cache_bytes(architecture.of_predictor(), capacity)
 
 
 def _layers_of(kind: type, architecture: Architecture) -> list[int]:
