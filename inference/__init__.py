@@ -47,6 +47,7 @@ from inference.private_files import write_private
 from inference.serving.backends import EngineOptions, open_engine
 from inference.serving.dissector import Dissector
 from inference.serving.remote.endpoint import MAX_NEIGHBOURS, Layout, RemoteOptions, is_loopback
+from inference.serving.shared.place import runtime_folder
 from inference.timing import Timings
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "num_syntax_errors",
     "open_engine",
     "owned",
+    "runtime_folder",
     "trigger_characters",
     "write_private",
 ]

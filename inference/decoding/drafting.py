@@ -7,8 +7,8 @@ again, so what stood behind the last tokens where they stood before is a good gu
 decoding", Saxena 2023); the text is what the model would have written alone.
 
 How long a guess may be is learned while writing: from how often guesses like it were right, and
-from what runs take. Where it does not pay, it is zero. A predictor that a package brings along is asked
-where what was written before promises less: it guesses anywhere, but each of its tokens takes time.
+from what runs take. Where it does not pay, it is zero. A predictor that a package brings along is
+asked where what was written before promises less: it guesses anywhere, and takes time for that.
 """
 
 from collections.abc import Callable, Sequence

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 import platformdirs
 
-from inference import data_folder
+from inference import data_folder, runtime_folder
 from lsp_server.insight.journal import SWITCH, last_requests, state_folder
 
 NUM_REQUESTS: Final = 20
-MODULES: Final = ("inkling", "inference.serving.host")
+MODULES: Final = ("inkling", "inference.serving.host", "inference.serving.shared.host")
 """What our processes run with `python -m`."""
 
 VARIABLES: Final[Mapping[str, str]] = {
@@ -26,6 +26,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "INKLING_REMOTE_MODEL": "which of its models",
     "INKLING_REMOTE_LAYOUT": "how that model spells a hole",
     "INKLING_LOG": "how much is logged",
+    "INKLING_SHARE": '"0": an engine for each editor',
     SWITCH: '"off": nothing is written to the journal',
     "HF_HOME": "where `inkling model add` keeps what it fetches",
     "HF_ENDPOINT": "where `inkling model add` fetches from",
@@ -103,7 +104,9 @@ def audit(environment: Mapping[str, str] = os.environ) -> Audit:
             for record in last_requests(folders["state"], NUM_REQUESTS)
         ],
         folders={name: str(path) for name, path in folders.items()},
-        files=[file for path in folders.values() for file in written_files(path)],
+        files=list(
+            {file.path: file for path in folders.values() for file in written_files(path)}.values()
+        ),
         processes=running_processes(),
         environment=known_variables(environment),
     )
@@ -115,6 +118,7 @@ def user_folders() -> dict[str, Path]:
         "state": state_folder(),
         "data": data_folder(),
         "cache": Path(platformdirs.user_cache_dir("inkling", appauthor=False)),
+        "runtime": runtime_folder(),
     }
 
 

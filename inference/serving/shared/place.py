@@ -69,7 +69,7 @@ def find_place(
     try:
         package = find_model(model).folder.resolve()
         written = (package / MANIFEST_FILE).stat()
-        folder = private_folder()
+        folder = _made(runtime_folder())
     except (ModelNotFoundError, OSError):
         return None
     words = [str(package), str(written.st_mtime_ns), str(written.st_size), device]
@@ -86,11 +86,14 @@ def find_place(
     return Place(socket=socket, command=tuple(command))
 
 
-def private_folder() -> Path:
-    """Return the folder of all places, which is made where it is not there. Raises OSError."""
+def runtime_folder() -> Path:
+    """Return the folder of all places."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     cache = platformdirs.user_cache_dir("inkling", appauthor=False)
-    folder = Path(runtime, "inkling") if runtime else Path(cache, "run")
+    return Path(runtime, "inkling") if runtime else Path(cache, "run")
+
+
+def _made(folder: Path) -> Path:
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
