@@ -2,7 +2,8 @@
 
 A prompt in a layout that a session holds goes on with that session, however little it saves: what
 it drops was the same place a keystroke ago. Another prompt takes the session in which it saves
-more than it drops, or an empty one, or the one unused for longest. What one owner's documents left
+more than it drops, or an empty one, or the one unused for longest: one of the same owner's, where
+that has as many as one person needs. What one owner's documents left
 there is not read on by another's: how long that takes would tell what it was.
 """
 
@@ -19,7 +20,10 @@ from inference.decoding.session import Session
 from inference.runtime.language_model import LanguageModel
 
 MAX_SESSIONS: Final = 6
-"""A person moves between a few files, and a place has two while more of it is being read."""
+"""Of one owner: a person moves between a few files, and a place has two while more is read."""
+
+MAX_ALL_SESSIONS: Final = 64
+"""Of everybody's, however small the model's caches are."""
 
 MAX_CACHE_BYTES: Final = 1 << 30
 """For the caches of all sessions, and the logits of the most tokens that are asked for at once."""
@@ -54,17 +58,23 @@ class SessionPool:
 
     def session_for(self, document: str, layout: Layout, token_ids: Sequence[int]) -> Session:
         """Return the session to prefill with `token_ids`, and remember what it will hold."""
-        held = self._best(document, layout, token_ids)
-        if held is None and len(self._held) < self._max_sessions:
+        held = self._best(document, layout, token_ids) or self._given_up(document)
+        if held is None:
             held = Held(Session(self._model), document, layout)
         else:
-            held = held or self._held[0]
             self._held.remove(held)
             if owner_of(held.document) != owner_of(document):
                 held.session = Session(self._model)
             held.document, held.layout = document, layout
         self._held.append(held)
         return held.session
+
+    def _given_up(self, document: str) -> Held | None:
+        """Return what a new place of a document takes; None where there is room for it."""
+        own = [held for held in self._held if owner_of(held.document) == owner_of(document)]
+        if len(own) >= MAX_SESSIONS:
+            return own[0]
+        return None if len(self._held) < self._max_sessions else self._held[0]
 
     def _best(self, document: str, layout: Layout, token_ids: Sequence[int]) -> Held | None:
         for held in reversed(self._held):
@@ -83,7 +93,7 @@ class SessionPool:
 
 
 def max_sessions(model: LanguageModel) -> int:
-    """Return how many sessions fit into MAX_CACHE_BYTES; one in any case."""
+    """Return how many sessions fit into MAX_CACHE_BYTES, of all owners; one in any case."""
     num_logit_bytes = SCORED_CHUNK * model.vocab_size * np.float32().nbytes
     num_affordable = (MAX_CACHE_BYTES - num_logit_bytes) // max(1, model.num_cache_bytes)
-    return max(1, min(MAX_SESSIONS, num_affordable))
+    return max(1, min(MAX_ALL_SESSIONS, num_affordable))

@@ -3,7 +3,7 @@
 from inference.cancellation import CancelToken
 from inference.completion import owned
 from inference.decoding.layout import Layout
-from inference.decoding.pool import SessionPool
+from inference.decoding.pool import MAX_SESSIONS, SessionPool
 from tests.support.scripted_model import ScriptedModel, noise
 
 HERE = Layout(0, 0, None, ())
@@ -71,3 +71,12 @@ def test_nobody_reads_on_from_what_somebody_else_had_read() -> None:
     check(f"{her}: abcdefgh", f"{him}: abcdefxy", reads=8 + 8)
     check(f"{her}: abcdefgh", f"{him}: abcdefxy", reads=8 + 8, sessions=1)
     check(f"{her}: abcdefgh", f"{owned('ann', 'b')}: abcdefxy", reads=8 + 2)
+
+
+def test_one_owner_has_no_more_sessions_than_one_person_needs() -> None:
+    pool = SessionPool(ScriptedModel(noise(1)), max_sessions=2 * MAX_SESSIONS)
+    theirs = pool.session_for(owned("bob", "a"), HERE, [1])
+    hers = [pool.session_for(owned("ann", str(n)), HERE, [1]) for n in range(MAX_SESSIONS)]
+    assert len({id(session) for session in hers}) == MAX_SESSIONS
+    assert pool.session_for(owned("ann", "one more"), HERE, [2]) is hers[0]
+    assert pool.session_for(owned("bob", "a"), HERE, [1]) is theirs
