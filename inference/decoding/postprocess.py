@@ -110,7 +110,7 @@ def without_rest_of_line(text: str, around: Surroundings) -> str:
     rest = around.rest.strip()
     if not rest:
         return text
-    ends = (*_at_closers(text, around), *_at_quote(text, around), *_at_rest(text, rest))
+    ends = (*_at_closers(text, around), *_at_quote(text, around), *_at_rest(text, around))
     return text[: min(ends, default=len(text))]
 
 
@@ -202,20 +202,31 @@ def _at_quote(text: str, around: Surroundings) -> Iterator[int]:
             yield place
 
 
-def _at_rest(text: str, rest: str) -> Iterator[int]:
+def _at_rest(text: str, around: Surroundings) -> Iterator[int]:
     """Yield where what follows is the beginning of the rest, or all of it and more.
 
-    Brackets are counted instead: some of them are the text's own.
+    Brackets are counted instead: some of them are the text's own. A part of a word is not the rest,
+    unless the rest goes on with the word at the cursor.
     """
+    rest = around.rest.strip()
     if rest[0] in PAIRS:
         return
+    is_apart = around.rest[0].isspace()
     for place in range(len(text)):
         again = text[place:].strip()
         is_all = len(rest) > 1 and again.startswith(rest)
-        is_rest = bool(again) and (is_all or rest.startswith(again))
+        is_part = rest.startswith(again) and not _is_inside_word(rest, len(again))
+        is_rest = bool(again) and (is_all or is_part)
+        if is_apart and _is_inside_word(text, place):
+            continue
         if is_rest and not _brackets(text[:place])[1]:
             yield place
             return
+
+
+def _is_inside_word(text: str, place: int) -> bool:
+    around = text[place - 1 : place + 1] if place else ""
+    return len(around) == 2 and all(mark.isalnum() or mark == "_" for mark in around)
 
 
 def _brackets(text: str) -> tuple[list[tuple[int, str]], list[str]]:

@@ -11,6 +11,7 @@ from inference.cancellation import CancelToken
 from inference.decoding.drafting import (
     MAX_DRAFT,
     NO_DRAFT,
+    PREDICTED,
     Draft,
     EarlierTexts,
     Guesses,
@@ -25,7 +26,8 @@ from inference.decoding.drafting import (
 from inference.decoding.generate import generate
 from inference.decoding.pace import Pace
 from inference.decoding.session import Session
-from tests.support.scripted_model import END, ScriptedModel, noise
+from inference.runtime.language_model import KvCache
+from tests.support.scripted_model import END, NextToken, ScriptedModel, noise
 
 SHORT = st.lists(st.integers(0, 2), max_size=12)
 ENDS = frozenset({END})
@@ -72,6 +74,26 @@ class Knowing:
         return Draft(known[len(token_ids) :], 6, self.name)
 
 
+class Foreseeing:
+    """A predictor that knows the next tokens, and says something else every so often."""
+
+    def __init__(self, next_token: NextToken, every: int) -> None:
+        self._next_token = next_token
+        self._every = every
+        self.num_guessed = 0
+
+    def guess(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_tokens: int, cancel: CancelToken
+    ) -> list[int]:
+        assert len(token_ids) == cache.length + 1
+        known = list(token_ids)
+        for _ in range(num_tokens):
+            self.num_guessed += 1
+            wrong = self.num_guessed % self._every == 0
+            known.append(7 if wrong else self._next_token(known))
+        return known[len(token_ids) :]
+
+
 def written(
     model: ScriptedModel, guesses: Guesses | None, *, prompt: Sequence[int], num_tokens: int
 ) -> list[int]:
@@ -89,8 +111,8 @@ def written(
     return found
 
 
-def guessing(*drafters: object) -> Guesses:
-    return Guesses(Speculation(), drafters, ENDS, never)  # type: ignore[arg-type]
+def guessing(*drafters: object, predictor: Foreseeing | None = None) -> Guesses:
+    return Guesses(Speculation(), drafters, ENDS, never, predictor)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 1000), st.lists(st.lists(st.integers(0, 255), max_size=9), max_size=20))
@@ -107,6 +129,44 @@ def test_right_guesses_save_runs(seed: int, every: int) -> None:
     guesses = guessing(Knowing(noise(seed), every))
     assert written(helped, guesses, prompt=[1, 2], num_tokens=60) == wanted
     assert helped.num_forwards <= alone.num_forwards
+
+
+@given(st.integers(0, 1000), st.integers(1, 9))
+def test_a_predictor_saves_runs_and_changes_no_text(seed: int, every: int) -> None:
+    alone, helped = ScriptedModel(noise(seed)), ScriptedModel(noise(seed))
+    wanted = written(alone, None, prompt=[1, 2], num_tokens=60)
+    guesses = guessing(PromptLookup(), predictor=Foreseeing(noise(seed), every))
+    assert written(helped, guesses, prompt=[1, 2], num_tokens=60) == wanted
+    assert helped.num_forwards <= alone.num_forwards
+
+
+def test_a_predictor_that_is_seldom_right_or_slow_is_asked_no_more() -> None:
+    wrong = Foreseeing(noise(3), every=1)
+    written(ScriptedModel(noise(3)), guessing(predictor=wrong), prompt=[1], num_tokens=200)
+    assert 0 < wrong.num_guessed < 40
+    slow = Speculation()
+    for pace_ms in (1.0, 1.0):
+        slow.pace.note(1, pace_ms)
+        slow.predicted(1, 50 * pace_ms)
+    guesses = Guesses(slow, [], ENDS, never)
+    guesses.begin([1, 2], 100)
+    assert guesses.next(8, lambda _: [1, 2, 3]) == NO_DRAFT
+
+
+def test_the_predictor_is_asked_where_it_promises_more() -> None:
+    def drafted(right: int, num_looked_up: int) -> str:
+        speculation = Speculation()
+        for index in range(40):
+            speculation.rates.note(PREDICTED, is_right=index % 10 < right)
+        told = [[1] * num_looked_up] if num_looked_up else []
+        guesses = Guesses(speculation, [Told(told)], ENDS, never)
+        guesses.begin([1, 2], 100)
+        return guesses.next(8, lambda num_tokens: [2] * num_tokens).drafter
+
+    assert drafted(right=9, num_looked_up=3) == "predictor"
+    assert drafted(right=9, num_looked_up=0) == "predictor"
+    assert drafted(right=4, num_looked_up=3) == "told"
+    assert drafted(right=0, num_looked_up=0) == ""
 
 
 def test_a_guess_that_is_always_right_takes_a_ninth_of_the_runs() -> None:
