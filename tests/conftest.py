@@ -6,17 +6,20 @@ Tests that import onnxruntime themselves must not tell its maker either; see run
 import os
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Nothing that this user installed answers in a test, and no test installs anything for this user.
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="inkling-tests-")
-# Tests that end engines, or count them, have their own; of those that are shared see serving/shared.
+_home = tempfile.TemporaryDirectory(prefix="inkling-tests-", ignore_cleanup_errors=True)
+for _kind in ("DATA_HOME", "STATE_HOME", "RUNTIME_DIR"):
+    _folder = Path(_home.name, _kind.lower())
+    _folder.mkdir(mode=0o700)
+    os.environ[f"XDG_{_kind}"] = str(_folder)
+# Tests that end engines, or count them, have their own; of shared ones see serving/shared.
 os.environ["INKLING_SHARE"] = "0"
-os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="inkling-tests-")
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
