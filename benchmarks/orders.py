@@ -1,0 +1,192 @@
+"""Which layout of a hole a model fills best: `python -m benchmarks.orders [--model NAME]`.
+
+One package, shown each hole in every layout that its tokens allow: prefix first, suffix first, and
+prefix first with a tail (inference/fim.py). The holes are those of `inkling eval`, cut into files
+of four languages that no model of ours was trained on (benchmarks.unread). Layouts take turns at
+each hole. With PROBLEMS, human-eval-infilling's file, its single-line holes are filled as well.
+
+For each language and layout: bits a byte of what was taken out, perfect lines, and how both differ
+from the package's own layout, with the interval of 95 % of a paired bootstrap. The last line is one
+JSON object; `--write` puts the table into docs/export.md.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from msgspec.structs import replace
+from rich.progress import Progress
+
+from benchmarks.engines import loaded
+from benchmarks.infilling import sampled
+from benchmarks.report import print_json, print_report, write_table
+from benchmarks.unread import unread_files
+from evaluation.figures import Difference, Ratio, differences, figures_of
+from evaluation.fill import Outcome, fill_all
+from evaluation.holes import cut_holes
+from evaluation.humaneval import Problem, Solution, complete_all, run_attempts
+from evaluation.sandbox import find_isolation
+from export.package.fim_conventions import CONVENTIONS, NUM_TAIL_TOKENS
+from inference.decoding.loaded import LoadedModel
+from inference.fim import FimTemplate
+from inference.package.store import find_model
+from inference.serving.local import LocalEngine, load_package
+
+DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "export.md"
+COMMAND: Final = "python -m benchmarks.orders --write"
+LIMIT_TOKENS: Final = 64
+NUM_FILES: Final = 20
+"""Of each language."""
+
+BITS: Final = Ratio("bits_per_byte", "bits a byte", "bits", "num_bytes", is_share=False)
+PERFECT: Final = Ratio("perfect_line", "perfect lines %", "perfect_line")
+PASSED: Final = Ratio("passed", "pass@1 %", "passed")
+COLUMNS: Final = ("holes", "bits a byte", "own minus these", "right %", "own minus this")
+
+
+@click.command()
+@click.argument("problems", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--model", help="A name or folder; the one in use if not given.")
+@click.option("--holes", default=400, show_default=True)
+@click.option("--max-problems", type=int, help="A sample of so many; all 1,033 if not given.")
+@click.option("--write", is_flag=True, help=f"Put the table into docs/{DOCUMENT.name}.")
+def main(
+    problems: Path | None, *, model: str | None, holes: int, max_problems: int | None, write: bool
+) -> None:
+    engines = opened(model)
+    names = list(engines)
+    outcomes = dict(zip(names, asyncio.run(_filled(list(engines.values()), holes)), strict=True))
+    figures = {
+        (language, name): compared(chosen, outcomes[names[0]], outcomes[name])
+        for language in ("all", *_languages(outcomes[names[0]]))
+        for name in names
+        for chosen in [_of_language(language)]
+    }
+    if problems is not None:
+        solved = asyncio.run(_solved(list(engines.values()), sampled(problems, max_problems)))
+        for name, found in zip(names, solved, strict=True):
+            figures["HumanEval", name] = _passed(solved[0], found)
+    asyncio.run(_close(list(engines.values())))
+    rows = {f"{group}, {name}": _spelled(row) for (group, name), row in figures.items()}
+    title = f"`{find_model(model).folder.name}`, {holes} holes, the package's own layout first."
+    print_report(title, COLUMNS, rows)
+    if write:
+        write_table(DOCUMENT, COMMAND, title, COLUMNS, rows)
+    print_json("orders", {"figures": {", ".join(key): row for key, row in figures.items()}})
+
+
+def layouts(fim: FimTemplate) -> dict[str, FimTemplate]:
+    """Return the package's own layout, and then the others that its convention knows."""
+    convention = next(one for one in CONVENTIONS if one.name == fim.convention)
+    found = {"tail" if fim.num_tail_tokens else fim.order: fim}
+    for order in convention.orders:
+        found.setdefault(order, replace(fim, order=order, num_tail_tokens=0))
+    if "psm" in found:
+        found.setdefault("tail", replace(fim, order="psm", num_tail_tokens=NUM_TAIL_TOKENS))
+    return found
+
+
+def opened(model: str | None) -> dict[str, LocalEngine]:
+    """Open an engine for each layout. Raises ClickException where the model fills no holes."""
+    package = load_package(find_model(model).folder)
+    if package.fim is None:
+        raise click.ClickException(f"{package.name} fills no holes")
+    return {
+        name: LocalEngine(_loading(replace(package, fim=fim)))
+        for name, fim in layouts(package.fim).items()
+    }
+
+
+def _loading(package: LoadedModel) -> Callable[[], LoadedModel]:
+    return lambda: package
+
+
+async def _filled(engines: Sequence[LocalEngine], num_holes: int) -> list[list[Outcome]]:
+    for engine in engines:
+        await loaded(engine)
+    holes = cut_holes(unread_files(NUM_FILES), max_holes=num_holes, seed=0)
+    with Progress() as progress:
+        task = progress.add_task("filling", total=len(holes))
+        return await fill_all(
+            engines, holes, limit_tokens=LIMIT_TOKENS, advance=lambda: progress.advance(task)
+        )
+
+
+async def _solved(
+    engines: Sequence[LocalEngine], problems: Sequence[Problem]
+) -> list[Sequence[Solution]]:
+    with Progress() as progress:
+        task = progress.add_task("HumanEval", total=len(problems))
+        made = await complete_all(
+            engines, problems, limit_tokens=LIMIT_TOKENS, advance=lambda: progress.advance(task)
+        )
+    isolation = find_isolation()
+    return [
+        run_attempts(attempts, isolation, num_workers=2, advance=lambda: None) for attempts in made
+    ]
+
+
+async def _close(engines: Sequence[LocalEngine]) -> None:
+    for engine in engines:
+        await engine.close()
+
+
+def _languages(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield from sorted({outcome.language for outcome in outcomes})
+
+
+def _of_language(language: str) -> Callable[[Outcome], bool]:
+    return lambda outcome: language in ("all", outcome.language)
+
+
+def compared(
+    counts: Callable[[Outcome], bool], own: Sequence[Outcome], other: Sequence[Outcome]
+) -> Mapping[str, object]:
+    """Return the figures of a layout, and the package's own minus them."""
+    chosen = [pair for pair in zip(own, other, strict=True) if counts(pair[0])]
+    first, second = [one for one, _ in chosen], [one for _, one in chosen]
+    found = figures_of(second, (BITS, PERFECT))
+    between = differences(second, first, (BITS, PERFECT), seed=0)
+    return {
+        "holes": len(chosen),
+        **found,
+        **{f"{name}_difference": _interval(one) for name, one in between.items()},
+    }
+
+
+def _passed(own: Sequence[Solution], other: Sequence[Solution]) -> Mapping[str, object]:
+    (between,) = differences(other, own, (PASSED,), seed=0).values()
+    return {
+        "holes": len(own),
+        "perfect_line": figures_of(other, (PASSED,))["passed"],
+        "perfect_line_difference": _interval(between),
+    }
+
+
+def _interval(found: Difference) -> list[float | None]:
+    return [found.difference, found.low, found.high]
+
+
+def _spelled(row: Mapping[str, object]) -> list[str]:
+    bits, right = row.get("bits_per_byte"), row["perfect_line"]
+    assert isinstance(right, float)
+    return [
+        str(row["holes"]),
+        "" if not isinstance(bits, float) else f"{bits:.3f}",
+        _spelled_interval(row.get("bits_per_byte_difference"), 1, "{:+.3f}"),
+        f"{100 * right:.1f}",
+        _spelled_interval(row["perfect_line_difference"], 100, "{:+.1f}"),
+    ]
+
+
+def _spelled_interval(values: object, scale: float, form: str) -> str:
+    if not isinstance(values, list) or not any(values):
+        return ""
+    middle, low, high = (form.format(scale * value) for value in values)
+    return f"{middle} ({low} to {high})"
+
+
+if __name__ == "__main__":
+    main()
