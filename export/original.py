@@ -23,7 +23,7 @@ from export.checkpoint.tokens import (
     read_tokens,
     without_tokens,
 )
-from export.errors import UnsupportedError
+from export.errors import CheckpointError, UnsupportedError
 from export.graph.weights import StoredBlocks, check_copies, layer_kept, slot_values
 from export.options import ExportOptions
 from export.package.chat_conventions import find_chat_template
@@ -148,6 +148,7 @@ class OpenedSlots(msgspec.Struct, frozen=True, kw_only=True):
     """Where a checkpoint's tensors go: `values` reads a slot when it is asked for.
 
     `stored` are the slots that GPTQ or AWQ rounded already; `remarks` say what was left out.
+    `predictor` is there where the checkpoint holds a layer that predicts further tokens.
     """
 
     checkpoint: Checkpoint
@@ -155,10 +156,19 @@ class OpenedSlots(msgspec.Struct, frozen=True, kw_only=True):
     values: Mapping[str, Float32]
     stored: StoredBlocks
     remarks: tuple[str, ...] = ()
+    predictor: "OpenedPredictor | None" = None
 
     def check_copies(self) -> None:
         """Raise CheckpointError where a tensor differs from the one it is tied to."""
         check_copies(self.checkpoint, self.plan)
+
+
+class OpenedPredictor(msgspec.Struct, frozen=True, kw_only=True):
+    """A predictor's slots, as in OpenedSlots; embedding and head are the model's own."""
+
+    spec: DecoderSpec
+    values: Mapping[str, Float32]
+    stored: StoredBlocks
 
 
 def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) -> OpenedSlots:
@@ -170,17 +180,47 @@ def open_slots(found: CheckpointSource, architecture: CheckpointArchitecture) ->
     zeros = _needless_biases(checkpoint, architecture)
     needed = slots(architecture.spec)
     assigned = architecture.plan(checkpoint.tensors.keys() - zeros)
-    further = architecture.family.left_out(checkpoint.tensors, architecture.spec)
+    predictor, words = _open_predictor(checkpoint, architecture, assigned)
     left_out = [f"left out as they are zero: {len(zeros)} biases"] if zeros else []
-    if further:
-        left_out.append(f"left out as they predict further tokens: {len(further)} tensors")
     return OpenedSlots(
         checkpoint=checkpoint,
         plan=assigned,
         values=layer_kept(slot_values(checkpoint, assigned, needed)),
         stored=StoredBlocks(checkpoint, assigned, needed),
-        remarks=(*checkpoint.remarks, *left_out),
+        remarks=(*checkpoint.remarks, *left_out, *words),
+        predictor=predictor,
     )
+
+
+def _open_predictor(
+    checkpoint: Checkpoint, architecture: CheckpointArchitecture, model: Plan
+) -> tuple[OpenedPredictor | None, list[str]]:
+    """Find the predictor's tensors, and say what becomes of those that predict further tokens.
+
+    Where they are not those of the predictor that is known they are left out: the model needs none.
+    """
+    further = architecture.family.left_out(checkpoint.tensors, architecture.spec)
+    found = architecture.predictor
+    own = [] if found is None else found.own(further)
+    if found is None or not own:
+        return None, _words_of_left_out(further)
+    needed = slots(found.spec)
+    try:
+        assigned = architecture.plan_predictor(found, further, model)
+        values = slot_values(checkpoint, assigned, needed)
+    except CheckpointError as error:
+        return None, [f"{line}; {error}" for line in _words_of_left_out(further)]
+    opened = OpenedPredictor(
+        spec=found.spec, values=values, stored=StoredBlocks(checkpoint, assigned, needed)
+    )
+    others = [name for name in further if name not in assigned.names and name not in found.copies]
+    kept = f"kept to draft with, as they predict the token behind the next: {len(own)} tensors"
+    return opened, [kept, *_words_of_left_out(others)]
+
+
+def _words_of_left_out(further: Collection[str]) -> list[str]:
+    count = len(further)
+    return [f"left out as they predict further tokens: {count} tensors"] if further else []
 
 
 def _needless_biases(checkpoint: Checkpoint, architecture: CheckpointArchitecture) -> set[str]:

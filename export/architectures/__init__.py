@@ -5,7 +5,7 @@ implement; keys that it neither reads nor lists as harmless, and that `bookkeepi
 are refused by name.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -62,6 +62,7 @@ from export.architectures import (
 from export.architectures.common.bookkeeping import check_unread
 from export.architectures.common.family import Family
 from export.architectures.common.missing import MISSING
+from export.architectures.common.predicting import Predictor, read_predictor
 from export.architectures.common.storage import read_storage
 from export.architectures.common.wrapper import SEEING, check_wrapper, language_config
 from export.checkpoint.config import Config
@@ -134,12 +135,16 @@ HEAD_STEP: Final = 16
 
 
 class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
-    """`grouping` is how GPTQ or AWQ stored the matrices, None for what neither did."""
+    """`grouping` is how GPTQ or AWQ stored the matrices, None for what neither did.
+
+    `predictor` is the one that checkpoints of this model may hold.
+    """
 
     family: Family
     spec: DecoderSpec
     rules: tuple[Rule, ...]
     grouping: Grouping | None = None
+    predictor: Predictor | None = None
 
     @property
     def reading(self) -> Reading:
@@ -152,6 +157,15 @@ class CheckpointArchitecture(msgspec.Struct, frozen=True, kw_only=True):
         """
         used = self.family.used(names, self.spec)
         return plan(self.rules, used, slots(self.spec), aliases=self._aliases)
+
+    def plan_predictor(self, predictor: Predictor, names: Collection[str], model: Plan) -> Plan:
+        """Assign its tensors to the slots of a predictor; embedding and head are the model's.
+
+        Raises CheckpointError as `plan`.
+        """
+        shared = [*model.parts["embedding"], *model.parts.get("head", ())]
+        needed = slots(predictor.spec)
+        return plan(predictor.rules, [*predictor.own(names), *shared], needed, aliases={})
 
     def without_place(self, names: Collection[str]) -> list[str]:
         """Return the tensors that no rule of the family names for a slot of this model."""
@@ -185,7 +199,23 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     check_unread(language, spec, harmless=family.ignored)
     check_wrapper(config, language)
     _check(spec)
-    return CheckpointArchitecture(family=family, spec=spec, rules=rules, grouping=grouping)
+    return CheckpointArchitecture(
+        family=family,
+        spec=spec,
+        rules=rules,
+        grouping=grouping,
+        predictor=_predictor(family, language, spec, rules),
+    )
+
+
+def _predictor(
+    family: Family, config: Config, spec: DecoderSpec, rules: Sequence[Rule]
+) -> Predictor | None:
+    if family.predicting is None:
+        return None
+    predictor = read_predictor(family.predicting, config, spec, rules)
+    _check(predictor.spec)
+    return predictor
 
 
 def find_family(config: Config) -> Family:

@@ -7,6 +7,7 @@ from typing import Final
 
 from export.architectures.common.family import Family
 from export.architectures.common.latent import LATENT_RULES, OTHER_RULES, read_latent_attention
+from export.architectures.common.predicting import BEHIND_THE_LAST_LAYER
 from export.architectures.common.routed import (
     BEYOND_THE_LAST_LAYER,
     CORRECTION_RULES,
@@ -36,4 +37,5 @@ FAMILY: Final = Family(
     rules=(*OTHER_RULES, *LATENT_RULES, *ROUTED_RULES, *CORRECTION_RULES),
     ignored=IGNORED_KEYS,
     unused=BEYOND_THE_LAST_LAYER,
+    predicting=BEHIND_THE_LAST_LAYER,
 )

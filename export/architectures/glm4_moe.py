@@ -16,6 +16,7 @@ from export.architectures.common.keys import (
     read_norm,
     read_rope,
 )
+from export.architectures.common.predicting import BEHIND_THE_LAST_LAYER
 from export.architectures.common.routed import (
     BEYOND_THE_LAST_LAYER,
     CORRECTION_RULES,
@@ -61,4 +62,5 @@ FAMILY: Final = Family(
     ),
     ignored=IGNORED_KEYS,
     unused=BEYOND_THE_LAST_LAYER,
+    predicting=BEHIND_THE_LAST_LAYER,
 )

@@ -1,6 +1,7 @@
 """MiMo 7B: Qwen2's layers, and some behind the last one that predict further tokens.
 
-Source: MiMo (arXiv:2505.07608) and the code published with its checkpoints.
+Source: MiMo (arXiv:2505.07608) and the code published with its checkpoints; of the layer that
+predicts, `mimo_mtp.py` of vLLM.
 """
 
 from typing import Final
@@ -8,8 +9,9 @@ from typing import Final
 from export.architectures import qwen2
 from export.architectures.common.family import Family
 from export.architectures.common.keys import UNUSED_WINDOW_KEYS
+from export.architectures.common.predicting import Predicting
 from export.checkpoint.config import Config
-from export.spec.decoder import DecoderSpec
+from export.spec.decoder import DecoderSpec, Joining
 
 
 def read_spec(config: Config) -> DecoderSpec:
@@ -23,7 +25,16 @@ FAMILY: Final = Family(
     class_names=("MiMoForCausalLM",),
     read_spec=read_spec,
     rules=qwen2.FAMILY.rules,
-    # The layers that predict further tokens are left out.
     ignored=UNUSED_WINDOW_KEYS | {"num_nextn_predict_layers"},
     unused=("model.mtp_layers.",),
+    predicting=Predicting(
+        layer="model.mtp_layers.0",
+        tensors={
+            "model.mtp_layers.0.token_layernorm.weight": "joining.token_norm",
+            "model.mtp_layers.0.hidden_layernorm.weight": "joining.hidden_norm",
+            "model.mtp_layers.0.input_proj.weight": "joining.projection",
+            "model.mtp_layers.0.final_layernorm.weight": "norm",
+        },
+        joining=Joining(hidden_first=True, reads="stream"),
+    ),
 )

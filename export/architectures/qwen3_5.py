@@ -16,6 +16,7 @@ from export.architectures.common.keys import (
     read_decoder,
     read_norm,
 )
+from export.architectures.common.predicting import BESIDE_THE_MODEL
 from export.architectures.qwen3_next import delta_rules, read_attention_by_kind, read_kinds
 from export.checkpoint.config import Config
 from export.spec.decoder import DecoderSpec, Dense, FeedForward, Layer
@@ -62,7 +63,7 @@ QWEN3_5_RULES: Final = (
 
 QWEN3_5_IGNORED: Final = frozenset(
     {
-        # Layers that predict further tokens, which are left out.
+        # Layers that predict further tokens: what is there of them, the tensors say.
         "mtp_num_hidden_layers",
         "mtp_use_dedicated_embeddings",
         # The number format of states in training; ours is float32.
@@ -77,4 +78,5 @@ FAMILY: Final = Family(
     rules=(*QWEN3_5_RULES, *GATED_MLP_RULES),
     ignored=QWEN3_5_IGNORED,
     unused=("mtp.",),
+    predicting=BESIDE_THE_MODEL,
 )

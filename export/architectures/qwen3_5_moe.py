@@ -9,6 +9,7 @@ import msgspec
 
 from export.architectures.common.family import Family
 from export.architectures.common.keys import EXPERT_RULES
+from export.architectures.common.predicting import BESIDE_THE_MODEL
 from export.architectures.granitemoe import gate_and_up_rules
 from export.architectures.qwen2_moe import SHARED_EXPERT_RULES, read_shared_expert
 from export.architectures.qwen3_5 import QWEN3_5_IGNORED, QWEN3_5_RULES, read_qwen3_5
@@ -47,4 +48,5 @@ FAMILY: Final = Family(
     # That of dense layers, of which there are none.
     ignored=QWEN3_5_IGNORED | {"intermediate_size"},
     unused=("mtp.",),
+    predicting=BESIDE_THE_MODEL,
 )

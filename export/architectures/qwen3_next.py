@@ -23,6 +23,7 @@ from export.architectures.common.keys import (
     read_rope,
     sparse_layers,
 )
+from export.architectures.common.predicting import BESIDE_THE_MODEL
 from export.architectures.qwen2_moe import SHARED_EXPERT_RULES, read_shared_expert
 from export.architectures.qwen3_moe import read_experts
 from export.checkpoint.config import Config
@@ -124,6 +125,6 @@ FAMILY: Final = Family(
         *SHARED_EXPERT_RULES,
     ),
     ignored=UNUSED_WINDOW_KEYS,
-    # Layers that predict further tokens.
     unused=("mtp.",),
+    predicting=BESIDE_THE_MODEL,
 )

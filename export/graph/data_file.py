@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 DATA_FILE: Final = "model.onnx.data"
 CUDA_DATA_FILE: Final = "model_cuda.onnx.data"
+PREDICTOR_DATA_FILE: Final = "predictor.onnx.data"
 
 _PAGE_BYTES: Final = 4096
 

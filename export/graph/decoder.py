@@ -11,8 +11,12 @@ inputs   input_ids [batch, sequence], seqlens_k [batch] = total - 1, total_seque
 
          of each layer that keeps a state instead of keys and values: past_convolution.{i} [batch,
          channels, kernel_size - 1], past_recurrent.{i} [batch, heads, key_dim, value_dim]
+         of a predictor: given [batch, sequence, hidden_size], the hidden states of the tokens
+         before those of input_ids
 outputs  logits [rows, vocab_size], present_key.{i}, present_value.{i}: the same buffers;
          present_convolution.{i}, present_recurrent.{i}: other buffers
+
+         where a predictor reads them, and of itself: hidden [batch, sequence, hidden_size]
 """
 
 from collections.abc import Mapping
@@ -35,6 +39,7 @@ from export.graph.layers.latent_attention import latent_attention
 from export.graph.layers.linear import add_exact_bias, linear, vector
 from export.graph.layers.mlp import mlp, ungated_mlp
 from export.graph.layers.moe import moe
+from export.graph.layers.norm import normalize
 from export.graph.layers.positions import positions, query_sizes
 from export.graph.layers.residual import Stream, incoming, normalized, outgoing
 from export.graph.layers.rope import RopeValues, rope_values
@@ -52,6 +57,8 @@ from export.spec.decoder import (
     FeedForward,
     GroupedQuery,
     Head,
+    Hidden,
+    Joining,
     Latent,
     Layer,
     SparseMoE,
@@ -65,9 +72,17 @@ RopeTables = Mapping[tuple[Rope, int], RopeValues]
 
 
 def build_decoder(
-    graph: GraphBuilder, spec: DecoderSpec, weights: Mapping[str, Weight], *, context_length: int
+    graph: GraphBuilder,
+    spec: DecoderSpec,
+    weights: Mapping[str, Weight],
+    *,
+    context_length: int,
+    hidden: Hidden | None = None,
 ) -> None:
-    """Add a whole decoder that can reach `context_length` positions."""
+    """Add a whole decoder that can reach `context_length` positions.
+
+    `hidden` is what it gives beside logits, where a predictor reads it.
+    """
     inputs = _declare_inputs(graph, spec)
     ropes = _rope_tables(graph, spec, context_length)
     sizes = _query_sizes(graph, spec, inputs, context_length)
@@ -78,11 +93,15 @@ def build_decoder(
             part = under(weights, f"layers.{index}.")
             cache = _Cache(inputs=inputs, ropes=ropes, query_sizes=sizes, layer=index)
             stream = _layer(graph, layer, part, stream, cache)
-    normed, _ = normalized(graph, spec.norm, weights, "norm", stream)
+    normed, stream = normalized(graph, spec.norm, weights, "norm", stream)
     last = wanted_rows(graph, normed, inputs.logit_rows, spec.hidden_size)
     scores = _scores(graph, spec, weights, embedding, last)
     logits = _logits(graph, spec.head, weights, graph.widened(scores))
     graph.output("logits", logits, np.float32, ["rows", spec.vocab_size])
+    if hidden is not None:
+        given = normed if hidden == "normed" else stream.total
+        shape = ["batch", "sequence", spec.hidden_size]
+        graph.output("hidden", given, graph.target.activations, shape)
 
 
 def _embedded(
@@ -93,10 +112,28 @@ def _embedded(
     inputs: "_Inputs",
 ) -> Value:
     x = scaled(graph, embedding.rows(inputs.input_ids), spec.embedding_scale)
+    if spec.joining is not None:
+        return _joined(graph, spec, spec.joining, under(weights, "joining."), x)
     if not spec.learned_positions:
         return x
     assert inputs.places is not None
     return graph.op("Add", x, table(graph, weights["positions"]).rows(inputs.places))
+
+
+def _joined(
+    graph: GraphBuilder,
+    spec: DecoderSpec,
+    joining: Joining,
+    weights: Mapping[str, Weight],
+    embedded: Value,
+) -> Value:
+    shape = ["batch", "sequence", spec.hidden_size]
+    given = graph.input("given", graph.target.activations, shape)
+    with graph.scope("joining"):
+        token = normalize(graph, spec.norm, weights, "token_norm", embedded)
+        hidden = normalize(graph, spec.norm, weights, "hidden_norm", given)
+        pair = (hidden, token) if joining.hidden_first else (token, hidden)
+        return linear(graph, weights["projection"], graph.op("Concat", *pair, axis=-1))
 
 
 def _scores(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from export.graph.data_file import CUDA_DATA_FILE, DATA_FILE
+from export.graph.data_file import CUDA_DATA_FILE, DATA_FILE, PREDICTOR_DATA_FILE
 from export.quantization.scheme import Scheme
 from export.spec.decoder import (
     Attention,
@@ -25,6 +25,7 @@ from inference.fim import FimTemplate
 from inference.package.manifest import (
     CUDA_MODEL_FILE,
     MODEL_FILE,
+    PREDICTOR_FILE,
     TOKENIZER_FILE,
     Architecture,
     CacheKind,
@@ -45,7 +46,11 @@ EXPORTER_VERSION: Final = "9"
 IGNORED_CONFIG: Final = "ignored_config"
 """What `quality` calls the keys that were passed over on the user's word."""
 
-GRAPH_AND_DATA_FILES: Final = (MODEL_FILE, DATA_FILE, CUDA_MODEL_FILE, CUDA_DATA_FILE)
+GRAPH_AND_DATA_FILES: Final = (
+    *(MODEL_FILE, DATA_FILE),
+    *(CUDA_MODEL_FILE, CUDA_DATA_FILE),
+    *(PREDICTOR_FILE, PREDICTOR_DATA_FILE),
+)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     chat: ChatTemplate | None = None
 
 
+class Decoders(msgspec.Struct, frozen=True):
+    """What the graphs of a package compute: the model, and the predictor where there is one."""
+
+    model: DecoderSpec
+    predictor: DecoderSpec | None = None
+
+
 def ignored_config(manifest: ModelManifest) -> tuple[str, ...]:
     """Return the keys of its checkpoint's config that the user said change nothing."""
     return tuple(manifest.quality.get(IGNORED_CONFIG, ()))
@@ -69,7 +81,7 @@ def ignored_config(manifest: ModelManifest) -> tuple[str, ...]:
 def complete_package(
     folder: Path,
     identity: Identity,
-    spec: DecoderSpec,
+    decoders: Decoders,
     scheme: Scheme,
     *,
     documents: Mapping[str, bytes],
@@ -79,6 +91,7 @@ def complete_package(
 
     `documents` are the checkpoint's own files by the names they get, the tokenizer among them.
     """
+    spec = decoders.model
     assert TOKENIZER_FILE in documents
     present = {path.name for path in folder.iterdir()}
     graphs = [name for name in GRAPH_AND_DATA_FILES if name in present]
@@ -90,7 +103,7 @@ def complete_package(
         exporter_version=EXPORTER_VERSION,
         precision=scheme.precision,
         block_size=scheme.block_size if scheme.has_blocks else None,
-        architecture=describe(identity.model_type, spec),
+        architecture=describe(identity.model_type, spec, decoders.predictor),
         parameters=Parameters(total=num_parameters(spec), active=num_active_parameters(spec)),
         context_length=identity.context_length,
         eos_token_ids=identity.eos_token_ids,
@@ -104,7 +117,9 @@ def complete_package(
     return manifest
 
 
-def describe(model_type: str, spec: DecoderSpec) -> Architecture:
+def describe(
+    model_type: str, spec: DecoderSpec, predictor: DecoderSpec | None = None
+) -> Architecture:
     """Return the figures of a spec that the engine and people want."""
     attention = next(
         layer.attention for layer in spec.layers if not isinstance(layer.attention, Recurrence)
@@ -122,12 +137,21 @@ def describe(model_type: str, spec: DecoderSpec) -> Architecture:
         num_experts=max((part.num_experts for part in experts), default=0),
         num_experts_per_tok=max((part.router.num_experts_per_tok for part in experts), default=0),
         cache_kinds=_cache_kinds(spec),
+        predictor=(
+            None
+            if predictor is None
+            else _cache_kind(predictor.layers[0].attention, _usual_heads(spec))
+        ),
     )
 
 
-def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
+def _usual_heads(spec: DecoderSpec) -> Heads:
     cached = (layer.attention for layer in spec.layers)
-    usual = next(_heads(part) for part in cached if not isinstance(part, Recurrence))
+    return next(_heads(part) for part in cached if not isinstance(part, Recurrence))
+
+
+def _cache_kinds(spec: DecoderSpec) -> tuple[CacheKind, ...]:
+    usual = _usual_heads(spec)
     kinds = tuple(_cache_kind(layer.attention, usual) for layer in spec.layers)
     return () if all(kind == Full() for kind in kinds) else kinds
 

@@ -10,7 +10,7 @@ from export.pipeline.write import Written
 from export.quality.gate import check_agreement, compare, manifest_figures
 from export.quality.holes import better_template, measure_fim
 from export.quality.reader import Reader, open_reader
-from export.quality.self_check import verify_package
+from export.quality.self_check import verify_package, verify_predictor
 from export.spec.decoder import is_small
 from inference.fim import FimTemplate
 from inference.package.manifest import ModelManifest, write_manifest
@@ -25,6 +25,9 @@ def pass_gate(folder: Path, plan: ExportPlan, written: Written) -> ModelManifest
     """
     manifest, spec = written.manifest, plan.original.spec
     verify_package(folder, manifest, spec, dequantized(written.weights))
+    if plan.opened.predictor is not None and written.of_predictor is not None:
+        of_predictor = dequantized(written.of_predictor)
+        verify_predictor(folder, manifest, plan.opened.predictor.spec, of_predictor)
     text = plan.texts.for_quality()
     with open_reader(folder, manifest) as reader:
         comparison = compare(reader, spec, plan.opened.values, text)

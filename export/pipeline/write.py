@@ -14,9 +14,10 @@ from export.graph.builder import GraphBuilder
 from export.graph.cuda import cuda_scheme, cuda_weights, slow_on_cuda, write_cuda_graph
 from export.graph.data_file import DATA_FILE, DataFile, Place
 from export.graph.decoder import build_decoder
+from export.graph.predictor import hidden_read_by, predictor_weights, write_predictor_graph
 from export.graph.targets import CUDA
 from export.graph.weights import RoundingErrors, StoredBlocks, kept, scheme_weights, watched
-from export.package.manifest import IGNORED_CONFIG, complete_package
+from export.package.manifest import IGNORED_CONFIG, Decoders, complete_package
 from export.pipeline.plan import ExportPlan
 from export.quantization.blockwise import Weight
 from export.quantization.moments import CalibrationMoments
@@ -32,10 +33,14 @@ Progress = Callable[[int, int], None]
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A package whose quality nobody knows yet, and the weights it should compute with."""
+    """A package whose quality nobody knows yet, and the weights it should compute with.
+
+    `of_predictor` are those of the predictor's graph, where it has one.
+    """
 
     manifest: ModelManifest
     weights: Mapping[str, Weight]
+    of_predictor: Mapping[str, Weight] | None = None
 
 
 def write_package(folder: Path, plan: ExportPlan, *, progress: Progress) -> Written:
@@ -45,11 +50,14 @@ def write_package(folder: Path, plan: ExportPlan, *, progress: Progress) -> Writ
     spec, length = original.spec, original.identity.context_length
     errors, find_moments = RoundingErrors(), _find_moments(scheme, plan)
     weights = _rounded_weights(scheme, plan, find_moments, errors)
-    # The second graph points at what the first one wrote.
-    remembered: dict[bytes, Place] | None = {} if plan.options.device == "cuda" else None
+    predictor, has_cuda = plan.opened.predictor, plan.options.device == "cuda"
+    # A second graph points at what the first one wrote.
+    remembered: dict[bytes, Place] | None = {} if has_cuda or predictor is not None else None
     with (folder / DATA_FILE).open("wb") as data:
         graph = GraphBuilder(DataFile(data, remembered=remembered))
-        build_decoder(graph, spec, _counted(weights, progress), context_length=length)
+        counted = _counted(weights, progress)
+        hidden = None if predictor is None else hidden_read_by(predictor.spec)
+        build_decoder(graph, spec, counted, context_length=length, hidden=hidden)
     graph.save(folder / MODEL_FILE)
     ignored = plan.options.ignore_config
     quality: dict[str, Any] = {
@@ -58,16 +66,35 @@ def write_package(folder: Path, plan: ExportPlan, *, progress: Progress) -> Writ
         **_stored_figures(plan.opened.stored, original.architecture.grouping),
         **errors.figures(),
     }
-    if remembered is not None:
+    of_predictor = _write_predictor(folder, plan, scheme, weights, remembered or {})
+    if remembered is not None and has_cuda:
         again = cuda_weights(folder, spec, scheme, plan.opened.values, _find_moments(scheme, plan))
         counted = _counted(again, progress)
         write_cuda_graph(folder, spec, counted, remembered, context_length=length)
         quality["cuda"] = _cuda_figures(spec, scheme)
     documents = _documents(original.folder)
+    decoders = Decoders(spec, None if predictor is None else predictor.spec)
     manifest = complete_package(
-        folder, original.identity, spec, scheme, documents=documents, quality=quality
+        folder, original.identity, decoders, scheme, documents=documents, quality=quality
     )
-    return Written(manifest, weights)
+    return Written(manifest, weights, of_predictor)
+
+
+def _write_predictor(
+    folder: Path,
+    plan: ExportPlan,
+    scheme: Scheme,
+    model: Mapping[str, Weight],
+    known: Mapping[bytes, Place],
+) -> Mapping[str, Weight] | None:
+    """Write the graph that predicts, where the checkpoint has one; return its weights."""
+    found = plan.opened.predictor
+    if found is None:
+        return None
+    weights = predictor_weights(found.spec, scheme, found.values, found.stored.find, model)
+    length = plan.original.identity.context_length
+    write_predictor_graph(folder, found.spec, weights, known, context_length=length)
+    return weights
 
 
 def _with_sensitive_raised(plan: ExportPlan) -> Scheme:

@@ -11,9 +11,11 @@ longer than the export.
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,8 +24,16 @@ from export.graph.builder import write_with_float_activations
 from export.graph.data_file import DATA_FILE
 from export.quality.reader import open_reader
 from export.spec.decoder import DecoderSpec, is_small
-from export.spec.oracle import forward
-from inference.package.manifest import MODEL_FILE, ModelManifest, Precision, verify_files
+from export.spec.oracle import forward, predict
+from inference.cancellation import CancelToken
+from inference.package.manifest import (
+    MODEL_FILE,
+    PREDICTOR_FILE,
+    ModelManifest,
+    Precision,
+    verify_files,
+)
+from inference.runtime.onnx import OnnxModel
 
 NUM_TOKENS: Final = 16
 
@@ -61,6 +71,44 @@ def verify_package(
             if relative_error(exact, expected) <= TOLERANCES["f32"]:
                 return
         _compare(whole, expected, "the oracle", tolerance)
+
+
+def verify_predictor(
+    folder: Path, manifest: ModelManifest, spec: DecoderSpec, weights: Mapping[str, Array]
+) -> None:
+    """Load the graph that predicts, and compare its logits as those of the model.
+
+    It is given hidden states of no text. `spec` is the predictor's, and so are `weights`.
+    Raises VerificationError naming the difference.
+    """
+    num_tokens = min(NUM_TOKENS, manifest.context_length)
+    token_ids = _spread_token_ids(spec.vocab_size, num_tokens)
+    shape = (num_tokens, spec.hidden_size)
+    given = np.random.default_rng(0).standard_normal(shape, np.float32)
+    own = msgspec.structs.replace(manifest, architecture=manifest.architecture.of_predictor())
+    tolerance = TOLERANCES[manifest.precision]
+    with closing(OnnxModel.load_graph(folder / PREDICTOR_FILE, own)) as model:
+        whole = _predicted(model, token_ids, given, runs=(slice(None),))
+        parts = _predicted(model, token_ids, given, runs=(slice(1), slice(1, None)))
+    _compare(whole, parts, "itself in two runs", tolerance)
+    if is_small(spec):
+        expected = predict(spec, weights, token_ids, given)
+        is_rounded = tolerance > TOLERANCES["f32"]
+        _compare(whole, expected, "the oracle", FLIPPED_TOLERANCE if is_rounded else tolerance)
+
+
+def _predicted(
+    model: OnnxModel, token_ids: Sequence[int], given: Array, runs: Sequence[slice]
+) -> Array:
+    cache, rows = model.create_cache(), list[Array]()
+    for run in runs:
+        model.give(given[run].astype(np.float32, copy=False))
+        num_logits = len(token_ids[run])
+        cancel = CancelToken()
+        rows.append(
+            model.forward(token_ids[run], cache, num_logits=num_logits, cancel=cancel).copy()
+        )
+    return np.concatenate(rows)
 
 
 def relative_error(found: Array, expected: Array) -> float:

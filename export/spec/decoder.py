@@ -144,11 +144,29 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     bias: bool = False
 
 
+Hidden = Literal["normed", "stream"]
+"""What a decoder gives for another one to read: what its head is given, or that before the norm."""
+
+
+class Joining(msgspec.Struct, frozen=True, kw_only=True):
+    """How a decoder begins that reads another one's hidden states beside tokens: a predictor.
+
+    projection @ [norm(embedding of the next token); norm(hidden state of a token)], or the other
+    way round with `hidden_first`; so its logits are those of the token behind the next one
+    (DeepSeek-V3, arXiv:2412.19437, section 2.2). `reads` is also what it gives of its own, which
+    it reads in turn to predict one token more.
+    """
+
+    hidden_first: bool = False
+    reads: Hidden = "normed"
+
+
 class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Embeddings are multiplied by `embedding_scale`; the last `norm` stands before the head.
 
     `learned_positions`: a vector is added to them that was learned for the token's place in the
     text, of which there are `max_position_embeddings`.
+    `joining`: the first layer is given embeddings joined with another decoder's hidden states.
     """
 
     vocab_size: int
@@ -160,6 +178,7 @@ class DecoderSpec(msgspec.Struct, frozen=True, kw_only=True):
     embedding_scale: float = 1.0
     learned_positions: bool = False
     head: Head = Head()
+    joining: Joining | None = None
 
 
 def slots(spec: DecoderSpec) -> dict[str, Slot]:
@@ -168,6 +187,10 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
     found = {"embedding": _slot("embedding", spec.vocab_size, hidden)}
     if spec.learned_positions:
         found["positions"] = _slot("embedding", spec.max_position_embeddings, hidden)
+    if spec.joining is not None:
+        found |= _norm_slots("joining.token_norm", spec.norm, hidden)
+        found |= _norm_slots("joining.hidden_norm", spec.norm, hidden)
+        found["joining.projection"] = _slot("projection", hidden, 2 * hidden)
     for index, layer in enumerate(spec.layers):
         parts = {
             **_inner_norm_slots("attention_norm", layer, hidden),

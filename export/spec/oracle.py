@@ -24,6 +24,7 @@ from export.spec.decoder import (
     Dense,
     FeedForward,
     GroupedQuery,
+    Hidden,
     Latent,
     Layer,
     LayerNorm,
@@ -64,10 +65,54 @@ def forward(
     `weights` holds the spec's slots by name.
     """
     slots = Slots(weights, dtype)
-    x = embed(spec, slots, token_ids)
+    x = _run_layers(spec, slots, embed(spec, slots, token_ids))
+    return score(spec, slots, x)
+
+
+def hidden_states(
+    spec: DecoderSpec,
+    weights: Mapping[str, Array],
+    token_ids: Sequence[int],
+    hidden: Hidden,
+    *,
+    dtype: npt.DTypeLike = np.float64,
+) -> Array:
+    """Return what a predictor reads of every position, [num_tokens, hidden_size]."""
+    slots = Slots(weights, dtype)
+    x = _run_layers(spec, slots, embed(spec, slots, token_ids))
+    return normalize_last(spec, slots, x) if hidden == "normed" else x
+
+
+def predict(
+    spec: DecoderSpec,
+    weights: Mapping[str, Array],
+    token_ids: Sequence[int],
+    given: Array,
+    *,
+    dtype: npt.DTypeLike = np.float64,
+) -> Array:
+    """Return a predictor's logits of every position, [num_tokens, vocab_size].
+
+    `given`, [num_tokens, hidden_size], are the hidden states of the tokens before `token_ids`.
+    """
+    slots = Slots(weights, dtype)
+    x = _run_layers(spec, slots, _joined(spec, slots, embed(spec, slots, token_ids), given))
+    return score(spec, slots, x)
+
+
+def _joined(spec: DecoderSpec, slots: Slots, embedded: Array, given: Array) -> Array:
+    assert spec.joining is not None
+    parts = slots.under("joining.")
+    token = _norm(spec.norm, parts, "token_norm", embedded)
+    hidden = _norm(spec.norm, parts, "hidden_norm", given.astype(embedded.dtype))
+    pair = (hidden, token) if spec.joining.hidden_first else (token, hidden)
+    return parts.product("projection", np.concatenate(pair, axis=-1))
+
+
+def _run_layers(spec: DecoderSpec, slots: Slots, x: Array) -> Array:
     for index in range(len(spec.layers)):
         x = run_layer(spec, slots, index, x)
-    return score(spec, slots, x)
+    return x
 
 
 def embed(

@@ -70,12 +70,10 @@ class OnnxPredictor:
             token_id, hidden = self._read(pairs.cache, unread, hidden, cancel)
             guessed.append(token_id)
             unread = [token_id]
-        # What was read of guesses is forgotten: the model's hidden states take their place.
-        pairs.cache.rewind(cache.length)
         return guessed
 
     def _pairs_of(self, cache: OnnxCache, token_ids: npt.NDArray[np.int64]) -> _Pairs:
-        """Return the pairs that are still those of these tokens."""
+        """Return the pairs that are still those of these tokens, none of which was a guess."""
         pairs = self._pairs.get(cache)
         if pairs is None:
             pairs = _Pairs(self._model.create_cache(), np.zeros(0, np.int64))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from export.architectures.common.predicting import Predicting
 from export.checkpoint.config import Config
 from export.checkpoint.naming import Spelling
 from export.checkpoint.plan import Rule
@@ -29,7 +30,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     `further_rules` are for tensors that the config and the spec say how to take. `written_back` is
     what the config of a checkpoint says that was made from a package, whatever its source said.
     Tensors whose names begin as one in `unused` says, with `{num_layers}` in it, are of layers that
-    predict further tokens, and are left out.
+    predict further tokens. They are left out, but those of the one that `predicting` knows.
     """
 
     model_type: str
@@ -42,6 +43,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     text_defaults: Mapping[str, object] = {}
     ignored: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
+    predicting: Predicting | None = None
 
     @property
     def model_types(self) -> tuple[str, ...]:

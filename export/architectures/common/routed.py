@@ -44,7 +44,7 @@ IGNORED_KEYS: Final = frozenset(
         # Sizes that follow from others.
         "head_dim",
         "qk_head_dim",
-        # Layers behind the last one, which predict further tokens and are left out.
+        # Layers behind the last one, which predict further tokens: what is there the tensors say.
         "num_mtp_layers",
         "num_nextn_predict_layers",
     }

@@ -13,11 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.cancellation import CancelToken
-from inference.decoding.drafting import Draft, Drafter, Guesses, PromptLookup, Speculation, TokenIds
+from inference.decoding.drafting import (
+    PREDICTED,
+    Draft,
+    Drafter,
+    Guesses,
+    PromptLookup,
+    Speculation,
+    TokenIds,
+)
 from inference.decoding.generate import generate
 from inference.decoding.session import Session
+from inference.runtime.language_model import KvCache, Predictor
 from inference.runtime.onnx import OnnxModel
+from inference.runtime.predictor import load_predictor
 from tests.support.exported import export_tiny
+from tests.support.predictors import PREDICTING, export_predicting
 from tests.support.tiny_checkpoints import TINY_MODELS, VOCAB_SIZE, TinyModel
 from tests.support.tiny_families import FAMILY_MODELS
 
@@ -33,6 +44,15 @@ KINDS = {
     "windowed": first_with("sliding_window"),
     "recurrent": first_with("linear_num_key_heads"),
 }
+
+
+@functools.cache
+def with_predictor(name: str) -> tuple[OnnxModel, Predictor]:
+    with TemporaryDirectory() as folder:
+        package, manifest = export_predicting(Path(folder), PREDICTING[name])
+        predictor = load_predictor(package, manifest)
+        assert predictor is not None
+        return OnnxModel.load(package, manifest), predictor
 
 
 @functools.cache
@@ -58,13 +78,78 @@ class HalfKnowing:
         return Draft(guess, 6, self.name) if guess else None
 
 
-def written(model: OnnxModel, prompt: Sequence[int], *drafters: Drafter) -> list[int]:
-    session, cancel = Session(model), CancelToken()
+def written(
+    model: OnnxModel,
+    prompt: Sequence[int],
+    *drafters: Drafter,
+    predictor: Predictor | None = None,
+    session: Session | None = None,
+) -> list[int]:
+    session, cancel = session or Session(model), CancelToken()
     logits, _ = session.prefill(prompt, cancel)
-    guesses = Guesses(Speculation(), drafters, frozenset(), lambda _: False)
+    guesses = Guesses(eager(), drafters, frozenset(), lambda _: False, predictor)
     choose = lambda row: int(np.argmax(row))  # noqa: E731
     following = generate(session, logits, choose, frozenset(), cancel, guesses)
     return list(islice(following, NUM_WRITTEN))
+
+
+def eager() -> Speculation:
+    """Believe for long that guesses are right, and that they take no time: random ones are not."""
+    speculation = Speculation()
+    for _ in range(200):
+        speculation.rates.note(PREDICTED, is_right=True)
+    return speculation
+
+
+class Watched:
+    """A predictor that is asked as often as the one within, whose guesses are kept."""
+
+    def __init__(self, predictor: Predictor, told: Sequence[Sequence[int]] = ()) -> None:
+        self._predictor = predictor
+        self._told = list(told)
+        self.guesses: list[tuple[list[int], list[int]]] = []
+
+    def guess(
+        self, token_ids: Sequence[int], cache: KvCache, *, num_tokens: int, cancel: CancelToken
+    ) -> Sequence[int]:
+        found = self._predictor.guess(token_ids, cache, num_tokens=num_tokens, cancel=cancel)
+        assert len(found) == num_tokens
+        self.guesses.append((list(token_ids), list(found)))
+        return self._told.pop()[:num_tokens] if self._told else found
+
+
+@pytest.mark.parametrize("name", ["mellum", "deepseek_v3", "mimo"])
+@given(
+    prompts=st.lists(
+        st.lists(st.integers(0, VOCAB_SIZE - 1), min_size=1, max_size=20), min_size=1, max_size=3
+    ),
+    told=st.lists(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=8), max_size=6),
+)
+@settings(deadline=None, max_examples=12)
+def test_a_predictor_changes_no_text_and_guesses_as_it_would_anew(
+    name: str, prompts: list[list[int]], told: list[list[int]]
+) -> None:
+    """One session after the other's prompts, as when somebody types: what is kept must be right."""
+    model, predictor = with_predictor(name)
+    session, watched = Session(model), Watched(predictor, told)
+    for prompt in prompts:
+        alone = written(model, prompt)
+        assert written(model, prompt, predictor=watched, session=session) == alone
+    assert watched.guesses
+    token_ids, found = watched.guesses[-1]
+    fresh, cancel = Session(model), CancelToken()
+    fresh.prefill(token_ids[:-1], cancel)
+    anew = fresh.guess(predictor, token_ids[-1], num_tokens=len(found), cancel=cancel)
+    assert list(anew) == found
+
+
+def test_a_model_that_keeps_states_asks_for_no_predictor(tmp_path: Path) -> None:
+    package, manifest = export_predicting(tmp_path, PREDICTING["qwen3_next"])
+    assert manifest.architecture.predictor is not None
+    assert load_predictor(package, manifest) is None
+    model = OnnxModel.load(package, manifest)
+    assert model.create_cache().hidden is None
+    assert len(written(model, [1, 2, 3])) == NUM_WRITTEN
 
 
 @pytest.mark.parametrize("kind", KINDS)
