@@ -9,6 +9,8 @@ the published configs under tests/data:
     held to      what its tokens and logits are the same as, in the tests: transformers' class, that
                  of another family that computes the same, or the publisher's own mathematics; and
                  llama.cpp, where there is GGUF
+    predictor    whether a layer that predicts the token behind the next one is read, where there
+                 is one
     fills holes  models of the family that were trained to, by their cards
     tried        real weights that we exported and put to work
 
@@ -39,7 +41,7 @@ PAGE: Final = ROOT / "docs" / "models.md"
 CONFIGS: Final = ROOT / "tests" / "data" / "published_configs"
 FAMILIES_COMMAND: Final = "python -m benchmarks.models --write: families"
 REASONS_COMMAND: Final = "python -m benchmarks.models --write: configs"
-COLUMNS: Final = ("layers", "GGUF", "configs", "held to", "fills holes", "tried")
+COLUMNS: Final = ("layers", "GGUF", "configs", "held to", "predictor", "fills holes", "tried")
 
 HOLES: Final[Mapping[str, str]] = {
     "deepseek_v2": "DeepSeek-Coder-V2",
@@ -109,6 +111,7 @@ def _row(family: Family) -> list[str]:
         _gguf(family),
         f"{read} of {total}" if total else "",
         _held_to(name),
+        "" if family.predicting is None else "read",
         HOLES.get(name, ""),
         TRIED.get(name, ""),
     ]
