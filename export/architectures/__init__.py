@@ -43,6 +43,7 @@ from export.architectures import (
     ministral3,
     mistral,
     mixtral,
+    nemotron_h,
     olmo2,
     olmo3,
     olmoe,
@@ -128,6 +129,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     lfm2.FAMILY,
     lfm2_moe.FAMILY,
     minicpm3.FAMILY,
+    nemotron_h.FAMILY,
 )
 
 MAX_LAYERS: Final = 1024
@@ -191,7 +193,7 @@ def read_architecture(config: Config) -> CheckpointArchitecture:
     if language is not config:
         language.assume(family.text_defaults)
     num_layers = language.spelling("num_hidden_layers", "n_layer")
-    if language.integer(num_layers) > MAX_LAYERS:
+    if language.has(num_layers) and language.integer(num_layers) > MAX_LAYERS:
         raise UnsupportedError(f"config.json says more than {num_layers} = {MAX_LAYERS}")
     spec = family.read_spec(language)
     rules = (*family.rules, *family.further_rules(language, spec))

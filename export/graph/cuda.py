@@ -150,6 +150,8 @@ def _attention_problem(attention: Attention) -> str | None:
 def _expert_problem(moe: SparseMoE, hidden_size: int, scheme: Scheme) -> str | None:
     if moe.activation in {"gelu", "gelu_tanh"}:
         return "experts gated by gelu, which no operator on CUDA is known to compute"
+    if not moe.gated:
+        return "experts without a gate, which no operator on CUDA is known to compute"
     step = _EXPERT_STEPS[scheme.precision]
     sizes = hidden_size, moe.moe_intermediate_size
     if not any(size % step for size in sizes):

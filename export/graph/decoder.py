@@ -50,11 +50,11 @@ from export.quantization.blockwise import Quantized, Weight
 from export.quantization.scheme import COARSE_HEAD
 from export.spec.attention import QueryScale
 from export.spec.decoder import (
+    Absent,
     Attention,
     CachedAttention,
     DecoderSpec,
     Dense,
-    FeedForward,
     GroupedQuery,
     Head,
     Hidden,
@@ -259,9 +259,17 @@ def _layer(
     given, stream = incoming(graph, layer, weights, "attention_norm", stream)
     attended = _attention(graph, layer.attention, under(weights, "attention."), given, cache)
     stream = stream.plus(outgoing(graph, layer, weights, "attention_output_norm", attended))
+    if isinstance(layer.feed_forward, Absent):
+        return _scaled_output(graph, layer, weights, stream)
     given, stream = incoming(graph, layer, weights, "feed_forward_norm", stream)
     out = _feed_forward(graph, layer.feed_forward, weights, given, stream.total)
     stream = stream.plus(outgoing(graph, layer, weights, "feed_forward_output_norm", out))
+    return _scaled_output(graph, layer, weights, stream)
+
+
+def _scaled_output(
+    graph: GraphBuilder, layer: Layer, weights: Mapping[str, Weight], stream: Stream
+) -> Stream:
     if layer.output_scale:
         return stream.times(graph, vector(graph, weights["output_scale"]))
     return stream
@@ -364,7 +372,7 @@ def _state_shapes(spec: Recurrence) -> dict[str, list[int | str]]:
 
 def _feed_forward(
     graph: GraphBuilder,
-    feed_forward: FeedForward,
+    feed_forward: Dense | Ungated | SparseMoE,
     weights: Mapping[str, Weight],
     x: Value,
     stream: Value,

@@ -32,9 +32,10 @@ from export.spec.slot import make_slot as _slot
 SMALL_MODEL: Final = 250_000_000
 """Parameters up to which an export can afford what grows with them."""
 
-Activation = Literal["silu", "gelu", "gelu_tanh"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu2"]
 """`gelu` is x/2 * (1 + erf(x/sqrt(2))), `gelu_tanh` its approximation
-x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415)."""
+x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) (arXiv:1606.08415), `relu2` is max(x, 0)²
+(arXiv:2109.08668)."""
 
 
 class Dense(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,10 @@ class Ungated(msgspec.Struct, frozen=True, kw_only=True):
     intermediate_size: int
     activation: Activation
     bias: bool
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """The layer has no such part, and no norm before it."""
 
 
 class ClampedSwiglu(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +82,9 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     `norm`: router and experts are given the stream itself, each normalized with weights of its own,
     and the shared expert what the layer normalized; what both give is normalized before it is
     added. Logits of the router are divided by sqrt(hidden_size).
+    `gated`: experts and shared one have a gate; else they are down(activation(up(x))).
+    `latent_size`: experts read and give so many numbers of a token, which one matrix makes of it
+    and another one makes a token of again; router and shared expert see the token.
     """
 
     num_experts: int
@@ -86,13 +94,20 @@ class SparseMoE(msgspec.Struct, frozen=True, kw_only=True):
     activation: Activation | ClampedSwiglu = "silu"
     bias: bool = False
     norm: RmsNorm | None = None
+    gated: bool = True
+    latent_size: int | None = None
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """What an expert's matrices are called."""
+        return ("gate", "up", "down") if self.gated else ("up", "down")
 
 
 CachedAttention = GroupedQuery | Latent
 """Those that look back at keys and values of the tokens before."""
 
 Attention = CachedAttention | Recurrence
-FeedForward = Dense | Ungated | SparseMoE
+FeedForward = Dense | Ungated | SparseMoE | Absent
 
 
 def window_of(attention: CachedAttention) -> int | None:
@@ -196,9 +211,7 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
             **_inner_norm_slots("attention_norm", layer, hidden),
             **_attention_slots(layer.attention, hidden),
             **_outer_norm_slots("attention_output_norm", layer, hidden),
-            **_inner_norm_slots("feed_forward_norm", layer, hidden),
-            **_feed_forward_slots(layer.feed_forward, hidden),
-            **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
+            **_feed_forward_part(layer, hidden),
             **({"output_scale": _slot("bias", 1)} if layer.output_scale else {}),
         }
         found |= {f"layers.{index}.{name}": slot for name, slot in parts.items()}
@@ -208,6 +221,16 @@ def slots(spec: DecoderSpec) -> dict[str, Slot]:
     if spec.head.bias:
         found["head_bias"] = _slot("bias", spec.vocab_size)
     return found
+
+
+def _feed_forward_part(layer: Layer, hidden: int) -> dict[str, Slot]:
+    if isinstance(layer.feed_forward, Absent):
+        return {}
+    return {
+        **_inner_norm_slots("feed_forward_norm", layer, hidden),
+        **_feed_forward_slots(layer.feed_forward, hidden),
+        **_outer_norm_slots("feed_forward_output_norm", layer, hidden),
+    }
 
 
 def num_parameters(spec: DecoderSpec) -> int:
@@ -230,7 +253,7 @@ def num_active_parameters(spec: DecoderSpec) -> int:
             case SparseMoE(router=router):
                 prefix = f"layers.{index}.moe."
                 active += router.num_experts_per_tok * _row_size(needed, prefix)
-            case Dense() | Ungated():
+            case Dense() | Ungated() | Absent():
                 pass
     head = prod(needed["embedding"].shape) if spec.tie_word_embeddings else 0
     num_rows = 2 if spec.learned_positions else 1
@@ -271,7 +294,7 @@ def _attention_slots(attention: Attention, hidden: int) -> dict[str, Slot]:
             return recurrence_slots(attention, hidden)
 
 
-def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slot]:
+def _feed_forward_slots(feed_forward: Dense | Ungated | SparseMoE, hidden: int) -> dict[str, Slot]:
     match feed_forward:
         case Dense(intermediate_size=size):
             return _dense_slots("mlp", size, hidden)
@@ -282,16 +305,29 @@ def _feed_forward_slots(feed_forward: FeedForward, hidden: int) -> dict[str, Slo
                 "mlp.down": _slot("projection", hidden, size),
                 **(biases if bias else {}),
             }
-        case SparseMoE(num_experts=experts, moe_intermediate_size=size, shared=shared):
+        case SparseMoE(num_experts=experts, shared=shared):
             return {
                 **_expert_bias_slots(feed_forward, hidden),
                 "moe.router": _slot("router", experts, hidden),
-                "moe.gate": _slot("expert", experts, size, hidden),
-                "moe.up": _slot("expert", experts, size, hidden),
-                "moe.down": _slot("expert", experts, hidden, size),
-                **({} if shared is None else _shared_slots(shared, hidden)),
+                **_expert_slots(feed_forward, hidden),
+                **({} if shared is None else _shared_slots(feed_forward, shared, hidden)),
                 **_own_norm_slots(feed_forward, hidden),
             }
+
+
+def _expert_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
+    experts, size, latent = moe.num_experts, moe.moe_intermediate_size, moe.latent_size
+    width = hidden if latent is None else latent
+    found = {
+        f"moe.{name}": _slot(
+            "expert", experts, *((width, size) if name == "down" else (size, width))
+        )
+        for name in moe.matrices
+    }
+    if latent is not None:
+        found["moe.latent_in"] = _slot("projection", latent, hidden)
+        found["moe.latent_out"] = _slot("projection", hidden, latent)
+    return found
 
 
 def _own_norm_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
@@ -318,7 +354,12 @@ def _expert_bias_slots(moe: SparseMoE, hidden: int) -> dict[str, Slot]:
     return found
 
 
-def _dense_slots(prefix: str, size: int, hidden: int) -> dict[str, Slot]:
+def _dense_slots(prefix: str, size: int, hidden: int, *, gated: bool = True) -> dict[str, Slot]:
+    if not gated:
+        return {
+            f"{prefix}.up": _slot("projection", size, hidden),
+            f"{prefix}.down": _slot("projection", hidden, size),
+        }
     return {
         f"{prefix}.gate": _slot("projection", size, hidden),
         f"{prefix}.up": _slot("projection", size, hidden),
@@ -326,8 +367,9 @@ def _dense_slots(prefix: str, size: int, hidden: int) -> dict[str, Slot]:
     }
 
 
-def _shared_slots(shared: SharedExpert, hidden: int) -> dict[str, Slot]:
-    found = _dense_slots("moe.shared", shared.intermediate_size, hidden)
+def _shared_slots(moe: SparseMoE, shared: SharedExpert, hidden: int) -> dict[str, Slot]:
+    size = shared.intermediate_size
+    found = _dense_slots("moe.shared", size, hidden, gated=moe.gated)
     if shared.gate == "sigmoid":
         found["moe.shared.router"] = _slot("router", 1, hidden)
     return found

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from export.spec.attending import capped, grouped_query, latent, project
 from export.spec.decoder import (
+    Absent,
     Activation,
     Attention,
     ClampedSwiglu,
     DecoderSpec,
     Dense,
-    FeedForward,
     GroupedQuery,
     Hidden,
     Latent,
@@ -154,6 +154,8 @@ def _layer(layer: Layer, slots: Slots, x: Array, window: int) -> Array:
     texts = np.split(normed, range(window, len(x), window))
     attended = [_attention(layer.attention, slots.under("attention."), text) for text in texts]
     x = x + _added(layer, slots, "attention_output_norm", np.concatenate(attended))
+    if isinstance(layer.feed_forward, Absent):
+        return x
     normed = _incoming(layer, slots, "feed_forward_norm", x)
     out = _feed_forward(layer.feed_forward, slots, normed, x)
     x = x + _added(layer, slots, "feed_forward_output_norm", out)
@@ -238,7 +240,9 @@ def _delta_inputs(spec: GatedDelta, slots: Slots, x: Array) -> DeltaInputs:
             )
 
 
-def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array, stream: Array) -> Array:
+def _feed_forward(
+    feed_forward: Dense | Ungated | SparseMoE, slots: Slots, x: Array, stream: Array
+) -> Array:
     """Return what the part gives; `stream` is what x is the norm of."""
     match feed_forward:
         case Dense():
@@ -252,6 +256,10 @@ def _feed_forward(feed_forward: FeedForward, slots: Slots, x: Array, stream: Arr
 def _dense(slots: Slots, x: Array, activation: Activation) -> Array:
     gated = _activated(activation, slots.product("gate", x)) * slots.product("up", x)
     return slots.product("down", gated)
+
+
+def _up_and_down(slots: Slots, x: Array, activation: Activation) -> Array:
+    return slots.product("down", _activated(activation, slots.product("up", x)))
 
 
 def _ungated(spec: Ungated, slots: Slots, x: Array) -> Array:
@@ -288,31 +296,37 @@ def _learned(router: AnyRouter, slots: Slots) -> Learned:
 def _chosen_experts(moe: SparseMoE, slots: Slots, x: Array, logits: Array) -> Array:
     learned = _learned(moe.router, slots)
     expert_ids, expert_weights = choose_experts(moe.router, logits, learned)
-    gate, up, down = slots["gate"], slots["up"], slots["down"]
-    gate_bias, up_bias, down_bias = (
-        slots[f"{name}_bias"] if moe.bias else np.zeros((moe.num_experts, 1), x.dtype)
-        for name in ("gate", "up", "down")
-    )
+    matrices = {name: slots[name] for name in moe.matrices}
+    biases = {
+        name: slots[f"{name}_bias"] if moe.bias else np.zeros((moe.num_experts, 1), x.dtype)
+        for name in moe.matrices
+    }
+    if moe.latent_size is not None:
+        x = slots.product("latent_in", x)
     mixed = np.zeros_like(x)
     for expert in range(moe.num_experts):
         rows, choices = np.nonzero(expert_ids == expert)
         chosen = x[rows]
-        slots.saw("gate", chosen, expert=expert)
-        slots.saw("up", chosen, expert=expert)
-        gated = _gated(
-            moe.activation,
-            chosen @ gate[expert].T + gate_bias[expert],
-            chosen @ up[expert].T + up_bias[expert],
-        )
-        slots.saw("down", gated, expert=expert)
-        out = gated @ down[expert].T + down_bias[expert]
+        *first, last = moe.matrices
+        for name in first:
+            slots.saw(name, chosen, expert=expert)
+        given = [chosen @ matrices[name][expert].T + biases[name][expert] for name in first]
+        inner = _gated(moe.activation, *given) if moe.gated else _alone(moe.activation, *given)
+        slots.saw(last, inner, expert=expert)
+        out = inner @ matrices[last][expert].T + biases[last][expert]
         mixed[rows] += expert_weights[rows, choices, None] * out
-    return mixed
+    return mixed if moe.latent_size is None else slots.product("latent_out", mixed)
+
+
+def _alone(activation: Activation | ClampedSwiglu, up: Array) -> Array:
+    assert not isinstance(activation, ClampedSwiglu)
+    return _activated(activation, up)
 
 
 def _shared(moe: SparseMoE, shared: SharedExpert, slots: Slots, x: Array) -> Array:
     assert not isinstance(moe.activation, ClampedSwiglu)
-    out = _dense(slots.under("shared."), x, moe.activation)
+    compute = _dense if moe.gated else _up_and_down
+    out = compute(slots.under("shared."), x, moe.activation)
     if shared.gate == "none":
         return out
     return out / (1.0 + np.exp(-slots.product("shared.router", x)))
@@ -326,6 +340,8 @@ def _activated(activation: Activation, x: Array) -> Array:
             return x / 2 * (1.0 + _erf(x / math.sqrt(2)).astype(x.dtype))
         case "gelu_tanh":
             return x / 2 * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        case "relu2":
+            return np.maximum(x, 0) ** 2
 
 
 def _gated(activation: Activation | ClampedSwiglu, gate: Array, up: Array) -> Array:

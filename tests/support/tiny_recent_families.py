@@ -90,6 +90,21 @@ GRANITE4: Mapping[str, Any] = {
     "mamba_expand": 2,
 }
 
+NEMOTRON: Mapping[str, Any] = {
+    "hidden_act": None,
+    "rms_norm_eps": None,
+    "layer_norm_epsilon": 1e-5,
+    "head_dim": 32,
+    "mlp_hidden_act": "relu2",
+    "ssm_state_size": 16,
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 32,
+    "n_groups": 2,
+    "conv_kernel": 4,
+    # Transformers keeps steps above it, which the published code does not.
+    "time_step_min": 0.0,
+}
+
 RECENT_MODELS = (
     tiny("qwen3_5_text", "Qwen3_5ForCausalLM", **QWEN3_5, tie_word_embeddings=True),
     tiny(
@@ -151,5 +166,39 @@ RECENT_MODELS = (
         layer_types=["attention"] * 4,
         position_embedding_type="rope",
         num_local_experts=0,
+    ),
+    tiny(
+        "nemotron_h",
+        "NemotronHForCausalLM",
+        **NEMOTRON,
+        num_hidden_layers=6,
+        hybrid_override_pattern="MEM*EM",
+        n_routed_experts=8,
+        n_group=2,
+        topk_group=1,
+        num_experts_per_tok=3,
+        moe_intermediate_size=32,
+        moe_shared_expert_intermediate_size=64,
+        routed_scaling_factor=1.7,
+    ),
+    tiny(
+        "nemotron_h/latent",
+        "NemotronHForCausalLM",
+        **NEMOTRON,
+        num_hidden_layers=3,
+        hybrid_override_pattern="*EM",
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=64,
+        moe_shared_expert_intermediate_size=32,
+        moe_latent_size=32,
+    ),
+    tiny(
+        "nemotron_h/dense",
+        "NemotronHForCausalLM",
+        **NEMOTRON,
+        num_hidden_layers=5,
+        hybrid_override_pattern="M-*-M",
+        mlp_bias=True,
     ),
 )

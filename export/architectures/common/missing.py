@@ -16,5 +16,4 @@ MISSING: Final[Mapping[str, str]] = {
     "mimo_v2_flash": "values smaller than keys in grouped attention (v_head_dim)",
     "minimax_m3": "sparse attention (sparse_attention_config)",
     "nemotron-nas": "layers that lack parts, each in its own way (block_configs)",
-    "nemotron_h": "layers of one part each (hybrid_override_pattern), ungated experts of relu²",
 }

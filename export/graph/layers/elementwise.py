@@ -14,6 +14,9 @@ def activated(graph: GraphBuilder, activation: Activation, x: Value) -> Value:
             return graph.op("Gelu", x)
         case "gelu_tanh":
             return graph.op("Gelu", x, approximate="tanh")
+        case "relu2":
+            positive = graph.op("Relu", x)
+            return graph.op("Mul", positive, positive)
 
 
 def scaled(graph: GraphBuilder, x: Value, scale: float) -> Value:

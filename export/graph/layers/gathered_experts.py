@@ -2,8 +2,9 @@
 
     x ─► rows that chose it ─► gate | up ─► activation(gate) * up * weight ─► down ─► added to them
 
-Right for any activation. MoE and QMoE gate by the sigmoid alone (`swiglu`) on CPU, and refuse a
-third matrix that would gate otherwise (onnxruntime 1.31), so families with another gate come here.
+Right for any activation, and for experts without a gate, activation(up) * weight. MoE and QMoE gate
+by the sigmoid alone (`swiglu`) on CPU, and refuse a third matrix that would gate otherwise; relu²
+is none of their activations (onnxruntime 1.31). Families with other experts come here.
 
 With 2 of 8 experts a token this takes a half to a quarter of the time of computing all of them and
 weighing most by zero, and as much where a single token meets tiny experts (measured).
@@ -30,12 +31,12 @@ def gathered_experts(
     assert not isinstance(spec.activation, ClampedSwiglu)
     weights_of_all = graph.converted(of_all, np.float32)
     own = _weights_of_experts(graph, spec, weights_of_all)
-    matrices = [_experts(weights[name]) for name in ("gate", "up", "down")]
+    *first, last = (_experts(weights[name]) for name in spec.matrices)
     tokens = graph.op("Flatten", x, axis=-1)
     mixed = scaled(graph, tokens, 0.0)
-    for weight, gate, up, down in zip(own, *matrices, strict=True):
+    for weight, matrices, down in zip(own, zip(*first, strict=True), last, strict=True):
         rows = graph.op("Transpose", graph.op("NonZero", weight), perm=[1, 0])
-        chosen = _gated(graph, spec.activation, (gate, up), graph.op("GatherND", tokens, rows))
+        chosen = _inner(graph, spec.activation, matrices, graph.op("GatherND", tokens, rows))
         column = graph.op("Unsqueeze", graph.op("GatherND", weight, rows), _integers(graph, -1))
         out = linear(graph, down, graph.op("Mul", chosen, column))
         mixed = graph.op("ScatterND", mixed, rows, out, reduction="add")
@@ -62,12 +63,15 @@ def _experts(weight: Weight) -> Sequence[Weight]:
             return weight.experts()
 
 
-def _gated(
-    graph: GraphBuilder, activation: Activation, gate_up: tuple[Weight, Weight], x: Value
+def _inner(
+    graph: GraphBuilder, activation: Activation, matrices: Sequence[Weight], x: Value
 ) -> Value:
+    """Return what down is given; `matrices` are up alone, or gate and up."""
+    if len(matrices) == 1:
+        return activated(graph, activation, linear(graph, matrices[0], x))
     gate, up = graph.ops(
         "Split",
-        [linear(graph, stacked_rows(gate_up), x)],
+        [linear(graph, stacked_rows(matrices), x)],
         num_outputs=2,
         attributes={"axis": -1, "num_outputs": 2},
     )

@@ -36,7 +36,12 @@ def shared_expert(
     """Return what every token gets beside its chosen experts, [batch, sequence, hidden_size]."""
     assert spec.shared is not None
     assert not isinstance(spec.activation, ClampedSwiglu)
-    out = mlp(graph, spec.activation, weights, x)
+    if spec.gated:
+        out = mlp(graph, spec.activation, weights, x)
+    else:
+        size = spec.shared.intermediate_size
+        ungated = Ungated(intermediate_size=size, activation=spec.activation, bias=False)
+        out = ungated_mlp(graph, ungated, weights, x)
     if spec.shared.gate == "none":
         return out
     return graph.op("Mul", out, graph.op("Sigmoid", linear(graph, weights["router"], x)))

@@ -12,12 +12,13 @@ result is multiplied by what the weights sum to. Both measured with onnxruntime 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from export.graph.builder import MICROSOFT, AttributeValue, GraphBuilder, Value
 from export.graph.layers.elementwise import scaled_exactly
 from export.graph.layers.gathered_experts import gathered_experts
-from export.graph.layers.linear import exact_linear, exact_vector, vector
+from export.graph.layers.linear import exact_linear, exact_vector, linear, vector
 from export.graph.layers.mlp import shared_expert
 from export.graph.layers.norm import rms_norm
 from export.graph.layers.routing import expert_weights, sum_over_experts
@@ -74,8 +75,13 @@ def _routed(graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight],
 def _chosen(
     graph: GraphBuilder, spec: SparseMoE, weights: Mapping[str, Weight], x: Value, logits: Value
 ) -> Value:
+    if spec.latent_size is not None:
+        whole = msgspec.structs.replace(spec, latent_size=None)
+        latent = linear(graph, weights["latent_in"], x)
+        mixed = _chosen(graph, whole, weights, latent, logits)
+        return linear(graph, weights["latent_out"], mixed)
     own = _own_weights(graph, spec.router, weights, logits)
-    if spec.activation in {"gelu", "gelu_tanh"}:
+    if not spec.gated or spec.activation in {"gelu", "gelu_tanh", "relu2"}:
         of_all = expert_weights(graph, spec.router, logits) if own is None else own
         return gathered_experts(graph, spec, weights, x, of_all)
     gate_up = interleave(weights["gate"], weights["up"])

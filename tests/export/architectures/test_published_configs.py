@@ -35,6 +35,9 @@ OTHERS = [name for name, model_type in MODEL_TYPES.items() if model_type not in 
 SMALLER_BLOCKS = {
     "HuggingFaceTB__SmolLM2-135M": 64,
     "google__gemma-4-26B-A4B": 64,
+    "nvidia__NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 64,
+    "nvidia__NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4": 64,
+    "nvidia__NVIDIA-Nemotron-3.5-Lightning-30B-A3B-NVFP4": 64,
     "openai__gpt-oss-120b": 64,
     "openai__gpt-oss-20b": 64,
     "zai-org__GLM-4.5-Air": 64,
@@ -72,6 +75,8 @@ SIZES = {
     "microsoft__Phi-4-mini-instruct": 3.84,
     "mistralai__Devstral-Small-2-24B-Instruct": 23.6,
     "moonshotai__Kimi-K2-Instruct": 1026.0,
+    "nvidia__NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 31.6,
+    "nvidia__Nemotron-H-56B-Base-8K": 56.0,
     "openbmb__MiniCPM3-4B": 4.07,
     "stabilityai__stablelm-3b-4e1t": 2.8,
     "tencent__Hunyuan-A13B": 80.4,

@@ -49,6 +49,7 @@ NOT_ON_CUDA = {
     "grok-1",
     "lfm2",
     "lfm2_moe",
+    "nemotron_h",
     "qwen3_5_moe_text",
     "qwen3_5_text",
     "qwen3_next",
