@@ -17,6 +17,7 @@ import asyncio
 import multiprocessing
 import os
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -44,6 +45,7 @@ from evaluation.humaneval import (
 from evaluation.report import spelled
 from evaluation.sandbox import find_isolation
 from inference.runtime.processor import num_physical_cores
+from inference.serving.host import die_with
 from inference.serving.local import LocalEngine
 
 MAX_TOKENS: Final = 64
@@ -130,7 +132,7 @@ def fill_in_turns(
         task = progress.add_task("filling", total=len(kinds) * len(holes))
         processes = {
             kind.name: stack.enter_context(
-                ProcessPoolExecutor(1, context, initializer=_open, initargs=(kind,))
+                ProcessPoolExecutor(1, context, initializer=_open, initargs=(kind, os.getpid()))
             )
             for kind in kinds
         }
@@ -151,7 +153,9 @@ class _Opened:
     loop: asyncio.AbstractEventLoop
 
 
-def _open(kind: Kind) -> None:
+def _open(kind: Kind, parent: int) -> None:
+    if sys.platform == "linux":
+        die_with(parent)  # a run that is broken off computes no further
     _Opened.loop = asyncio.new_event_loop()
     _Opened.engine = _Opened.loop.run_until_complete(_engine(kind))
 
