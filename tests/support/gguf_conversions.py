@@ -75,6 +75,32 @@ def delta(config: Config, name: str, values: Float32) -> Named:
         yield name, values
 
 
+def tiled(config: Config, name: str, values: Float32) -> Named:
+    """`_LinearAttentionVReorderBase`, then what Qwen3-Next's does."""
+    keys, heads = config["linear_num_key_heads"], config["linear_num_value_heads"]
+    size, num_keys = config["linear_value_head_dim"], 2 * keys * config["linear_key_head_dim"]
+
+    def reordered(part: Float32, rows: int) -> Float32:
+        grouped = part.reshape(keys, heads // keys, rows, *part.shape[1:])
+        return grouped.swapaxes(0, 1).reshape(part.shape)
+
+    if "in_proj_qkv" in name or "conv1d" in name:
+        values = np.concatenate([values[:num_keys], reordered(values[num_keys:], size)])
+    elif "in_proj_z" in name:
+        values = reordered(values, size)
+    elif name.endswith(("in_proj_a.weight", "in_proj_b.weight", ".A_log", ".dt_bias")):
+        values = reordered(values, 1)
+    elif name.endswith("linear_attn.out_proj.weight"):
+        values = reordered(values.T, size).T
+    if name.endswith("experts.gate_up_proj"):
+        for part, rows in zip(("gate", "up"), np.split(values, 2, axis=1), strict=True):
+            yield name.replace("gate_up_proj", f"{part}_proj.weight"), rows
+    elif name.endswith("experts.down_proj"):
+        yield f"{name}.weight", values
+    else:
+        yield from delta(config, name, values)
+
+
 def gpt_oss(config: Config, name: str, values: Float32) -> Named:
     """`GptOssModel`, of matrices that are not MXFP4: transposed, gate and up in turn."""
     if "sinks" in name:
@@ -117,7 +143,8 @@ def write_granite(writer: gguf.GGUFWriter, config: Config) -> None:
 
 
 def write_qwen2_moe(writer: gguf.GGUFWriter, config: Config) -> None:
-    write_expert_size(writer, config)
+    if "moe_intermediate_size" in config:
+        write_expert_size(writer, config)
     if "shared_expert_intermediate_size" in config:
         writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
 
@@ -131,7 +158,13 @@ def write_qwen3_next(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_ssm_time_step_rank(value_heads)
     writer.add_ssm_inner_size(config["linear_value_head_dim"] * value_heads)
     writer.add_full_attention_interval(config.get("full_attention_interval", 4))
-    writer.add_rope_dimension_count(int(head_dim(config) * config["partial_rotary_factor"]))
+    share = config.get("rope_parameters", config)["partial_rotary_factor"]
+    writer.add_rope_dimension_count(int(head_dim(config) * share))
+
+
+def write_qwen3_5(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_qwen3_next(writer, config)
+    writer.add_rope_dimension_sections([11, 11, 10, 0])
 
 
 def write_deepseek(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -231,6 +264,8 @@ CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "mixtral": ("llama", paired, write_llama),
     "qwen2_moe": ("qwen2moe", as_it_is, write_qwen2_moe),
     "qwen3_next": ("qwen3next", delta, write_qwen3_next),
+    "qwen3_5_text": ("qwen35", tiled, write_qwen3_5),
+    "qwen3_5_moe_text": ("qwen35moe", tiled, write_qwen3_5),
     "deepseek_v2": ("deepseek2", latent, write_deepseek),
     "deepseek_v3": ("deepseek2", latent, write_deepseek_v3),
     "glm4_moe_lite": ("deepseek2", latent, write_deepseek_v3),

@@ -6,6 +6,7 @@ from typing import Final
 from tests.support.gguf_further_models import FURTHER_GGUF_MODELS
 from tests.support.tiny_checkpoints import BASE_CONFIG, TINY_MODELS, TinyModel, tiny
 from tests.support.tiny_families import GEMMA, LATENT, NEXT, model_named
+from tests.support.tiny_recent_families import QWEN3_5
 
 _EXPERTS: Final = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _YARN: Final = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
@@ -68,6 +69,29 @@ GGUF_MODELS: Final = (
         **{**NEXT, "linear_num_value_heads": 2, "linear_conv_kernel_dim": 3},
         full_attention_interval=2,
         tie_word_embeddings=True,
+    ),
+    tiny(
+        "qwen3_5_text",
+        "Qwen3_5ForCausalLM",
+        **QWEN3_5,
+        tie_word_embeddings=True,
+    ),
+    tiny(
+        "qwen3_5_text/ungrouped",
+        "Qwen3_5ForCausalLM",
+        **{**QWEN3_5, "linear_num_key_heads": 4, "linear_num_value_heads": 4},
+        full_attention_interval=2,
+    ),
+    tiny(
+        "qwen3_5_moe_text",
+        "Qwen3_5MoeForCausalLM",
+        **{**QWEN3_5, "linear_num_value_heads": 6},
+        intermediate_size=None,
+        num_experts=8,
+        num_experts_per_tok=3,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=64,
+        full_attention_interval=2,
     ),
     tiny(
         "deepseek_v2/lite",

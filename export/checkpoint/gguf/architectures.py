@@ -14,6 +14,7 @@ from export.checkpoint.gguf.kinds import WHAT_IT_IS, other_kind
 from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
 from export.checkpoint.gguf.names import (
+    APART_RULES,
     GATE_AND_UP_RULES,
     LATE_NORM_RULES,
     RULES,
@@ -38,6 +39,7 @@ class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     `further_rules` are those that depend on such values: how a tensor of several parts is cut.
     `is_permuted`: rows of query and key lie as llama.cpp rotates them, pairs side by side.
     `norm_offset`: how much larger the weights of norms are stored than the checkpoint has them.
+    `is_tiled`: of states, value heads lie by their place in the group that shares a key head.
     """
 
     read: Callable[[Described], Values]
@@ -45,6 +47,7 @@ class GgufArchitecture(msgspec.Struct, frozen=True, kw_only=True):
     further_rules: Callable[[Values], tuple[Rule, ...]] = lambda _: ()
     is_permuted: bool = False
     norm_offset: float = 0.0
+    is_tiled: bool = False
 
 
 ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
@@ -54,6 +57,12 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
     "llama": GgufArchitecture(read=families.llama, is_permuted=True),
     "qwen2moe": GgufArchitecture(read=families.qwen2moe),
     "qwen3next": GgufArchitecture(read=families.qwen3next, rules=LATE_NORM_RULES, norm_offset=1.0),
+    "qwen35": GgufArchitecture(
+        read=families.qwen35, rules=APART_RULES, norm_offset=1.0, is_tiled=True
+    ),
+    "qwen35moe": GgufArchitecture(
+        read=families.qwen35moe, rules=APART_RULES, norm_offset=1.0, is_tiled=True
+    ),
     "deepseek2": GgufArchitecture(read=families.deepseek2),
     "granite": GgufArchitecture(read=families.granite, is_permuted=True),
     "granitemoe": GgufArchitecture(read=families.granitemoe, is_permuted=True),

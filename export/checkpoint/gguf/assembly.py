@@ -15,12 +15,14 @@ from export.checkpoint.gguf.tensors import (
     GgufTensor,
     JoinedTensor,
     Tensor,
+    in_columns,
     joined_by_key_head,
     joined_latent,
     log_of_negated,
     lowered,
     with_axis,
 )
+from export.checkpoint.gguf.tiles import column_order, row_order
 from export.errors import CheckpointError, UnsupportedError
 
 Values = Mapping[str, Any]
@@ -89,7 +91,7 @@ def assembled(
         if found.keys() & parts.keys():
             raise CheckpointError(f"{header.path} holds the experts of {name} twice")
         found |= parts
-    return _joined(found, values)
+    return found if architecture.is_tiled else _joined(found, values)
 
 
 def beyond(names: Collection[str], num_layers: int) -> set[str]:
@@ -117,6 +119,9 @@ def _tensor(header: TensorHeader, architecture: GgufArchitecture, values: Values
         header = msgspec.structs.replace(header, shape=header.shape[1:])
     part = _part(header.name)
     change = None if header.name.endswith("conv1d.bias") else _change(part, architecture)
+    order = row_order(part, values) if architecture.is_tiled else None
+    if architecture.is_tiled and (columns := column_order(part, values)) is not None:
+        change = in_columns(columns)
     shape = header.shape
     if change is not None:
         shape = change(np.broadcast_to(np.float32(-1), shape)).shape
@@ -125,6 +130,7 @@ def _tensor(header: TensorHeader, architecture: GgufArchitecture, values: Values
         header=header,
         shape=shape,
         num_heads=_num_heads(header, values[_PAIRED[part]]) if is_paired else None,
+        order=order,
         change=change,
     )
 

@@ -72,6 +72,44 @@ def qwen3moe(file: Described) -> Values:
 
 def qwen3next(file: Described) -> Values:
     config = file.config
+    return {
+        "model_type": "qwen3_next",
+        **partly_rotated(file),
+        **experts(file, are_weights_normed=True),
+        **_gated_delta(file),
+        "moe_intermediate_size": expert_size(file),
+        "norm_topk_prob": True,
+        "shared_expert_intermediate_size": config.integer(
+            "expert_shared_feed_forward_length",
+            default=config.integer("feed_forward_length"),
+        ),
+    }
+
+
+def qwen35(file: Described) -> Values:
+    return {"model_type": "qwen3_5_text", **_seeing(file), **_gated_delta(file)}
+
+
+def qwen35moe(file: Described) -> Values:
+    config = file.config
+    return {
+        "model_type": "qwen3_5_moe_text",
+        **_seeing(file),
+        **_gated_delta(file),
+        **experts(file, are_weights_normed=True),
+        "moe_intermediate_size": config.integer("expert_feed_forward_length"),
+        "shared_expert_intermediate_size": config.integer("expert_shared_feed_forward_length"),
+    }
+
+
+def _seeing(file: Described) -> Values:
+    """Read a decoder whose pairs are shared out to time, height and width, one place in a text."""
+    file.config.integers("rope.dimension_sections")
+    return partly_rotated(file)
+
+
+def _gated_delta(file: Described) -> Values:
+    config = file.config
     num_value_heads = config.integer("ssm.time_step_rank")
     value_size = config.integer("ssm.inner_size")
     if value_size % num_value_heads:
@@ -79,21 +117,12 @@ def qwen3next(file: Described) -> Values:
             f"the metadata say ssm.inner_size = {value_size} of {num_value_heads} heads"
         )
     return {
-        "model_type": "qwen3_next",
-        **partly_rotated(file),
-        **experts(file, are_weights_normed=True),
         **recurrent_by_turns(file),
         "linear_conv_kernel_dim": config.integer("ssm.conv_kernel"),
         "linear_key_head_dim": config.integer("ssm.state_size"),
         "linear_num_key_heads": config.integer("ssm.group_count"),
         "linear_num_value_heads": num_value_heads,
         "linear_value_head_dim": value_size // num_value_heads,
-        "moe_intermediate_size": expert_size(file),
-        "norm_topk_prob": True,
-        "shared_expert_intermediate_size": config.integer(
-            "expert_shared_feed_forward_length",
-            default=config.integer("feed_forward_length"),
-        ),
     }
 
 

@@ -89,12 +89,19 @@ def sizes(file: Described) -> Values:
     return {
         "hidden_act": "silu",
         "hidden_size": config.integer("embedding_length"),
-        "intermediate_size": config.integer("feed_forward_length"),
+        **_dense_size(file),
         "max_position_embeddings": config.integer("context_length"),
         "num_attention_heads": config.integer("attention.head_count"),
         "num_hidden_layers": config.integer("block_count"),
         "rope_theta": shortest(config.number("rope.freq_base", default=10_000.0)),
     }
+
+
+def _dense_size(file: Described) -> Values:
+    """Read the size of dense parts, which files need not say where all layers have experts."""
+    if file.num_experts and not file.config.has("feed_forward_length"):
+        return {}
+    return {"intermediate_size": file.config.integer("feed_forward_length")}
 
 
 def norm(file: Described) -> Values:

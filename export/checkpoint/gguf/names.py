@@ -163,5 +163,19 @@ def state_spaces(values: Mapping[str, Any]) -> tuple[Rule, ...]:
     )
 
 
+APART_RULES: Final = (
+    *LATE_NORM_RULES,
+    *(
+        Rule(f"blk.{{layer}}.{name}.weight", f"layers.{{layer}}.attention.{slot}")
+        for name, slot in (
+            ("attn_qkv", "query_key_value"),
+            ("attn_gate", "gate"),
+            ("ssm_beta", "rate"),
+            ("ssm_alpha", "decay"),
+        )
+    ),
+)
+"""Where projections of the gated delta rule lie apart, as the model has them."""
+
 STATELESS_RULES: Final = tuple(rule for rule in RULES if ".ssm_" not in rule.pattern)
 """All but those of states, which `state_spaces` has for another rule."""

@@ -2,6 +2,7 @@
 
 rows of query and key put in pairs (convert_hf_to_gguf.py, `LlamaModel.permute`)
 norms whose weights were raised by one (Gemma, Qwen3-Next)
+value heads of states by their place in a group instead of by groups (Qwen3.5)
 A_log as -exp(A_log), a convolution and a router of one row without their axis of one, numbers of
 heads with one more
 experts in one tensor each, or each by itself, as files of before April 2024 have them
@@ -30,11 +31,13 @@ from export.errors import CheckpointError
 
 Array = npt.NDArray[Any]
 Change = Callable[[Float32], Float32]
+Order = npt.NDArray[np.intp]
 
 
 class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the file, or an expert's part; rows are put in order where `num_heads` says.
 
+    `order`: which rows that are stored, or numbers of a vector, are those that are read, in turn.
     `shape` is what is read: `change` turns the numbers that are stored into those.
     """
 
@@ -42,6 +45,7 @@ class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
     expert: int | None = None
     num_heads: int | None = None
+    order: Order | None = None
     change: Change | None = None
 
     @property
@@ -69,6 +73,8 @@ class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
         return np.ascontiguousarray(changed, np.float32)
 
     def integers(self, *, bits: int, block_size: int) -> Integers | None:
+        if self.change is not None:  # which is one of numbers, not of blocks
+            return None
         found = as_integers(self.rows(), self.header.kind, bits=bits, block_size=block_size)
         with np.errstate(all="ignore"):  # of what is refused here
             largest = 0.0 if found is None else np.abs(found.scales).max() * np.float32(2**bits)
@@ -83,6 +89,9 @@ class GgufTensor(msgspec.Struct, frozen=True, kw_only=True):
         if self.expert is not None:
             num_rows = len(rows) // self.header.shape[0]
             rows = rows[self.expert * num_rows : (self.expert + 1) * num_rows]
+        if self.order is not None:
+            lines = rows if len(rows) > 1 else rows.reshape(len(self.order), -1)
+            return lines[self.order].reshape(rows.shape)
         if self.num_heads is None:
             return rows
         # A bias is one row, whose numbers are put in order.
@@ -143,6 +152,11 @@ Tensor = GgufTensor | JoinedTensor
 def lowered(offset: float) -> Change:
     """Take from each number what the converter added."""
     return lambda values: values - np.float32(offset)
+
+
+def in_columns(order: Order) -> Change:
+    """Put columns in order."""
+    return lambda values: values[:, order]
 
 
 def with_axis(axis: int) -> Change:

@@ -60,6 +60,10 @@ class Cutting(msgspec.Struct, frozen=True):
 _THREE_DIGITS: Final = Cutting((_words(r"\p{N}{1,3}"),))
 _LLAMA_3: Final = msgspec.structs.replace(_THREE_DIGITS, takes_words=True, begins=True)
 _WORDS_AND_DIGITS: Final = Cutting((_words(r"\p{N}"),))
+_MARKED_WORDS: Final = (
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _SINGLE_DIGITS: Final = Cutting((r"\p{N}", _GPT_2))
 _CAPITALS, _SMALL_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _GPT_4O: Final = (
@@ -94,6 +98,7 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "default": Cutting((r"[\p{P}\$\+<=>\^~\|]+", _GPT_2, r"\p{N}+", "[0-9][0-9][0-9]")),
     "gpt-2": Cutting((_GPT_2,)),
     "qwen2": msgspec.structs.replace(_WORDS_AND_DIGITS, is_composed=True),
+    "qwen35": Cutting((_MARKED_WORDS,), is_composed=True),
     "hunyuan": _WORDS_AND_DIGITS,
     "stablelm2": _WORDS_AND_DIGITS,
     "bailingmoe": _WORDS_AND_DIGITS,

@@ -42,7 +42,7 @@ NUM_MATRICES = 4 + 3
 """Of a layer, a stack of experts counted once."""
 
 WORKED_OUT = (
-    *("qwen3_next", "gemma", "llama-frequencies", "phimoe-long", "phi3-long"),
+    *("qwen3_next", "qwen3_5", "gemma", "llama-frequencies", "phimoe-long", "phi3-long"),
     *("hunyuan", "bailing_moe", "granitemoehybrid"),
 )
 """Models of which a file has numbers that were worked out of the checkpoint's, in float32."""
@@ -187,7 +187,7 @@ def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", [Kind.F16, Kind.BF16], ids=lambda kind: kind.name)
-@pytest.mark.parametrize("name", ["llama", "plain", "deepseek_v3"])
+@pytest.mark.parametrize("name", ["llama", "plain", "deepseek_v3", "qwen3_5_moe_text"])
 def test_halves(name: str, kind: Kind, tmp_path: Path) -> None:
     check(tmp_path, BY_NAME[name], kind)
 
@@ -237,6 +237,8 @@ def test_q5_0_is_held_by_int8(tmp_path: Path) -> None:
         ("granitemoe", 2 * NUM_MATRICES + 1, 0),
         ("gpt_oss", 3 * NUM_MATRICES + 2, 0),
         ("qwen3_next", 3 * 2 + 4 + 4 * (3 + 3) + 2, 0),
+        # Columns of what reads a state out lie in another order.
+        ("qwen3_5_moe_text", 2 * 2 + 2 * 4 + 4 * (3 + 3) + 2, 2),
         # The parts of a latent's keys lie across the rows of the matrix.
         ("deepseek_v3", 2 * (4 + 3) + 3 + 2, 2),
     ],
