@@ -15,5 +15,10 @@ MISSING: Final[Mapping[str, str]] = {
     "llama4_text": "attention within chunks of the text (attention_chunk_size)",
     "mimo_v2_flash": "values smaller than keys in grouped attention (v_head_dim)",
     "minimax_m3": "sparse attention (sparse_attention_config)",
+    "muse_glimmer_text": (
+        "norms of embeddings and of heads without weights (qk_scale_factor), norms behind a part "
+        "with an epsilon of their own (post_norm_eps), gates of heads in a matrix of their own"
+    ),
     "nemotron-nas": "layers that lack parts, each in its own way (block_configs)",
+    "step3p7": "gates and ups that are cut off at a limit of each layer (swiglu_limits)",
 }
