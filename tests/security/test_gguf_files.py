@@ -235,7 +235,7 @@ def test_a_layout_with(name: str, folder: Path) -> None:
 
 METADATA: dict[str, tuple[Change, str]] = {
     "no architecture": (removing("general.architecture"), "None is not implemented"),
-    "another architecture": (setting("general.architecture", "gemma4"), "'gemma4' is not impl"),
+    "another architecture": (setting("general.architecture", "gemma5"), "'gemma5' is not impl"),
     "an architecture that is a list": (
         setting("general.architecture", ["llama"], ARRAY, STRING),
         "not implemented",

@@ -96,6 +96,47 @@ def write_granite_hybrid(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_rope_scaling_finetuned(False)
 
 
+def gemma4(config: Config, name: str, values: Float32) -> Named:
+    """`Gemma4Model`."""
+    layer = name.split(".")[2]
+    if name.endswith("router.scale"):
+        yield f"blk.{layer}.ffn_gate_inp.scale", values
+    elif name.endswith("per_expert_scale"):
+        yield f"blk.{layer}.ffn_down_exps.scale", values
+    elif name.endswith("layer_scalar") or ".experts." in name:
+        yield f"{name}.weight", values
+    else:
+        yield name, values
+
+
+def write_gemma4(writer: gguf.GGUFWriter, config: Config) -> None:
+    kinds = [kind == "sliding_attention" for kind in config["layer_types"]]
+    size, local_size = config["global_head_dim"], config["head_dim"]
+    heads = config["num_key_value_heads"]
+    global_heads = config.get("num_global_key_value_heads")
+    writer.add_shared_kv_layers(0)
+    writer.add_embedding_length_per_layer_input(0)
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_sliding_window_pattern(kinds)
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_key_length_swa(local_size)
+    writer.add_value_length_swa(local_size)
+    if global_heads is not None:
+        writer.add_head_count_kv([heads if is_local else global_heads for is_local in kinds])
+    if config.get("enable_moe_block"):
+        writer.add_expert_used_count(config["top_k_experts"])
+        write_expert_size(writer, config)
+    writer.add_rope_dimension_count(size)
+    writer.add_rope_dimension_count_swa(local_size)
+    parameters = config["rope_parameters"]
+    writer.add_rope_freq_base_swa(parameters["sliding_attention"]["rope_theta"])
+    writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    num_rotated = int(size * parameters["full_attention"]["partial_rotary_factor"] / 2)
+    factors = [1.0] * num_rotated + [1e30] * (size // 2 - num_rotated)
+    writer.add_tensor("rope_freqs.weight", np.array(factors, np.float32))
+
+
 def write_olmo3(writer: gguf.GGUFWriter, config: Config) -> None:
     writer.add_sliding_window(config["sliding_window"])
     layers = range(config["num_hidden_layers"])
@@ -217,6 +258,7 @@ def write_mistral3(writer: gguf.GGUFWriter, config: Config) -> None:
 
 FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "gemma": ("gemma", raised_norms, nothing_more),
+    "gemma4_text": ("gemma4", gemma4, write_gemma4),
     "smollm3": ("smollm3", paired, write_llama),
     "olmo2": ("olmo2", as_it_is, nothing_more),
     "olmo3": ("olmo2", as_it_is, write_olmo3),

@@ -5,6 +5,7 @@ from typing import Final
 from tests.support.tiny_checkpoints import TinyModel, tiny
 from tests.support.tiny_families import LATENT, model_named
 from tests.support.tiny_further_families import BIG_CODE
+from tests.support.tiny_recent_families import GEMMA4
 
 _YARN: Final = {
     "rope_type": "yarn",
@@ -21,6 +22,21 @@ _LONG: Final = {
 
 FURTHER_GGUF_MODELS: Final = (
     model_named("gemma"),
+    model_named("gemma4_text-dense"),
+    # llama.cpp looks gelu up among halves, so of two tokens that are as likely it may take either:
+    # with these weights there are none.
+    tiny(
+        "gemma4_text/mixture",
+        "Gemma4ForCausalLM",
+        **GEMMA4,
+        attention_k_eq_v=True,
+        num_global_key_value_heads=1,
+        use_bidirectional_attention="vision",
+        enable_moe_block=True,
+        num_experts=8,
+        top_k_experts=3,
+        moe_intermediate_size=32,
+    ),
     # Every fourth layer does not rotate, and nothing in a file says otherwise.
     tiny("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=5, tie_word_embeddings=True),
     tiny("olmo2", "Olmo2ForCausalLM", num_key_value_heads=4),

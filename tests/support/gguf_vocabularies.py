@@ -57,8 +57,13 @@ def write_byte_level(path: Path, pre: str, *user_defined: str, begins: bool | No
     return finished(writer, path)
 
 
-def write_sentence_pieces(path: Path, *, has_prefix: bool | None) -> Path:
-    """Write pieces with the scores that SentencePiece gives: the earlier joined, the better."""
+def write_sentence_pieces(
+    path: Path, *, has_prefix: bool | None = False, are_merged: bool = False
+) -> Path:
+    """Write pieces with the scores that SentencePiece gives: the earlier joined, the better.
+
+    With `are_merged` how they are joined is listed, as Gemma 4's are.
+    """
     tokenizer = tokenizers.Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=NUM_TRAINED, show_progress=False)
     tokenizer.train_from_iterator([line.replace(" ", BLANK) for line in _lines()], trainer)
@@ -71,8 +76,12 @@ def write_sentence_pieces(path: Path, *, has_prefix: bool | None) -> Path:
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
     kinds += [gguf.TokenType.BYTE] * num_bytes + [gguf.TokenType.NORMAL] * len(pieces)
     writer = _model(path, len(kinds))
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
+    if are_merged:
+        writer.add_tokenizer_model("gemma4")
+        writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    else:
+        writer.add_tokenizer_model("llama")
+        writer.add_tokenizer_pre("default")
     writer.add_token_list([*tokens, *pieces])
     writer.add_token_scores([0.0] * len(tokens) + [-float(index) for index in range(len(pieces))])
     writer.add_token_types(kinds)

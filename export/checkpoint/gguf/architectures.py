@@ -15,10 +15,12 @@ from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
 from export.checkpoint.gguf.names import (
     APART_RULES,
+    BESIDE_RULES,
     GATE_AND_UP_RULES,
     LATE_NORM_RULES,
     RULES,
     STATELESS_RULES,
+    beside_experts,
     joined_heads,
     state_spaces,
 )
@@ -73,6 +75,9 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
     "ernie4_5-moe": GgufArchitecture(read=families.ernie4_5_moe),
     "gemma2": GgufArchitecture(read=families.gemma2, norm_offset=1.0),
     "gemma3": GgufArchitecture(read=families.gemma3, norm_offset=1.0),
+    "gemma4": GgufArchitecture(
+        read=further_families.gemma4, rules=BESIDE_RULES, further_rules=beside_experts
+    ),
     "starcoder2": GgufArchitecture(read=families.starcoder2),
     "grok": GgufArchitecture(read=families.grok),
     "mellum": GgufArchitecture(read=families.mellum),

@@ -24,6 +24,52 @@ def gemma(file: Described) -> Values:
     return {"model_type": "gemma", **decoder(file), "hidden_act": "gelu_pytorch_tanh"}
 
 
+def gemma4(file: Described) -> Values:
+    """Read Gemma 4, whose heads that see all are others; how much is rotated a tensor says."""
+    config = file.config
+    windows = windows_by_turns(file, default_period=6)
+    is_full = [kind == "full_attention" for kind in windows["layer_types"]]
+    heads = key_heads(file)
+    # Keys are values in layers that have no values of their own.
+    are_values = f"blk.{is_full.index(True)}.attn_v.weight" not in file.tensors
+    global_size, size = (config.integer(f"attention.key_length{kind}") for kind in ("", "_swa"))
+    for key, wanted in (("", global_size), ("_swa", size)):
+        config.require(f"attention.value_length{key}", wanted)
+        config.require(f"rope.dimension_count{key}", wanted)
+    found: Values = {
+        "model_type": "gemma4_text",
+        **sizes(file),
+        **norm(file),
+        **windows,
+        "attention_k_eq_v": are_values,
+        "enable_moe_block": bool(file.num_experts),
+        "global_head_dim": global_size,
+        "head_dim": size,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size_per_layer_input": config.integer(
+            "embedding_length_per_layer_input", default=0, minimum=0
+        ),
+        "num_global_key_value_heads": heads[is_full.index(True)],
+        "num_key_value_heads": heads[is_full.index(False)],
+        "num_kv_shared_layers": config.integer("attention.shared_kv_layers", default=0, minimum=0),
+        "use_bidirectional_attention": "vision",
+    }
+    del found["hidden_act"]
+    if file.num_experts:
+        mixture = experts(file, are_weights_normed=True)
+        mixture["top_k_experts"] = mixture.pop("num_experts_per_tok")
+        found |= mixture
+        found["moe_intermediate_size"] = config.integer("expert_feed_forward_length")
+    if config.has("final_logit_softcapping"):
+        found["final_logit_softcapping"] = shortest(config.number("final_logit_softcapping"))
+    local = shortest(config.number("rope.freq_base_swa", default=10_000.0))
+    found["rope_parameters"] = {
+        "full_attention": {"rope_type": "proportional", "rope_theta": found.pop("rope_theta")},
+        "sliding_attention": {"rope_type": "default", "rope_theta": local},
+    }
+    return found
+
+
 def olmo2(file: Described) -> Values:
     """Read OLMo 2, and OLMo 3, which is the one with windows."""
     windows = windows_by_turns(file, default_period=4)

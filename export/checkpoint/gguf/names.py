@@ -68,6 +68,13 @@ _LAYER: Final = {
     "ffn_gate_inp_shexp.weight": "moe.shared.router",
     **{f"ffn_{part}_shexp.weight": f"moe.shared.{part}" for part in ("gate", "up", "down")},
     **{f"ffn_{part}_exps.bias": f"moe.{part}_bias" for part in ("gate", "up", "down")},
+    # Gemma 4's, whose experts are given another norm of the stream than what is beside them.
+    "layer_output_scale.weight": "output_scale",
+    "ffn_gate_inp.scale": "moe.router_norm",
+    "ffn_down_exps.scale": "moe.router_scale",
+    "pre_ffw_norm_2.weight": "moe.input_norm",
+    "post_ffw_norm_1.weight": "moe.shared.output_norm",
+    "post_ffw_norm_2.weight": "moe.output_norm",
 }
 
 _EXPERTS: Final = (
@@ -176,6 +183,18 @@ APART_RULES: Final = (
     ),
 )
 """Where projections of the gated delta rule lie apart, as the model has them."""
+
+_DENSE: Final = {f"blk.{{layer}}.ffn_{part}.weight": part for part in ("gate", "up", "down")}
+
+BESIDE_RULES: Final = tuple(rule for rule in RULES if rule.pattern not in _DENSE)
+"""All but those of what is a dense layer's, which `beside_experts` has."""
+
+
+def beside_experts(values: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Return what a dense part fills, which is the shared expert where there are others."""
+    part = "moe.shared" if values.get("enable_moe_block") else "mlp"
+    return tuple(Rule(name, f"layers.{{layer}}.{part}.{slot}") for name, slot in _DENSE.items())
+
 
 STATELESS_RULES: Final = tuple(rule for rule in RULES if ".ssm_" not in rule.pattern)
 """All but those of states, which `state_spaces` has for another rule."""

@@ -18,6 +18,9 @@ from export.errors import CheckpointError, UnsupportedError
 FREQUENCIES: Final = "rope_freqs.weight"
 SHORT: Final = "rope_factors_short.weight"
 LONG: Final = "rope_factors_long.weight"
+STOPPED: Final = 1e29
+"""What makes a frequency none: llama.cpp's converter writes ten times as much."""
+
 FACTORS: Final = (FREQUENCIES, SHORT, LONG)
 
 
@@ -29,6 +32,8 @@ def stretched_by_tensors(
     Raises CheckpointError where there are not as many factors as frequencies, or one is no number
     above zero.
     """
+    if "global_head_dim" in values:
+        return _proportional(headers, values)
     is_long = metadata.text("rope.scaling.type", default="none") == "longrope"
     found = {name: _factors(headers[name], values) for name in FACTORS if name in headers}
     if not found and not is_long:
@@ -55,6 +60,28 @@ def stretched_by_tensors(
             "original_max_position_embeddings": original,
         }
     return {"rope_scaling": {"rope_type": "longrope", **scaling}}
+
+
+def _proportional(headers: Mapping[str, TensorHeader], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Gemma 4's rotations: factors of 1, and then such that stop the slower pairs."""
+    parameters = values["rope_parameters"]
+    whole: dict[str, Any] = parameters["full_attention"]
+    share = 1.0
+    if FREQUENCIES in headers:
+        size = {"head_dim": values["global_head_dim"]}
+        factors = np.array(_factors(headers[FREQUENCIES], size))
+        num_rotated = int((factors == 1.0).sum())
+        if not (factors[num_rotated:] >= STOPPED).all():
+            raise UnsupportedError(
+                f"{FREQUENCIES} stretches the rotation, which is not implemented"
+            )
+        share = num_rotated / len(factors)
+    return {
+        "rope_parameters": {
+            **parameters,
+            "full_attention": {**whole, "partial_rotary_factor": share},
+        }
+    }
 
 
 def _factors(header: TensorHeader, values: Mapping[str, Any]) -> list[float]:

@@ -152,10 +152,17 @@ def tokenizer_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
             cutting = _cutting(config)
             parts, begins = _byte_level(cutting, vocabulary), cutting.begins
         case "llama":
-            parts, begins = _sentence_pieces(config, vocabulary), True
+            has_prefix = config.boolean("add_space_prefix", default=True)
+            merges = _merges_of_scores(vocabulary)
+            parts, begins = _pieces(vocabulary, merges, has_prefix=has_prefix), True
+        case "gemma4":
+            config.require("add_space_prefix", False)
+            parts = _pieces(vocabulary, _pairs(vocabulary), has_prefix=False)
+            parts, begins = {**parts, "pre_tokenizer": _split(r"\n+")}, True
         case _:
             raise UnsupportedError(
-                f"tokenizer.ggml.model = {kind!r} is not implemented; there are gpt2 and llama"
+                f"tokenizer.ggml.model = {kind!r} is not implemented; there are gpt2, llama and "
+                "gemma4"
             )
     leading = _leading(config, vocabulary, default=begins)
     return {
@@ -247,16 +254,13 @@ def _cutting(config: Config) -> Cutting:
     return cutting
 
 
+def _split(expression: str) -> dict[str, Any]:
+    pattern = {"Regex": expression}
+    return {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+
+
 def _byte_level(cutting: Cutting, vocabulary: Vocabulary) -> dict[str, Any]:
-    splits = [
-        {
-            "type": "Split",
-            "pattern": {"Regex": expression},
-            "behavior": "Isolated",
-            "invert": False,
-        }
-        for expression in cutting.expressions
-    ]
+    splits = [_split(expression) for expression in cutting.expressions]
     bytes_only = {
         "type": "ByteLevel",
         "add_prefix_space": False,
@@ -287,9 +291,10 @@ def _pairs(vocabulary: Vocabulary) -> list[list[str]]:
     return pairs
 
 
-def _sentence_pieces(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Blanks are bars, one stands in front, and what is no piece is spelled in bytes."""
-    has_prefix = config.boolean("add_space_prefix", default=True)
+def _pieces(
+    vocabulary: Vocabulary, merges: Sequence[Sequence[str]], *, has_prefix: bool
+) -> dict[str, Any]:
+    """Blanks are bars, one may stand in front, and what is no piece is spelled in bytes."""
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
     prepend = [{"type": "Prepend", "prepend": "\u2581"}] if has_prefix else []
     strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if has_prefix else []
@@ -302,7 +307,7 @@ def _sentence_pieces(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
             "decoders": [back, {"type": "ByteFallback"}, {"type": "Fuse"}, *strip],
         },
         "model": {
-            **_bpe(vocabulary, _merges_of_scores(vocabulary)),
+            **_bpe(vocabulary, merges),
             "byte_fallback": True,
             "fuse_unk": True,
             "unk_token": next(

@@ -94,6 +94,11 @@ def test_llama_cpp_joins_pieces_the_same_way(has_prefix: bool | None, tmp_path: 
     check(path, has_prefix=has_prefix is not False)
 
 
+@pytest.mark.parity
+def test_llama_cpp_joins_listed_pieces_the_same_way(tmp_path: Path) -> None:
+    check(write_sentence_pieces(tmp_path / "model.gguf", are_merged=True))
+
+
 @every_cutting
 def test_a_text_comes_back(pre: str, tmp_path: Path) -> None:
     tokenizer = tokenizer_of(write_byte_level(tmp_path / "model.gguf", pre))
@@ -112,6 +117,15 @@ def test_a_text_of_pieces_comes_back(has_prefix: bool | None, tmp_path: Path) ->
             assert tokenizer.decode(tokenizer.encode(text)) == text
         beginning = tokenizer.encode(text, is_beginning=True)
         assert has_prefix is False or tokenizer.pieces[beginning[0]].startswith(b" ")
+
+
+def test_a_text_of_listed_pieces_comes_back(tmp_path: Path) -> None:
+    path = write_sentence_pieces(tmp_path / "model.gguf", are_merged=True)
+    tokenizer = tokenizer_of(path)
+    for text in samples()[:500]:
+        if BLANK not in text:
+            assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert leading(path, tmp_path) == (1,)
 
 
 def test_each_cutting_is_seen(tmp_path: Path) -> None:
