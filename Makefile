@@ -7,7 +7,7 @@ BIN := .venv/bin
 MODEL ?= qwen2.5-coder-0.5b
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test parity real editors bench clean
+.PHONY: demo test parity real editors cluster bench clean
 
 demo: .venv/installed
 	$(BIN)/python docs/demo.py $(MODEL)
@@ -23,6 +23,9 @@ real: .venv/installed-test
 
 editors: .venv/installed-editors
 	$(BIN)/python -m pytest -m editor
+
+cluster: .venv/installed-cluster
+	$(BIN)/python -m pytest -m cluster
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.decode
@@ -46,6 +49,10 @@ bench: .venv/installed-test
 
 .venv/installed-editors: .venv/installed-test
 	$(INSTALL) --group editors
+	@touch $@
+
+.venv/installed-cluster: .venv/installed-test
+	$(INSTALL) --editable '.[team,cluster]'
 	@touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """`inkling serve`: the engine for a team, over HTTP; and `inkling token`: who may use it."""
 
 import asyncio
+import contextlib
 import importlib.util
 import socket
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from team.server import Served
 
 LIBRARIES: Final = ("starlette", "uvicorn", "prometheus_client")
+RAY: Final = "ray"
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,11 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int | None
     max_waiting: int
     as_json: bool
+    cluster: bool = False
+
+
+FLEET: Final = ("replicas", "max_replicas", "cpus", "gpus", "max_queued")
+"""What only --cluster takes, by the names of FleetSettings."""
 
 
 @click.command()
@@ -70,12 +77,26 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     help="Requests that wait or run; others are refused at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON object.")
+@click.option("--cluster", is_flag=True, help="Several engines, on Ray Serve: docs/cluster.md.")
+@click.option("--replicas", type=click.IntRange(1, 1024), help="Engines, with --cluster. [1]")
+@click.option("--max-replicas", type=click.IntRange(1, 1024), help="As many when much is asked.")
+@click.option("--cpus", type=click.FloatRange(0), help="CPUs of each engine. [1]")
+@click.option("--gpus", type=click.FloatRange(0), help="GPUs of each engine, also parts. [0]")
+@click.option("--max-queued", type=click.IntRange(0, 65_536), help="Beyond what engines take. [32]")
 def serve(*, model: str | None, device: Device, **options: object) -> None:
     """Answer completions over HTTP, to this machine alone unless tokens are given out."""
-    _check_libraries()
+    fleet = {name: options.pop(name) for name in FLEET}
     told = msgspec.convert(options, ServeOptions)
+    _check_libraries(with_cluster=told.cluster)
+    given = {name: value for name, value in fleet.items() if value is not None}
+    if given and not told.cluster:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InklingError(f"{named}: for --cluster alone; add it, or leave these out")
     if (told.tls_certificate is None) != (told.tls_key is None):
         raise InklingError("--tls-certificate and --tls-key go together; give both")
+    if told.cluster:
+        _serve_cluster({"model": model, "device": device, **given}, told)
+        return
     asyncio.run(_serve(open_engine(EngineOptions(model=model, device=device)), told))
 
 
@@ -97,6 +118,36 @@ async def _serve(engine: Engine, options: ServeOptions) -> None:
         await engine.close()
 
 
+def _serve_cluster(fleet: dict[str, object], options: ServeOptions) -> None:
+    from team import cluster
+    from team.fleet import told
+    from team.server import configure_logging, listen
+
+    configure_logging()
+    settings = settings_for(options)
+    is_public = cluster.uses_haproxy()  # which listens at every address, whatever it is told
+    if is_public and not settings.requires_token:
+        raise InklingError(f"{cluster.HAPROXY}: others are let in, and nobody has a token")
+    with contextlib.ExitStack() as stack:
+        asked = listen(options.host, options.port)
+        port = asked.getsockname()[1]
+        asked.close()
+        where = cluster.Where(
+            host=options.host,
+            port=port,
+            tls_certificate=options.tls_certificate,
+            tls_key=options.tls_key,
+        )
+        metrics_socket = None
+        if options.metrics_port is not None:
+            metrics_socket = stack.enter_context(listen("127.0.0.1", options.metrics_port))
+        fleet_settings = told({**fleet, "max_waiting": options.max_waiting})
+        metrics = stack.enter_context(cluster.deployed(fleet_settings, settings, where))
+        ports = [port, *([metrics_socket.getsockname()[1]] if metrics_socket else [])]
+        _say(options, settings, ports)
+        asyncio.run(cluster.until_told_to_end(metrics, metrics_socket))
+
+
 def _opened(engine: Engine, options: ServeOptions) -> "list[Served]":
     """Bind what is listened at, and say so. Raises InklingError."""
     from team.app import create_app
@@ -115,7 +166,7 @@ def _opened(engine: Engine, options: ServeOptions) -> "list[Served]":
     if options.metrics_port is not None:
         app = metrics_app(metrics, ServiceSettings())
         served.append(Served(app, listen("127.0.0.1", options.metrics_port)))
-    _say(options, settings, [one.socket for one in served])
+    _say(options, settings, [one.socket.getsockname()[1] for one in served])
     return served
 
 
@@ -139,9 +190,8 @@ def settings_for(options: ServeOptions) -> ServiceSettings:
     )
 
 
-def _say(options: ServeOptions, settings: ServiceSettings, sockets: list[socket.socket]) -> None:
+def _say(options: ServeOptions, settings: ServiceSettings, ports: list[int]) -> None:
     scheme = "https" if options.tls_certificate else "http"
-    ports = [one.getsockname()[1] for one in sockets]
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"{scheme}://{host}:{ports[0]}"
     metrics = f"http://127.0.0.1:{ports[1]}/metrics" if len(ports) > 1 else None
@@ -157,11 +207,15 @@ def _say(options: ServeOptions, settings: ServiceSettings, sockets: list[socket.
         click.echo("Texts and tokens go unencrypted; --tls-certificate changes that", err=True)
 
 
-def _check_libraries() -> None:
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+def _check_libraries(*, with_cluster: bool) -> None:
+    names, extras = (*LIBRARIES, RAY), "team,cluster"
+    if not with_cluster:
+        names, extras = LIBRARIES, "team"
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
+        named = ", ".join(missing)
         raise InklingError(
-            f"{', '.join(missing)} is not installed; `pip install 'inkling-lsp[team]'` brings it"
+            f"{named} is not installed; `pip install 'inkling-lsp[{extras}]'` brings it"
         )
 
 

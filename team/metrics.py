@@ -5,7 +5,7 @@ Prometheus spells them (semantic-conventions, docs/gen-ai/gen-ai-metrics.md, sta
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -118,6 +118,10 @@ class Metrics:
             each_ms = timings.decode_ms / (tokens.generated - 1)
             self._each_token.labels(OPERATION, model).observe(each_ms / 1000)
 
+    async def page(self) -> bytes:
+        """Return all of them in Prometheus's text."""
+        return generate_latest(self.registry)
+
     def watch(self, engine: Engine, num_waiting: Callable[[], int]) -> None:
         """Show from now on how an engine is and how many wait for it, when somebody looks."""
         waiting, ready, restarts = self._gauges
@@ -126,7 +130,11 @@ class Metrics:
         restarts.set_function(lambda: engine.status().num_restarts)
 
 
-def metrics_app(metrics: Metrics, settings: ServiceSettings) -> Starlette:
+class Paged(Protocol):
+    async def page(self) -> bytes: ...
+
+
+def metrics_app(metrics: Paged, settings: ServiceSettings) -> Starlette:
     """Return what answers `/metrics`, and nothing else, on a port of its own."""
 
     async def show(request: Request) -> Response:
@@ -134,7 +142,6 @@ def metrics_app(metrics: Metrics, settings: ServiceSettings) -> Starlette:
             guard.check(request.scope["headers"], b"/metrics", settings)
         except Refused as refused:
             return refusal(refused)
-        text = generate_latest(metrics.registry)
-        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(await metrics.page(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return Starlette(routes=[Route("/metrics", show, methods=["GET"])])

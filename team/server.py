@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, NamedTuple
 
 import uvicorn
@@ -111,16 +111,21 @@ async def run(all_served: Sequence[Served]) -> None:
             server.force_exit = server.should_exit
             server.should_exit = True
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, stop)
+    on_signal(stop)
     await asyncio.gather(
         *(
             server.serve(sockets=[served.socket])
             for server, served in zip(servers, all_served, strict=True)
         )
     )
+
+
+def on_signal(stop: Callable[[], None]) -> None:
+    """Have this called in the running loop when somebody wants this process to end."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stop)
 
 
 def _config(served: Served) -> uvicorn.Config:

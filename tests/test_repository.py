@@ -174,7 +174,8 @@ def test_the_tools_of_make_are_constrained() -> None:
     """Every dependency that make installs has a version that was seen to work."""
     written = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups = written["dependency-groups"]
-    named = [*written["project"]["dependencies"], *groups["test"], *groups["parity"]]
+    extra = written["project"]["optional-dependencies"]["cluster"]
+    named = [*written["project"]["dependencies"], *groups["test"], *groups["parity"], *extra]
     names = {re.split(r"[<>=;[]", line)[0] for line in named if isinstance(line, str)}
     pinned = {
         line.partition("==")[0].lower().replace("-", "_")

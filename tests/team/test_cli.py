@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inference import InklingError, is_loopback
-from team import tokens
-from team.cli import ServeOptions, settings_for, token
+from team import cli, tokens
+from team.cli import ServeOptions, serve, settings_for, token
 from team.tokens import TokenStore
 
 
@@ -77,6 +77,18 @@ def test_other_names_may_be_given_where_there_are_tokens(store: TokenStore) -> N
     settings = settings_for(options("127.0.0.1", "Inkling.Example"))
     assert "inkling.example" in settings.hosts
     assert not settings.takes_addresses
+
+
+def test_a_cluster_wants_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "LIBRARIES", ("click",))
+    monkeypatch.setattr(cli, "RAY", "no_such_library")
+    with pytest.raises(InklingError, match=r"pip install 'inkling-lsp\[team,cluster\]'"):
+        CliRunner().invoke(serve, ["--cluster"], catch_exceptions=False)
+
+
+def test_what_is_for_a_cluster_is_refused_without_one() -> None:
+    with pytest.raises(InklingError, match=r"--replicas, --gpus: for --cluster alone"):
+        CliRunner().invoke(serve, ["--replicas", "2", "--gpus", "0.5"], catch_exceptions=False)
 
 
 def test_a_token_is_shown_once(store: TokenStore) -> None:
