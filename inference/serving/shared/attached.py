@@ -23,7 +23,7 @@ from inference.serving.shared.place import Place
 from inference.serving.wire import FromHost, ToHost, encode, read_from_host
 
 START_S: Final = 10.0
-"""How long a host may take until it listens. It does so before it loads anything large."""
+"""How long a host may take until it listens, which is before it loads anything large."""
 
 POLL_S: Final = 0.02
 
@@ -154,4 +154,6 @@ async def _start(place: Place, environment: Mapping[str, str]) -> None:
     finally:
         os.close(log)
     async with asyncio.timeout(START_S):
-        await starting.wait()
+        exit_code = await starting.wait()
+    if exit_code:
+        raise OSError(exit_code, f"it exited with code {exit_code}")

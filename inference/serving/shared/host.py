@@ -122,24 +122,28 @@ def main() -> None:
 def run(path: Path, open_engine: Callable[[], HostedEngine], *, linger_s: float) -> None:
     """Leave the parent and serve, or return at once where another host does.
 
-    `open_engine` is called once we listen.
+    `open_engine` is called once we listen. Raises OSError where nobody can listen at `path`.
     """
     if _lock(path.with_suffix(".lock")) is None:
         return
+    listening = _bound(path)
     if os.fork():
         os._exit(0)  # whoever started us has waited for this
+    listening.listen(_BACKLOG)  # here, as editors are told the process that did
     os.ftruncate(2, 0)  # the log that earlier hosts wrote
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING)
     # As in the host of a single editor: nothing here waits for the engine's threads.
-    asyncio.new_event_loop().run_until_complete(serve(path, open_engine, linger_s=linger_s))
+    asyncio.new_event_loop().run_until_complete(_serve(listening, open_engine, linger_s=linger_s))
     logging.shutdown()
     os._exit(0)
 
 
-async def serve(path: Path, open_engine: Callable[[], HostedEngine], *, linger_s: float) -> None:
-    """Listen at `path`, in place of what lies there, until there is no use for the engine."""
-    listening = _listen(path)
+async def _serve(
+    listening: socket.socket, open_engine: Callable[[], HostedEngine], *, linger_s: float
+) -> None:
+    """Serve until there is no use for the engine."""
+    path = Path(listening.getsockname())
     engine = open_engine()
     shared = SharedHost(engine, linger_s=linger_s)
     server = await asyncio.get_running_loop().create_unix_server(shared.connect, sock=listening)
@@ -155,7 +159,8 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _listen(path: Path) -> socket.socket:
+def _bound(path: Path) -> socket.socket:
+    """Return a socket in place of what an earlier host left there."""
     _remove(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -163,7 +168,6 @@ def _listen(path: Path) -> socket.socket:
         listening.bind(os.fspath(path))
     finally:
         os.umask(before)
-    listening.listen(_BACKLOG)
     return listening
 
 

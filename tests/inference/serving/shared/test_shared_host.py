@@ -215,8 +215,9 @@ async def test_what_an_earlier_host_left_is_replaced(folder: Path) -> None:
         lambda place: replace(place, command=("/nowhere/at/all",)),
         lambda place: replace(place, command=(sys.executable, "-c", "raise SystemExit(1)")),
         lambda place: replace(place, socket=place.folder / "no" / "folder.sock"),
+        lambda place: replace(place, command=(sys.executable, "-c", "")),
     ],
-    ids=["no such program", "a program that fails", "no such folder"],
+    ids=["no such program", "a program that fails", "no such folder", "nobody listens"],
 )
 async def test_where_nothing_can_be_shared_the_engine_is_ones_own(
     change: Callable[[Place], Place],
