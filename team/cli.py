@@ -125,7 +125,7 @@ def _serve_cluster(fleet: dict[str, object], options: ServeOptions) -> None:
 
     configure_logging()
     settings = settings_for(options)
-    is_public = cluster.uses_haproxy()  # which listens at every address, whatever it is told
+    is_public = cluster.uses_haproxy()  # whose replicas are asked at every address of the machine
     if is_public and not settings.requires_token:
         raise InklingError(f"{cluster.HAPROXY}: others are let in, and nobody has a token")
     with contextlib.ExitStack() as stack:

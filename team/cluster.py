@@ -171,6 +171,9 @@ def deployed(
 @contextlib.contextmanager
 def _ray(*, is_joined: bool) -> Generator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = (
+        "0"  # its threads start another Ray behind the end, else
+    )
     os.environ.setdefault(BALANCE, "hdr(x-session-id)")
     options: dict[str, object] = {"log_to_driver": False}
     if not is_joined:

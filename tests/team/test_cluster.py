@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -255,18 +256,30 @@ def test_another_model_takes_over_without_a_failure(tmp_path: Path) -> None:
     other, broken = tmp_path / "other", tmp_path / "broken"
     shutil.copytree(EMBEDDED, other)
     write_manifest(replace(read_manifest(other), name="other"), other)
+    told = told_by("tests.support.rolling_update", str(broken), str(other), data=tmp_path)
+    assert told["came_up"] == [False, True]
+    assert set(told["statuses"]) == {"200"}, told["statuses"]
+    assert [told["models"][0], told["models"][-1]] == ["inkling-base", "other"]
+
+
+def test_a_node_that_is_lost_costs_nothing_at_another(tmp_path: Path) -> None:
+    told = told_by("tests.support.node_loss", data=tmp_path)
+    assert told["ready"] == [2, 1, 2]
+    failed = sum(number for status, number in told["statuses"].items() if status != "200")
+    assert failed <= 1, told["statuses"]  # what the lost replica was at
+
+
+def told_by(module: str, *arguments: str, data: Path) -> dict[str, Any]:
+    """Return the last line of a program with a Ray of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.rolling_update", str(broken), str(other)],
+        [sys.executable, "-m", module, *arguments],
         check=False,
-        env=environment(tmp_path),
+        env=environment(data),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["came_up"] == [False, True]
-    assert set(told["statuses"]) == {"200"}, told["statuses"]
-    assert [told["models"][0], told["models"][-1]] == ["inkling-base", "other"]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def until(condition: Callable[[], object]) -> None:
