@@ -11,11 +11,12 @@ JSON object; `--write` puts the table into docs/export.md.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 from msgspec.structs import replace
 from rich.progress import Progress
 
@@ -74,7 +75,8 @@ def main(
     print_report(title, COLUMNS, rows)
     if write:
         write_table(DOCUMENT, COMMAND, title, COLUMNS, rows)
-    print_json("orders", {"figures": {", ".join(key): row for key, row in figures.items()}})
+    found = {", ".join(key): msgspec.to_builtins(row) for key, row in figures.items()}
+    print_json("orders", {"figures": found})
 
 
 def layouts(fim: FimTemplate) -> dict[str, FimTemplate]:
@@ -141,50 +143,58 @@ def _of_language(language: str) -> Callable[[Outcome], bool]:
     return lambda outcome: language in ("all", outcome.language)
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """A layout's figures, and the package's own minus them; of HumanEval `right` is pass@1."""
+
+    holes: int
+    right: float | None
+    right_difference: Difference
+    bits_per_byte: float | None = None
+    bits_difference: Difference | None = None
+
+
 def compared(
     counts: Callable[[Outcome], bool], own: Sequence[Outcome], other: Sequence[Outcome]
-) -> Mapping[str, object]:
-    """Return the figures of a layout, and the package's own minus them."""
+) -> Compared:
     chosen = [pair for pair in zip(own, other, strict=True) if counts(pair[0])]
     first, second = [one for one, _ in chosen], [one for _, one in chosen]
     found = figures_of(second, (BITS, PERFECT))
     between = differences(second, first, (BITS, PERFECT), seed=0)
-    return {
-        "holes": len(chosen),
-        **found,
-        **{f"{name}_difference": _interval(one) for name, one in between.items()},
-    }
+    return Compared(
+        holes=len(chosen),
+        right=found["perfect_line"],
+        right_difference=between["perfect_line"],
+        bits_per_byte=found["bits_per_byte"],
+        bits_difference=between["bits_per_byte"],
+    )
 
 
-def _passed(own: Sequence[Solution], other: Sequence[Solution]) -> Mapping[str, object]:
-    (between,) = differences(other, own, (PASSED,), seed=0).values()
-    return {
-        "holes": len(own),
-        "perfect_line": figures_of(other, (PASSED,))["passed"],
-        "perfect_line_difference": _interval(between),
-    }
+def _passed(own: Sequence[Solution], other: Sequence[Solution]) -> Compared:
+    return Compared(
+        holes=len(own),
+        right=figures_of(other, (PASSED,))["passed"],
+        right_difference=differences(other, own, (PASSED,), seed=0)["passed"],
+    )
 
 
-def _interval(found: Difference) -> list[float | None]:
-    return [found.difference, found.low, found.high]
-
-
-def _spelled(row: Mapping[str, object]) -> list[str]:
-    bits, right = row.get("bits_per_byte"), row["perfect_line"]
-    assert isinstance(right, float)
+def _spelled(row: Compared) -> list[str]:
     return [
-        str(row["holes"]),
-        "" if not isinstance(bits, float) else f"{bits:.3f}",
-        _spelled_interval(row.get("bits_per_byte_difference"), 1, "{:+.3f}"),
-        f"{100 * right:.1f}",
-        _spelled_interval(row["perfect_line_difference"], 100, "{:+.1f}"),
+        str(row.holes),
+        "" if row.bits_per_byte is None else f"{row.bits_per_byte:.3f}",
+        _spelled_difference(row.bits_difference, 1, 3),
+        "" if row.right is None else f"{100 * row.right:.1f}",
+        _spelled_difference(row.right_difference, 100, 1),
     ]
 
 
-def _spelled_interval(values: object, scale: float, form: str) -> str:
-    if not isinstance(values, list) or not any(values):
+def _spelled_difference(found: Difference | None, scale: float, digits: int) -> str:
+    if found is None or found.difference is None or found.low is None or found.high is None:
         return ""
-    middle, low, high = (form.format(scale * value) for value in values)
+    if found.low == found.high == 0:
+        return ""
+    middle, low, high = (
+        f"{scale * value:+.{digits}f}" for value in (found.difference, found.low, found.high)
+    )
     return f"{middle} ({low} to {high})"
 
 
