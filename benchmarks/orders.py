@@ -29,6 +29,7 @@ from evaluation.fill import Outcome, fill_all
 from evaluation.holes import cut_holes
 from evaluation.humaneval import Problem, Solution, complete_all, run_attempts
 from evaluation.sandbox import find_isolation
+from evaluation.sources import Source
 from export.package.fim_conventions import CONVENTIONS, NUM_TAIL_TOKENS
 from inference.decoding.loaded import LoadedModel
 from inference.fim import FimTemplate
@@ -41,6 +42,10 @@ LIMIT_TOKENS: Final = 64
 NUM_FILES: Final = 20
 """Of each language."""
 
+NUM_LINES: Final = 120
+"""Of each file, from its middle: a whole window takes ten seconds to read, and so many as much as
+most prompts have."""
+
 BITS: Final = Ratio("bits_per_byte", "bits a byte", "bits", "num_bytes", is_share=False)
 PERFECT: Final = Ratio("perfect_line", "perfect lines %", "perfect_line")
 PASSED: Final = Ratio("passed", "pass@1 %", "passed")
@@ -50,7 +55,7 @@ COLUMNS: Final = ("holes", "bits a byte", "own minus these", "right %", "own min
 @click.command()
 @click.argument("problems", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--model", help="A name or folder; the one in use if not given.")
-@click.option("--holes", default=400, show_default=True)
+@click.option("--holes", default=400, show_default=True, help="In real files; 0 for none.")
 @click.option("--max-problems", type=int, help="A sample of so many; all 1,033 if not given.")
 @click.option("--write", is_flag=True, help=f"Put the table into docs/{DOCUMENT.name}.")
 def main(
@@ -58,13 +63,13 @@ def main(
 ) -> None:
     engines = opened(model)
     names = list(engines)
-    outcomes = dict(zip(names, asyncio.run(_filled(list(engines.values()), holes)), strict=True))
-    figures = {
-        (language, name): compared(chosen, outcomes[names[0]], outcomes[name])
-        for language in ("all", *_languages(outcomes[names[0]]))
-        for name in names
-        for chosen in [_of_language(language)]
-    }
+    figures = dict[tuple[str, str], Compared]()
+    if holes:
+        filled = asyncio.run(_filled(list(engines.values()), holes))
+        for language in ("all", *_languages(filled[0])):
+            counts = _of_language(language)
+            for name, outcomes in zip(names, filled, strict=True):
+                figures[language, name] = compared(counts, filled[0], outcomes)
     if problems is not None:
         solved = asyncio.run(_solved(list(engines.values()), sampled(problems, max_problems)))
         for name, found in zip(names, solved, strict=True):
@@ -108,12 +113,19 @@ def _loading(package: LoadedModel) -> Callable[[], LoadedModel]:
 async def _filled(engines: Sequence[LocalEngine], num_holes: int) -> list[list[Outcome]]:
     for engine in engines:
         await loaded(engine)
-    holes = cut_holes(unread_files(NUM_FILES), max_holes=num_holes, seed=0)
+    sources = [_middle(source) for source in unread_files(NUM_FILES)]
+    holes = cut_holes(sources, max_holes=num_holes, seed=0)
     with Progress() as progress:
         task = progress.add_task("filling", total=len(holes))
         return await fill_all(
             engines, holes, limit_tokens=LIMIT_TOKENS, advance=lambda: progress.advance(task)
         )
+
+
+def _middle(source: Source) -> Source:
+    lines = source.text.split("\n")
+    first = max(0, (len(lines) - NUM_LINES) // 2)
+    return replace(source, text="\n".join(lines[first : first + NUM_LINES]))
 
 
 async def _solved(
