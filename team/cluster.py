@@ -17,7 +17,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import click
@@ -163,7 +163,8 @@ def deployed(
         except RuntimeError as error:
             raise EngineUnavailableError(f"no replica came up: {error}") from error
         try:
-            yield FleetMetrics(_asking(handle))
+            with _asked(handle) as metrics:
+                yield metrics
         finally:
             ray.serve.delete(APPLICATION)
 
@@ -219,14 +220,20 @@ def _check_room(fleet: FleetSettings, resources: Mapping[str, float]) -> None:
             )
 
 
-def _asking(handle: Any) -> Callable[[], Any]:  # noqa: ANN401 - Serve's DeploymentHandle
+@contextlib.contextmanager
+def _asked(handle: Any) -> Generator[FleetMetrics]:  # noqa: ANN401 - Serve's DeploymentHandle
+    """Give the counts of a deployment's replicas; behind it nothing of the handle runs on."""
+
     async def ask() -> dict[str, str]:
         answers = await handle.broadcast("page").results_async(
             timeout_s=ANSWER_SECONDS, return_exceptions=True
         )
         return dict(answer for answer in answers if not isinstance(answer, Exception))
 
-    return ask
+    try:
+        yield FleetMetrics(ask)
+    finally:
+        handle.shutdown()
 
 
 async def until_told_to_end(metrics: FleetMetrics, metrics_socket: Any | None) -> None:  # noqa: ANN401
@@ -243,9 +250,12 @@ async def until_told_to_end(metrics: FleetMetrics, metrics_socket: Any | None) -
 @click.option("--port", default=9012, show_default=True, type=click.IntRange(0, 65535))
 def main(port: int) -> None:
     """Show /metrics of what `serve deploy` put on the Ray of RAY_ADDRESS, to this machine alone."""
-    with listen("127.0.0.1", port) as listening, _ray(is_joined=True) as ray:
-        handle = ray.serve.get_app_handle(APPLICATION)
-        asyncio.run(until_told_to_end(FleetMetrics(_asking(handle)), listening))
+    with (
+        listen("127.0.0.1", port) as listening,
+        _ray(is_joined=True) as ray,
+        _asked(ray.serve.get_app_handle(APPLICATION)) as metrics,
+    ):
+        asyncio.run(until_told_to_end(metrics, listening))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         yield service
         below = psutil.Process(service.process.pid).children(recursive=True)
     assert not psutil.wait_procs(below, PATIENCE_SECONDS)[1]  # no process of Ray outlives it
+    assert "Traceback" not in service.errors.read_text()
 
 
 @pytest.fixture(scope="module")
