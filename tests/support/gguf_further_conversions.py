@@ -20,6 +20,7 @@ from tests.support.gguf_conversion_steps import (
     raised_norms,
     write_expert_size,
     write_llama,
+    write_routed,
 )
 
 
@@ -135,6 +136,43 @@ def write_gemma4(writer: gguf.GGUFWriter, config: Config) -> None:
     num_rotated = int(size * parameters["full_attention"]["partial_rotary_factor"] / 2)
     factors = [1.0] * num_rotated + [1e30] * (size // 2 - num_rotated)
     writer.add_tensor("rope_freqs.weight", np.array(factors, np.float32))
+
+
+def nemotron(config: Config, name: str, values: Float32) -> Named:
+    """`NemotronHModel` with experts."""
+    if name.endswith(".dt_bias"):
+        yield name.replace(".dt_bias", ".dt.bias"), values
+    elif name.endswith(".A_log"):
+        yield name, -np.exp(values)[:, None]
+    elif name.endswith(".D"):
+        yield name, values[:, None]
+    elif name.endswith("conv1d.weight"):
+        yield name, values.squeeze(1)
+    elif name.endswith("mixer.norm.weight"):
+        yield name, values.reshape(config["n_groups"], -1)
+    elif ".experts." in name:
+        yield name.replace("backbone", "model").replace("mixer", "mlp"), values
+    else:
+        yield name, values
+
+
+def write_nemotron(writer: gguf.GGUFWriter, config: Config) -> None:
+    write_routed(writer, config)
+    pattern = config["hybrid_override_pattern"]
+    size, heads = config["moe_intermediate_size"], config["num_key_value_heads"]
+    writer.add_feed_forward_length([size * (kind == "E") for kind in pattern])
+    writer.add_head_count_kv([heads * (kind == "*") for kind in pattern])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_layer_norm_eps(config["layer_norm_epsilon"])
+    writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
+    writer.add_ssm_conv_kernel(config["conv_kernel"])
+    writer.add_ssm_state_size(config["ssm_state_size"])
+    writer.add_ssm_group_count(config["n_groups"])
+    writer.add_ssm_inner_size(config["mamba_num_heads"] * config["mamba_head_dim"])
+    writer.add_ssm_time_step_rank(config["mamba_num_heads"])
+    writer.add_rope_scaling_finetuned(False)
+    if "moe_latent_size" in config:
+        writer.add_moe_latent_size(config["moe_latent_size"])
 
 
 def write_olmo3(writer: gguf.GGUFWriter, config: Config) -> None:
@@ -271,6 +309,7 @@ FURTHER_CONVERSIONS: Final[Mapping[str, Conversion]] = {
     "hunyuan_v1_moe": ("hunyuan-moe", as_it_is, write_hunyuan_moe),
     "bailing_moe": ("bailingmoe", bailing, write_bailing),
     "bailing_moe_v2": ("bailingmoe2", as_it_is, write_bailing2),
+    "nemotron_h": ("nemotron_h_moe", nemotron, write_nemotron),
     "minimax_m2": ("minimax-m2", as_it_is, write_minimax),
     "lfm2": ("lfm2", convolved, write_lfm2),
     "granitemoehybrid": ("granitehybrid", state_spaces, write_granite_hybrid),

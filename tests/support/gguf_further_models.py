@@ -5,7 +5,7 @@ from typing import Final
 from tests.support.tiny_checkpoints import TinyModel, tiny
 from tests.support.tiny_families import LATENT, model_named
 from tests.support.tiny_further_families import BIG_CODE
-from tests.support.tiny_recent_families import GEMMA4
+from tests.support.tiny_recent_families import GEMMA4, NEMOTRON
 
 _YARN: Final = {
     "rope_type": "yarn",
@@ -123,6 +123,38 @@ FURTHER_GGUF_MODELS: Final = (
         routed_scaling_factor=2.5,
         score_function="sigmoid",
         use_qk_norm=True,
+    ),
+    tiny(
+        "nemotron_h",
+        "NemotronHForCausalLM",
+        **NEMOTRON,
+        num_hidden_layers=6,
+        hybrid_override_pattern="MEM*EM",
+        n_routed_experts=8,
+        n_shared_experts=1,
+        n_group=1,
+        topk_group=1,
+        num_experts_per_tok=3,
+        norm_topk_prob=True,
+        moe_intermediate_size=32,
+        moe_shared_expert_intermediate_size=64,
+        routed_scaling_factor=1.7,
+    ),
+    tiny(
+        "nemotron_h/latent",
+        "NemotronHForCausalLM",
+        **NEMOTRON,
+        num_hidden_layers=3,
+        hybrid_override_pattern="*EM",
+        n_routed_experts=4,
+        n_shared_experts=1,
+        n_group=1,
+        topk_group=1,
+        num_experts_per_tok=2,
+        norm_topk_prob=True,
+        moe_intermediate_size=64,
+        moe_shared_expert_intermediate_size=32,
+        moe_latent_size=32,
     ),
     model_named("minimax_m2"),
     model_named("granitemoehybrid"),

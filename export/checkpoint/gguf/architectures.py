@@ -10,6 +10,7 @@ import msgspec
 
 from export.checkpoint.config import Config
 from export.checkpoint.gguf import families, further_families
+from export.checkpoint.gguf.block_names import BLOCK_RULES, blocks
 from export.checkpoint.gguf.kinds import WHAT_IT_IS, other_kind
 from export.checkpoint.gguf.layout import TensorHeader, under
 from export.checkpoint.gguf.metadata import Described, Values
@@ -103,6 +104,9 @@ ARCHITECTURES: Final[Mapping[str, GgufArchitecture]] = {
         rules=STATELESS_RULES,
         further_rules=state_spaces,
         is_permuted=True,
+    ),
+    "nemotron_h_moe": GgufArchitecture(
+        read=further_families.nemotron_h_moe, rules=BLOCK_RULES, further_rules=blocks
     ),
     "mistral3": GgufArchitecture(read=further_families.mistral3, is_permuted=True),
 }

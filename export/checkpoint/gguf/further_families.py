@@ -18,6 +18,7 @@ from export.checkpoint.gguf.metadata import (
     window,
     windows_by_turns,
 )
+from export.errors import CheckpointError
 
 
 def gemma(file: Described) -> Values:
@@ -298,3 +299,50 @@ def granitehybrid(file: Described) -> Values:
             "expert_shared_feed_forward_length", default=found["intermediate_size"]
         ),
     }
+
+
+def nemotron_h_moe(file: Described) -> Values:
+    """Read Nemotron 3, whose blocks are told by what they have: keys, experts or neither."""
+    config = file.config
+    config.require("attention.causal", True)
+    config.require("expert_gating_func", 0, SIGMOID)
+    heads, sizes_of_parts = key_heads(file), config.integers("feed_forward_length")
+    if len(sizes_of_parts) != len(heads):
+        raise CheckpointError(
+            f"the metadata say feed_forward_length of {len(sizes_of_parts)} for {len(heads)} blocks"
+        )
+    # Nothing is rotated, whatever is said of it.
+    config.integer("rope.dimension_count", default=1, minimum=0)
+    config.number("rope.freq_base", default=1.0)
+    config.boolean("rope.scaling.finetuned", default=False)
+    config.number("attention.layer_norm_epsilon", default=1.0)  # norms are of the other kind
+    size = config.integer("attention.key_length")
+    config.require("attention.value_length", size)
+    num_heads = config.integer("ssm.time_step_rank")
+    found: Values = {
+        "model_type": "nemotron_h",
+        "head_dim": size,
+        "hidden_size": config.integer("embedding_length"),
+        "layer_norm_epsilon": norm(file)["rms_norm_eps"],
+        "layers_block_type": [
+            "attention" if keys else "moe" if part else "mamba"
+            for keys, part in zip(heads, sizes_of_parts, strict=True)
+        ],
+        "mamba_head_dim": config.integer("ssm.inner_size") // num_heads,
+        "mamba_num_heads": num_heads,
+        "max_position_embeddings": config.integer("context_length"),
+        "mlp_hidden_act": "relu2",
+        "moe_shared_expert_intermediate_size": config.integer("expert_shared_feed_forward_length"),
+        "n_groups": config.integer("ssm.group_count"),
+        "num_attention_heads": config.integer("attention.head_count"),
+        "num_hidden_layers": config.integer("block_count"),
+        "num_key_value_heads": num_key_heads(file),
+        "ssm_state_size": config.integer("ssm.state_size"),
+        "conv_kernel": config.integer("ssm.conv_kernel"),
+        "use_conv_bias": any(name.endswith("ssm_conv1d.bias") for name in file.tensors),
+        **routed(file),
+    }
+    if config.has("moe_latent_size"):
+        found["moe_latent_size"] = config.integer("moe_latent_size")
+    del found["first_k_dense_replace"]
+    return found

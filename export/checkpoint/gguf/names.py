@@ -98,6 +98,9 @@ _EXPERTS: Final = (
 )
 
 
+OUTSIDE_RULES: Final = tuple(Rule(name, slot) for name, slot in _OUTSIDE.items())
+
+
 def _rules(late_norm: str) -> tuple[Rule, ...]:
     layer = {**_LAYER, "post_attention_norm.weight": late_norm}
     inside = {f"blk.{{layer}}.{name}": f"layers.{{layer}}.{slot}" for name, slot in layer.items()}

@@ -105,6 +105,7 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "llama-bpe": _LLAMA_3,
     "llama3": _LLAMA_3,
     "lfm2": _LLAMA_3,
+    "pixtral": _LLAMA_3,
     "smaug-bpe": _THREE_DIGITS,
     "smollm": _SINGLE_DIGITS,
     "starcoder": _SINGLE_DIGITS,

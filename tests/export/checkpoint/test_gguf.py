@@ -43,7 +43,7 @@ NUM_MATRICES = 4 + 3
 
 WORKED_OUT = (
     *("qwen3_next", "qwen3_5", "gemma", "llama-frequencies", "phimoe-long", "phi3-long"),
-    *("hunyuan", "bailing_moe", "granitemoehybrid"),
+    *("hunyuan", "bailing_moe", "granitemoehybrid", "nemotron_h"),
 )
 """Models of which a file has numbers that were worked out of the checkpoint's, in float32."""
 
