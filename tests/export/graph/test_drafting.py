@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.cancellation import CancelToken
+from inference.completion import CompletionRequest
+from inference.decoding.completer import Completer
 from inference.decoding.drafting import (
     PREDICTED,
     Draft,
@@ -27,6 +29,8 @@ from inference.decoding.session import Session
 from inference.runtime.language_model import KvCache, Predictor
 from inference.runtime.onnx import OnnxModel
 from inference.runtime.predictor import load_predictor
+from inference.serving.local import load_package
+from inference.timing import now_ms
 from tests.support.exported import export_tiny
 from tests.support.predictors import PREDICTING, export_predicting
 from tests.support.tiny_checkpoints import TINY_MODELS, VOCAB_SIZE, TinyModel
@@ -141,6 +145,21 @@ def test_a_predictor_changes_no_text_and_guesses_as_it_would_anew(
     fresh.prefill(token_ids[:-1], cancel)
     anew = fresh.guess(predictor, token_ids[-1], num_tokens=len(found), cancel=cancel)
     assert list(anew) == found
+
+
+def test_a_package_is_loaded_with_its_predictor(tmp_path: Path) -> None:
+    package, _ = export_predicting(tmp_path, PREDICTING["mellum"])
+    loaded = load_package(package)
+    assert loaded.predictor is not None
+    completer = Completer(loaded, eager())
+    request = CompletionRequest(document="a.py", prefix="def f(x):\n    ", suffix="", max_tokens=24)
+
+    def complete(completer: Completer) -> str:
+        return completer.complete(
+            request, CancelToken(), received_ms=now_ms(), publish=lambda _: None
+        ).text
+
+    assert complete(completer) == complete(Completer(loaded))
 
 
 def test_a_model_that_keeps_states_asks_for_no_predictor(tmp_path: Path) -> None:
