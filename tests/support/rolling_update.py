@@ -2,8 +2,8 @@
 
     python -m tests.support.rolling_update FOLDER...
 
-The last line is one JSON object: how often each status came, which model answered, in order, and
-which of the folders are models that came up.
+The last line is one JSON object: how often each status came, which model answered, in order, how
+long the slowest answer took, which of the folders are models that came up, and how long each took.
 """
 
 import json
@@ -27,17 +27,17 @@ PERIOD_SECONDS = 0.05
 def main(folders: Sequence[str]) -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    first, *others = [
-        FleetSettings(model=model, cpus=0.4, replicas=2) for model in ("embedded", *folders)
-    ]
-    came_up = list[bool]()
+    first, *others = [FleetSettings(model=model, cpus=0.4) for model in ("embedded", *folders)]
+    came_up, seconds, waits = list[bool](), list[float](), list[float]()
     statuses, models, ended = Counter[int](), list[str](), threading.Event()
 
     def ask() -> None:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             while not ended.wait(PERIOD_SECONDS):
                 body = {"prompt": f"x_{statuses.total()} = ", "max_tokens": 4}
+                began = time.monotonic()
                 response = client.post("/v1/completions", json=body)
+                waits.append(time.monotonic() - began)
                 statuses[response.status_code] += 1
                 if response.status_code == 200:
                     models.append(response.json()["model"])
@@ -47,12 +47,15 @@ def main(folders: Sequence[str]) -> None:
         asking.start()
         try:
             for other in others:
+                began = time.monotonic()
                 came_up.append(is_up(other))
+                seconds.append(time.monotonic() - began)
             time.sleep(SECONDS_BEHIND)
         finally:
             ended.set()
             asking.join()
-    told = {"statuses": statuses, "models": models, "came_up": came_up}
+    told = {"statuses": statuses, "models": models, "longest": max(waits)}
+    told |= {"came_up": came_up, "seconds": seconds}
     sys.stdout.write(f"{json.dumps(told)}\n")
 
 
