@@ -146,7 +146,8 @@ def deployed(
     """
     _check_model(fleet.model)
     listen(where.host, where.port).close()  # Ray's own word for a port that is taken is a traceback
-    with _ray(is_joined=bool(os.environ.get("RAY_ADDRESS"))) as ray:
+    is_joined = bool(os.environ.get("RAY_ADDRESS"))
+    with _ray(is_joined=is_joined) as ray:
         _check_room(fleet, ray.cluster_resources())
         ray.serve.start(
             proxy_location="EveryNode",
@@ -166,7 +167,9 @@ def deployed(
             with _asked(handle) as metrics:
                 yield metrics
         finally:
-            ray.serve.delete(APPLICATION)
+            # Only so is HAProxy ended, too; Ray complains of itself then, so not where it is not.
+            ends_all = uses_haproxy() and not is_joined
+            ray.serve.shutdown() if ends_all else ray.serve.delete(APPLICATION)
 
 
 @contextlib.contextmanager
