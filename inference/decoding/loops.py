@@ -5,6 +5,7 @@ stands above the cursor counts, since what was accepted there was written by the
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 MIN_REPEATS: Final = 3
@@ -22,7 +23,10 @@ WINDOW_LINES: Final = 24
 """Lines above in which a line is looked for, blank ones not counted."""
 
 MAX_SAME_LINES: Final = 2
-"""A line that stands so often in the window is not written again."""
+"""A line that stands so often in the window is not written again behind what it stood behind."""
+
+MAX_LINES_ANYWHERE: Final = 3
+"""Nor is one that stands so often, whatever it stands behind: each guard may `return False`."""
 
 MIN_LETTERS: Final = 3
 """Shorter lines, closing brackets and `else`, stand where they must, whatever stands above."""
@@ -59,14 +63,23 @@ def num_without_loop(above: Sequence[str], lines: Sequence[str]) -> int:
     """Return how many of `lines` to keep: those before the first that only says what was said.
 
     `above` are the lines before them, the first of `lines` is whole. A line says nothing where it
-    is the one above again, or stands twice in the window above.
+    is the one above again, or stands twice in the window above and once behind the same line as
+    here, or too often anywhere.
     """
     window = [line.rstrip() for line in above if line.strip()][-WINDOW_LINES:]
     for index, line in enumerate(lines):
         shown = line.rstrip()
-        is_said = window[-1:] == [shown] or window.count(shown) >= MAX_SAME_LINES
-        if is_said and sum(map(str.isalpha, shown)) >= MIN_LETTERS:
+        if _is_said(window, shown) and sum(map(str.isalpha, shown)) >= MIN_LETTERS:
             return index
         if shown:
             window = [*window[1 - WINDOW_LINES :], shown]
     return len(lines)
+
+
+def _is_said(window: Sequence[str], line: str) -> bool:
+    if window[-1:] == [line]:
+        return True
+    num_same = window.count(line)
+    if num_same < MAX_SAME_LINES:
+        return False
+    return num_same >= MAX_LINES_ANYWHERE or (window[-1], line) in pairwise(window)

@@ -1,10 +1,12 @@
 """A text that says the same thing again ends before it does, and keeps whole lines."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.decoding.loops import (
-    MAX_SAME_LINES,
+    MAX_LINES_ANYWHERE,
     MIN_REPEATED,
     MIN_REPEATS,
     num_without_loop,
@@ -76,6 +78,19 @@ def test_a_line_that_differs_is_written() -> None:
     check_lines("    self.a = a", "    self.b = b", keeps="    self.b = b")
 
 
+GUARDS = ["if a:", "    return x", "if b:", "    return x", "if c:"]
+
+
+def test_every_guard_may_return_the_same() -> None:
+    assert num_without_loop(GUARDS, ["    return x"]) == 1
+    assert num_without_loop([*GUARDS[:4], "if a:"], ["    return x"]) == 0, "this one was there"
+
+
+def test_but_not_for_ever() -> None:
+    above = [line for mark in "abc" for line in (f"if {mark}:", "    return x")]
+    assert num_without_loop([*above, "if d:"], ["    return x"]) == 0
+
+
 def test_the_same_line_elsewhere_is_written_once_more() -> None:
     check_lines("a = f(x)\nb = g(x)", "a = f(x)", keeps="a = f(x)")
 
@@ -90,5 +105,7 @@ def test_what_closes_a_block_may_stand_often() -> None:
 
 @given(st.lists(st.sampled_from(["abc", "abcd", "}", ""]), max_size=12))
 def test_no_line_of_words_is_kept_that_stands_above_so_often(lines: list[str]) -> None:
-    kept = lines[: num_without_loop([], lines)]
-    assert all(kept.count(line) <= MAX_SAME_LINES for line in ("abc", "abcd"))
+    kept = [line for line in lines[: num_without_loop([], lines)] if line]
+    for word in ("abc", "abcd"):
+        assert kept.count(word) <= MAX_LINES_ANYWHERE
+        assert (word, word) not in pairwise(kept)
