@@ -6,6 +6,7 @@ around a rule has line feeds alone (line_ends.py); the last rule gives the file'
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
@@ -178,19 +179,18 @@ def _first_lines(text: str, num_lines: int) -> str:
 def _at_closers(text: str, around: Surroundings) -> Iterator[int]:
     """Yield where a bracket is closed that the rest of the line closes.
 
-    What stands before the cursor on its line may have opened more than the rest closes; so many
-    are the text's to close.
+    What stands before the cursor on its line may have opened more of a kind than the rest closes;
+    so many are the text's to close.
     """
-    closed_behind = [mark for _, mark in _brackets(around.rest)[0]]
-    left_open = _brackets(around.cursor_line)[1]
-    num_own = max(0, len(left_open) - len(closed_behind))
+    closed_behind = Counter(mark for _, mark in _brackets(around.rest)[0])
+    num_own = Counter(_brackets(around.cursor_line)[1])
     for place, mark in _brackets(text)[0]:
         if mark not in closed_behind:
             continue
-        if num_own == 0:
+        if num_own[PAIRS[mark]] <= closed_behind[mark]:
             yield place
             return
-        num_own -= 1
+        num_own[PAIRS[mark]] -= 1
 
 
 def _at_quote(text: str, around: Surroundings) -> Iterator[int]:
