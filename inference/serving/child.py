@@ -9,7 +9,7 @@ import signal
 import subprocess
 from asyncio.subprocess import PIPE
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from inference.errors import WireError
 from inference.serving.wire import FromHost, ToHost, encode, read_from_host
@@ -107,10 +107,10 @@ class Child(asyncio.SubprocessProtocol):
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        stdin = transport.get_pipe_transport(_STDIN)
-        assert isinstance(stdin, asyncio.WriteTransport)
+        # Said and not asserted: the transports of other loops than asyncio's own, of uvloop, are
+        # no classes of these.
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(_STDIN))
         self._stdin = stdin
         stdin.set_write_buffer_limits(high=MAX_UNSENT_BYTES - 1, low=MAX_UNSENT_BYTES // 4)
 
