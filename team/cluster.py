@@ -113,8 +113,6 @@ def bound(fleet: FleetSettings, settings: ServiceSettings) -> Any:  # noqa: ANN4
         "metrics_interval_s": LOOK_SECONDS,
     }
     actor: dict[str, object] = {"num_cpus": fleet.cpus, "num_gpus": fleet.gpus}
-    # The engine's host is a child process, which asyncio's own loop starts.
-    actor["runtime_env"] = {"env_vars": {"RAY_USE_UVLOOP": "0"}}
     options: dict[str, object] = {
         "name": DEPLOYMENT,
         "ray_actor_options": actor,
