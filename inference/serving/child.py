@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from inference.errors import WireError
-from inference.serving.wire import FromHost, ToHost, encode, read_from_host
-
-MAX_UNSENT_BYTES: Final = 16 << 20
-"""A host that leaves this much unread has stopped reading."""
+from inference.serving.connection import Outgoing
+from inference.serving.wire import FromHost, read_from_host
 
 MAX_LAST_WORDS_BYTES: Final = 4096
 
@@ -37,7 +35,7 @@ _KEPT: Final = frozenset(
 _KEPT_PREFIXES: Final = ("CUDA_", "LC_", "OMP_", "ORT_", "PYTHON")
 
 
-class Child(asyncio.SubprocessProtocol):
+class Child(Outgoing, asyncio.SubprocessProtocol):
     """`ended` becomes the reason, in words, once the process is reaped and its pipes are closed."""
 
     def __init__(
@@ -83,20 +81,6 @@ class Child(asyncio.SubprocessProtocol):
         """The last line that it wrote to stderr; for the user's eyes, not for a log."""
         return last_line_of(self._last_words)
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether it reads what it is sent; what it is sent meanwhile waits in our memory."""
-        return not self._stdin.is_closing() and (self.num_unsent_bytes < MAX_UNSENT_BYTES)
-
-    @property
-    def num_unsent_bytes(self) -> int:
-        return self._stdin.get_write_buffer_size()
-
-    def send(self, message: ToHost) -> None:
-        """Queue a message; nothing happens once the pipe is closed."""
-        if not self._stdin.is_closing():
-            self._stdin.write(encode(message))
-
     def release(self, reason: str) -> None:
         """End it, as nobody else has any use for it."""
         self.kill(reason)
@@ -110,9 +94,7 @@ class Child(asyncio.SubprocessProtocol):
         # Said and not asserted: the transports of other loops than asyncio's own, of uvloop, are
         # no classes of these.
         self._transport = cast("asyncio.SubprocessTransport", transport)
-        stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(_STDIN))
-        self._stdin = stdin
-        stdin.set_write_buffer_limits(high=MAX_UNSENT_BYTES - 1, low=MAX_UNSENT_BYTES // 4)
+        self._send_by(cast("asyncio.WriteTransport", self._transport.get_pipe_transport(_STDIN)))
 
     def resume_writing(self) -> None:
         self._on_room()

@@ -12,15 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from inference.errors import WireError
-from inference.serving.child import (
-    MAX_LAST_WORDS_BYTES,
-    MAX_UNSENT_BYTES,
-    last_line_of,
-    minimal_environment,
-)
+from inference.serving.child import MAX_LAST_WORDS_BYTES, last_line_of, minimal_environment
+from inference.serving.connection import Outgoing
 from inference.serving.shared.peer import Peer, peer
 from inference.serving.shared.place import Place
-from inference.serving.wire import FromHost, ToHost, encode, read_from_host
+from inference.serving.wire import FromHost, read_from_host
 
 START_S: Final = 10.0
 """How long a host may take until it listens, which is before it loads anything large."""
@@ -28,7 +24,7 @@ START_S: Final = 10.0
 POLL_S: Final = 0.02
 
 
-class Attached(asyncio.Protocol):
+class Attached(Outgoing, asyncio.Protocol):
     """`ended` becomes the reason, in words, once the connection is closed."""
 
     def __init__(
@@ -88,20 +84,6 @@ class Attached(asyncio.Protocol):
         except OSError:
             return ""
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether it reads what it is sent; what it is sent meanwhile waits in our memory."""
-        return not self._transport.is_closing() and self.num_unsent_bytes < MAX_UNSENT_BYTES
-
-    @property
-    def num_unsent_bytes(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-    def send(self, message: ToHost) -> None:
-        """Queue a message; nothing happens once the connection is closed."""
-        if not self._transport.is_closing():
-            self._transport.write(encode(message))
-
     def release(self, reason: str) -> None:
         """Leave it to others. The first reason is the one that `ended` gives."""
         self._reason = self._reason or reason
@@ -120,7 +102,7 @@ class Attached(asyncio.Protocol):
         self._peer = peer(transport)
         if not self._peer.is_us:
             self.release("what listens there is not this user's")
-        transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES - 1, low=MAX_UNSENT_BYTES // 4)
+        self._send_by(transport)
 
     def resume_writing(self) -> None:
         self._on_room()

@@ -26,7 +26,7 @@ from typing import Final, get_args
 
 from inference.engine import EngineState
 from inference.package.manifest import Device
-from inference.serving.child import MAX_UNSENT_BYTES
+from inference.serving.connection import MAX_UNSENT_BYTES
 from inference.serving.host import CLOSE_GRACE_S, Host, HostedEngine
 from inference.serving.shared.owner import OwnedEngine
 from inference.serving.shared.peer import peer
