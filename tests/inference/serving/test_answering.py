@@ -211,8 +211,9 @@ async def test_what_other_texts_say_is_evidence() -> None:
         while not (found := await engine.complete(request)).text.startswith("values"):
             assert found.text == "?" * 7
         engine.remember("b", None)
+        # What is forgotten while an answer is written guides only what stood before that.
         while (found := await engine.complete(request)).text != "?" * 7:
-            assert found.text.startswith("values")
+            assert "values)".startswith(found.text.rstrip("?"))
     finally:
         await engine.close()
 
