@@ -26,32 +26,44 @@ class Branch(msgspec.Struct, frozen=True):
     log_probability: float
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """Logits of one token, [vocab_size], what could be chosen of them, and what was."""
+
+    logits: Logits
+    choosable: npt.NDArray[np.int64] | None
+    token_id: int
+
+
 class Branches:
-    """The ways that were not taken, at most `num_each` behind every token."""
+    """The ways that were not taken, at most `num_each` behind every token.
+
+    Most texts are never left, so that probabilities are computed where somebody asks.
+    """
 
     def __init__(self, num_each: int) -> None:
         self._num_each = num_each
-        self._num_seen = 0
-        self._so_far = 0.0
-        self._found: list[Branch] = []
+        self._seen: list[_Seen] = []
 
     def note(self, logits: Logits, choosable: npt.NDArray[np.int64] | None, token_id: int) -> None:
         """Take the logits of one token, [vocab_size], and the one that was chosen of `choosable`.
 
         None for `choosable` is all of them.
         """
-        if self._num_seen == NUM_BRANCHED or not self._num_each:
-            return
-        logs = log_probabilities(logits[None] if choosable is None else logits[None, choosable])[0]
-        ids = np.arange(len(logits)) if choosable is None else choosable
-        likeliest = np.argsort(-logs)[: self._num_each + 1]
-        self._found += [
-            Branch(self._num_seen, int(ids[index]), self._so_far + float(logs[index]))
-            for index in likeliest
-            if ids[index] != token_id and np.isfinite(logs[index])
-        ]
-        self._so_far += float(logs[ids == token_id][0])
-        self._num_seen += 1
+        if self._num_each and len(self._seen) < NUM_BRANCHED:
+            self._seen.append(_Seen(logits.copy(), choosable, token_id))
 
     def likeliest(self) -> Sequence[Branch]:
-        return sorted(self._found, key=lambda branch: -branch.log_probability)
+        """Return the ways that were not taken, the likeliest beginning first."""
+        found, so_far = list[Branch](), 0.0
+        for num_before, seen in enumerate(self._seen):
+            ids = np.arange(len(seen.logits)) if seen.choosable is None else seen.choosable
+            logs = log_probabilities(seen.logits[None, ids])[0]
+            num_looked_at = min(len(ids), self._num_each + 1)
+            likeliest = np.argpartition(-logs, num_looked_at - 1)[:num_looked_at]
+            found += [
+                Branch(num_before, int(ids[index]), so_far + float(logs[index]))
+                for index in likeliest
+                if ids[index] != seen.token_id and np.isfinite(logs[index])
+            ]
+            so_far += float(logs[ids == seen.token_id][0])
+        return sorted(found, key=lambda branch: -branch.log_probability)

@@ -5,7 +5,7 @@ says when to stop.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
@@ -24,6 +24,7 @@ from inference.completion import (
     TokenCounts,
     Unit,
 )
+from inference.decoding.branching import Branches
 from inference.decoding.budget import Budget, budget_for
 from inference.decoding.drafting import (
     MAX_MATCH,
@@ -43,7 +44,7 @@ from inference.decoding.pace import measure_pace
 from inference.decoding.postprocess import clean
 from inference.decoding.reader import Reader, Reading
 from inference.decoding.scoring import Score, score_tokens
-from inference.decoding.soundness import sound
+from inference.decoding.soundness import Sound, sound
 from inference.decoding.stopping import fills_line, unit_for
 from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
@@ -63,6 +64,9 @@ NUM_RECALLED_CHARACTERS: Final = 200
 NUM_RECALLED: Final = 8
 """Answers of the memory that are kept for the next one who asks the same."""
 
+NUM_OTHER_WAYS: Final = 2
+"""Beginnings that are tried where the likeliest only says what stands below the cursor again."""
+
 NUM_FIRST_STEPS: Final = 8
 """Tokens that are written before there is a line to show."""
 
@@ -77,6 +81,21 @@ class _Job(msgspec.Struct, frozen=True):
     reading: Reading
     place: Place | None
     unit: Unit
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What was written, and what of it is shown."""
+
+    writer: Writer
+    reason: FinishReason
+    shown: Sound
+
+    @property
+    def only_repeats(self) -> bool:
+        """Say whether an empty line was to be filled, and only what stands around it was said."""
+        around = self.writer.around
+        is_empty = not (around.cursor_line.strip() or around.rest)
+        return is_empty and bool(self.writer.text.strip()) and not self.shown.text
 
 
 class Completer:
@@ -126,11 +145,13 @@ class Completer:
         parsing = self._parsing.submit(place_in, request.prefix, request.suffix, request.language)
         with stopwatch(timings, "prefill_ms"):
             logits, num_reused = self._reader.read(reading, cancel)
-        beginning = logits.copy() if request.num_candidates > 1 else logits
+        beginning = logits.copy()
         request = replace(request, max_tokens=budget.max_new)
         tokens = TokenCounts(prompt=len(reading.prompt.token_ids), reused=num_reused)
         job = _job(request, reading, parsing.result())
+        num_ways = max(NUM_OTHER_WAYS, request.num_candidates - 1)
         writer = self._writer(job, timings)
+        writer.branches = Branches(num_ways)
         writer.on_growth = lambda: publish(writer.so_far(tokens))
         with stopwatch(timings, "decode_ms"):
             try:
@@ -140,18 +161,21 @@ class Completer:
                     raise
                 reason = FinishReason.DEADLINE
         self._remember(reading.prompt.token_ids, writer.token_ids)
-        shown = sound(clean(writer.text, writer.around), reason, job.place)
-        others = list[str]()
-        if shown.text and request.num_candidates > 1:
+        answer = _Answer(writer, reason, _shown(writer, reason, job))
+        with stopwatch(timings, "decode_ms"):
             due_ms = received_ms + request.deadline_ms
-            with stopwatch(timings, "decode_ms"):
-                others = self._others(job, writer, beginning, cancel, due_ms)
-        timings.total_ms = now_ms() - started
+            ways = self._other_ways(job, writer, beginning, cancel, due_ms)
+            if answer.only_repeats:
+                tried = islice(ways, NUM_OTHER_WAYS)
+                answer = next((other for other in tried if other.shown.text), answer)
+            others = _different(ways, answer.shown.text, request.num_candidates - 1)
+        shown, timings.total_ms = answer.shown, now_ms() - started
         return replace(
-            writer.so_far(tokens),
+            answer.writer.so_far(tokens),
             text=shown.text,
-            finish_reason=reason if shown.text else FinishReason.EMPTY,
-            alternatives=tuple(other for other in others if other != shown.text),
+            finish_reason=answer.reason if shown.text else FinishReason.EMPTY,
+            timings=timings,
+            alternatives=others,
             syntax=shown.syntax,
         )
 
@@ -220,18 +244,16 @@ class Completer:
             num_bytes=len(middle.encode()),
         )
 
-    def _others(
+    def _other_ways(
         self, job: _Job, first: Writer, beginning: Logits, cancel: CancelToken, due_ms: float
-    ) -> list[str]:
-        """Return other completions, one after another, the likelier beginning first.
+    ) -> Iterator[_Answer]:
+        """Write other texts, one after another, the likelier beginning first.
 
         `beginning` are the logits behind the prompt. At the deadline those that are there count.
         Raises RequestCancelledError when cancelled.
         """
-        texts, session = list[str](), job.reading.session
-        num_wanted = job.request.num_candidates - 1
-        job = replace(job, request=replace(job.request, num_candidates=1))
-        for branch in first.branches.likeliest()[: 2 * num_wanted]:  # some come to the same
+        session = job.reading.session
+        for branch in first.branches.likeliest():
             writer = self._writer(job, Timings())
             writer.branch = branch
             try:
@@ -240,12 +262,8 @@ class Completer:
             except RequestCancelledError:
                 if now_ms() < due_ms:
                     raise
-                break
-            text = sound(clean(writer.text, writer.around), reason, job.place).text
-            texts += [text] if text and text not in texts else []
-            if len(texts) == num_wanted:
-                break
-        return texts
+                return
+            yield _Answer(writer, reason, _shown(writer, reason, job))
 
     def _guesses(self, recall: Recall, *, is_line: bool) -> Guesses | None:
         """Return what guesses for one completion; behind the end of a line that is all, nothing."""
@@ -298,6 +316,23 @@ def _job(request: CompletionRequest, reading: Reading, place: Place | None) -> _
     syntax = None if place is None else place.scope
     unit = unit_for(request.scope, syntax, request.prefix, request.suffix)
     return _Job(request, reading, place, unit)
+
+
+def _shown(writer: Writer, reason: FinishReason, job: _Job) -> Sound:
+    return sound(clean(writer.text, writer.around), reason, job.place)
+
+
+def _different(ways: Iterator[_Answer], text: str, num_wanted: int) -> tuple[str, ...]:
+    """Return other texts to choose from; some ways come to the same."""
+    texts = list[str]()
+    if not text or num_wanted < 1:
+        return ()
+    for answer in islice(ways, 2 * num_wanted):
+        other = answer.shown.text
+        texts += [other] if other and other not in (text, *texts) else []
+        if len(texts) == num_wanted:
+            break
+    return tuple(texts)
 
 
 def _never(_token_id: int) -> bool:

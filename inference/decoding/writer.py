@@ -62,7 +62,7 @@ class Writer:
         self.before: Sequence[int] = ()
         self.recall: Recall = _nothing
         self.branch: Branch | None = None
-        self.branches = Branches(request.num_candidates - 1)
+        self.branches = Branches(0)
         self.log_probabilities: list[float] = []
         self.on_growth: Callable[[], None] = lambda: None
         self._end_token_ids = loaded.end_token_ids
@@ -116,9 +116,10 @@ class Writer:
         recalled = self.recall((*self.before, *self.token_ids)[-MAX_MATCHED:])
         if recalled is not None:
             logits = with_evidence(logits, recalled)
+        offered = logits
         if self.branch is not None and self.branch.num_before == self._num_chosen:
-            logits = np.where(np.arange(len(logits)) == self.branch.token_id, logits, -np.inf)
-        token_id = self._healing.choose(logits)
+            offered = np.where(np.arange(len(logits)) == self.branch.token_id, logits, -np.inf)
+        token_id = self._healing.choose(offered)
         self._num_chosen += 1
         self.branches.note(logits, choosable, token_id)
         if len(self.log_probabilities) < NUM_JUDGED:

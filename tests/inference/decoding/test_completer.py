@@ -292,6 +292,28 @@ def test_others_begin_with_other_tokens() -> None:
     assert (completion.text, completion.alternatives) == ("a!", ("b!", "c!"))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        ("\n    a!\n", "b!"),
+        ("\n    a!\n    b!\n", "b!"),
+        ("\n    end\n", "a!"),
+    ],
+    ids=["the line below", "only what is nearest counts", "nothing of the kind below"],
+)
+def test_an_empty_line_is_not_filled_with_the_line_below(suffix: str, text: str) -> None:
+    """Where the likeliest text stands below already, the next likely one is tried."""
+
+    def logits_behind(token_ids: Sequence[int]) -> int:
+        return ord("!") if token_ids[-1] in b"abc" else END
+
+    request = CompletionRequest(
+        document="a.py", prefix="    ", suffix=suffix, scope="line", deadline_ms=60_000
+    )
+    completion = complete(Ranked(logits_behind), request)
+    assert completion.text == text
+
+
 class Ranked(ScriptedModel):
     """Behind a blank likes the letters of the alphabet, the first ones more."""
 
