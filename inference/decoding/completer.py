@@ -51,6 +51,7 @@ from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.recall.index import Recall, Recalled
 from inference.recall.memory import Memory
 from inference.runtime.language_model import Logits
+from inference.runtime.processor import return_freed_memory
 from inference.syntax import Place
 from inference.syntax import place as place_in
 from inference.timing import Timings, now_ms, stopwatch
@@ -122,6 +123,17 @@ class Completer:
     def warm_up(self) -> None:
         """Have the model's first runs done, and know how fast it is."""
         measure_pace(self._loaded.model, self._reader.pace)
+
+    def rest(self) -> None:
+        """Give up the memory of weights and sessions; whoever asks next waits until they are there.
+
+        What was learned is kept: how fast the model is, how often guesses are right, and texts.
+        """
+        self._reader.forget()
+        self._loaded.model.rest()
+        if self._loaded.predictor is not None:
+            self._loaded.predictor.rest()
+        return_freed_memory()
 
     def complete(
         self,

@@ -68,7 +68,7 @@ class Reader:
         self._loaded = loaded
         self._fim = loaded.fim
         self._can_heal = can_heal
-        self._pool = SessionPool(loaded.model, max_sessions=max_sessions(loaded.model))
+        self.forget()
         self.pace = Pace()
 
         @lru_cache(NUM_ENCODED)
@@ -135,6 +135,10 @@ class Reader:
         prompt = Prompt(list(token_ids), None)
         session = self._pool.session_for(name, Layout(0, 0, None, ()), token_ids)
         return Reading(prompt, session)
+
+    def forget(self) -> None:
+        """Give up all sessions."""
+        self._pool = SessionPool(self._loaded.model, max_sessions=max_sessions(self._loaded.model))
 
     def _candidate(self, document: str, hole: Hole, layout: Layout) -> _Candidate:
         opened = open_prompt(hole, layout, self._fim, self._encode, can_heal=self._can_heal)

@@ -51,6 +51,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Give up what memory it takes, as its model does."""
+        ...
+
 
 class LanguageModel(Protocol):
     @property
@@ -80,4 +84,9 @@ class LanguageModel(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def rest(self) -> None:
+        """Give up the memory of the weights; the next `forward` takes it again, which takes time.
+
+        No cache that was created before may be used again.
+        """
+        ...

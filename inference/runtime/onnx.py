@@ -33,8 +33,9 @@ from inference.runtime.caches import create_caches, num_cache_bytes
 from inference.runtime.caches.layer_cache import Array
 from inference.runtime.flows import Flows, Hidden, expected_inputs
 from inference.runtime.language_model import MAX_RUN_TOKENS, KvCache, Logits
-from inference.runtime.placement import PLACEMENTS, Placement, kept_by
-from inference.runtime.processor import num_physical_cores
+from inference.runtime.placement import PLACEMENTS, Placement, kept_by, why_no_gpu
+from inference.runtime.processor import num_worthwhile_threads
+from inference.runtime.reopened import Reopened
 
 # Since 1.31 the library writes a device id and a database under the user's cache folder and tells
 # its maker what runs, unless this is set before it is loaded (measured with strace; the function of
@@ -119,16 +120,16 @@ class OnnxModel:
 
     def __init__(
         self,
-        session: ort.InferenceSession,
+        sessions: Reopened[ort.InferenceSession],
         manifest: ModelManifest,
         placement: Placement = PLACEMENTS["cpu"],
     ) -> None:
         self.manifest = manifest
-        self._session = session
+        self._sessions = sessions
         self._placement = placement
         self._architecture = kept_by(placement, manifest.architecture)
         self._logits: Logits = np.zeros((1, self.vocab_size), np.float32)
-        found = {node.name for node in session.get_inputs()}
+        found = {node.name for node in sessions.opened.get_inputs()}
         self._flows = Flows.of(found, self._architecture)
         others = sorted(found ^ expected_inputs(self._architecture, self._flows))
         if others:
@@ -174,19 +175,24 @@ class OnnxModel:
         check_external_data(path, manifest.files)
         if device == "cuda":
             check_cuda()
-        options = _session_options(num_threads)
-        try:
-            provider = (placement.provider, dict(placement.options))
-            session = ort.InferenceSession(
-                path, sess_options=options, providers=[provider], enable_fallback=0
-            )
-        except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise InvalidModelError(
-                f"onnxruntime cannot load {path}: {error}; export again"
-            ) from error
-        if placement.provider not in session.get_providers():
-            raise EngineUnavailableError(f"onnxruntime left {device} for the CPU; see its messages")
-        return cls(session, manifest, placement)
+        provider = (placement.provider, dict(placement.options))
+
+        def opening() -> ort.InferenceSession:
+            options = _session_options(num_threads)
+            try:
+                session = ort.InferenceSession(
+                    path, sess_options=options, providers=[provider], enable_fallback=0
+                )
+            except Exception as error:  # onnxruntime's exceptions share no base but Exception
+                raise InvalidModelError(
+                    f"onnxruntime cannot load {path}: {error}; export again"
+                ) from error
+            if placement.provider not in session.get_providers():
+                raise EngineUnavailableError(f"onnxruntime left {device} for the CPU")
+            return session
+
+        files = [path.parent / name for name in manifest.files]
+        return cls(Reopened(opening, files), manifest, placement)
 
     @property
     def vocab_size(self) -> int:
@@ -202,6 +208,7 @@ class OnnxModel:
         return num_bytes if self._placement.aliases else num_bytes // 2
 
     def create_cache(self) -> OnnxCache:
+        _ = self._sessions.opened  # whoever asks is about to run it, and times that
         return OnnxCache(self._architecture, self.context_length)
 
     def forward(
@@ -226,7 +233,7 @@ class OnnxModel:
         run_options = ort.RunOptions()
         try:
             with _terminating(run_options, cancel):
-                self._session.run_with_iobinding(binding.io, run_options)
+                self._sessions.opened.run_with_iobinding(binding.io, run_options)
         except Exception as error:
             if cancel.is_set:  # a terminated run raises a plain RuntimeError
                 raise RequestCancelledError("the request was cancelled") from error
@@ -244,8 +251,13 @@ class OnnxModel:
         """Return those that the last run, of so many tokens, gave: a view, as logits are."""
         return self._flows.outputs["hidden"][0, :num_tokens]
 
+    def rest(self) -> None:
+        """Give up the weights until the next run; caches keep theirs until they are given up."""
+        self._sessions.rest()
+        self._logits = np.zeros((1, self.vocab_size), np.float32)  # so that all is bound anew
+
     def close(self) -> None:
-        del self._session
+        self.rest()
 
     def _binding(self, cache: OnnxCache, num_tokens: int, num_logits: int) -> "_Binding":
         if num_logits > len(self._logits):
@@ -256,7 +268,7 @@ class OnnxModel:
             if len(cache.bindings) >= MAX_BINDINGS:
                 del cache.bindings[next(iter(cache.bindings))]
             run = _Run(num_tokens, self._logits[:num_logits], self._flows)
-            binding = _bind(self._session, self._placement, cache, run)
+            binding = _bind(self._sessions.opened, self._placement, cache, run)
         cache.bindings[key] = binding  # most recently used last
         return binding
 
@@ -361,24 +373,14 @@ def check_cuda() -> None:
             ort.preload_dlls()
         ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), PLACEMENTS["cuda"].memory, 0)
     except Exception as error:
-        raise EngineUnavailableError(_without_cuda(str(error))) from error
+        raise EngineUnavailableError(why_no_gpu(str(error))) from error
     finally:
         ort.set_default_logger_severity(_LOG_SEVERITY_WARNING)
 
 
-def _without_cuda(reason: str) -> str:
-    if "not available" in reason:
-        return (
-            "CUDA's libraries cannot be loaded; install them with pip install 'inkling-lsp[cuda]', "
-            "or leave --device out"
-        )
-    shown = reason.partition("\n")[0][:200]
-    return f"no GPU answers ({shown}); see to NVIDIA's driver, or leave --device out"
-
-
 def _session_options(num_threads: int | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = num_threads or num_physical_cores()
+    options.intra_op_num_threads = num_threads or num_worthwhile_threads()
     options.inter_op_num_threads = 1
     options.add_session_config_entry(_SPIN_DURATION, str(SPIN_DURATION_US))
     options.log_severity_level = _LOG_SEVERITY_ERROR

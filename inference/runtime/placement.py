@@ -44,3 +44,14 @@ def kept_by(placement: Placement, architecture: Architecture) -> Architecture:
     if has_states or not placement.aliases:
         return msgspec.structs.replace(architecture, predictor=None)
     return architecture
+
+
+def why_no_gpu(reason: str) -> str:
+    """Say what to do where a library said why it finds no GPU."""
+    if "not available" in reason:
+        return (
+            "CUDA's libraries cannot be loaded; install them with pip install 'inkling-lsp[cuda]', "
+            "or leave --device out"
+        )
+    shown = reason.partition("\n")[0][:200]
+    return f"no GPU answers ({shown}); see to NVIDIA's driver, or leave --device out"

@@ -72,6 +72,10 @@ class OnnxPredictor:
             unread = [token_id]
         return guessed
 
+    def rest(self) -> None:
+        self._pairs.clear()
+        self._model.rest()
+
     def _pairs_of(self, cache: OnnxCache, token_ids: npt.NDArray[np.int64]) -> _Pairs:
         """Return the pairs that are still those of these tokens, none of which was a guess."""
         pairs = self._pairs.get(cache)

@@ -25,6 +25,7 @@ from inference.engine import Engine, EngineState, EngineStatus
 from inference.errors import InklingError, WireError
 from inference.package.manifest import Device
 from inference.serving.logs import log_without_text
+from inference.serving.resting import REST_AFTER_S
 from inference.serving.wire import (
     Answer,
     Cancel,
@@ -66,7 +67,12 @@ def main() -> None:
     def open_engine() -> HostedEngine:
         from inference.serving.local import LocalEngine  # onnxruntime, late: see `run`
 
-        return LocalEngine.open(options.model, num_threads=options.threads, device=options.device)
+        return LocalEngine.open(
+            options.model,
+            num_threads=options.threads,
+            device=options.device,
+            rest_after_s=REST_AFTER_S,
+        )
 
     run(open_engine, parent=options.parent)
 

@@ -46,15 +46,26 @@ from inference.runtime.predictor import load_predictor
 from inference.runtime.tokenizer import Tokenizer
 from inference.serving.answering import Answering
 from inference.serving.logs import log_without_text
+from inference.serving.resting import Resting
 from inference.serving.scheduler import Scheduler
 from inference.timing import now_ms
 
 
 class LocalEngine:
-    """`load` runs in the engine thread, so opening an engine returns at once."""
+    """`load` runs in the engine thread, so opening an engine returns at once.
 
-    def __init__(self, load: Callable[[], LoadedModel], *, model_bytes: int = 0) -> None:
+    Where nobody asks for `rest_after_s`, the model's memory is given up until somebody does.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], LoadedModel],
+        *,
+        model_bytes: int = 0,
+        rest_after_s: float | None = None,
+    ) -> None:
         self._load = load
+        self._resting = None if rest_after_s is None else Resting(self._rest, rest_after_s)
         self._memory = Memory()
         self._completer: Completer | None = None
         self._answering: Answering | None = None
@@ -65,12 +76,18 @@ class LocalEngine:
 
     @classmethod
     def open(
-        cls, model: str | None = None, *, num_threads: int | None = None, device: Device = "cpu"
+        cls,
+        model: str | None = None,
+        *,
+        num_threads: int | None = None,
+        device: Device = "cpu",
+        rest_after_s: float | None = None,
     ) -> "LocalEngine":
         """Load the model of that name or folder, or the one that answers where none is named."""
         return cls(
             lambda: load_package(find_model(model).folder, num_threads=num_threads, device=device),
             model_bytes=_num_bytes(model),
+            rest_after_s=rest_after_s,
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -86,11 +103,8 @@ class LocalEngine:
         except RequestCancelledError:
             is_expired = now_ms() >= received_ms + request.deadline_ms
             return Completion.nothing(self._reason_cancelled(is_expired=is_expired))
-        except EngineUnavailableError:  # it was closed meanwhile
-            return Completion.nothing(FinishReason.UNAVAILABLE)
         except Exception as error:
-            log_without_text(error)
-            return Completion.nothing(FinishReason.FAILED)
+            return Completion.nothing(self._reason_failed(error))
 
     def warm(self, request: CompletionRequest) -> None:
         """Read ahead, see inference.engine.Engine."""
@@ -154,6 +168,8 @@ class LocalEngine:
     async def close(self) -> None:
         """Stop, and return once the thread has ended; a load in progress is waited for."""
         self._status = EngineStatus(state=EngineState.CLOSED, model=self._status.model)
+        if self._resting is not None:
+            self._resting.close()
         await asyncio.to_thread(self._scheduler.close)
         self._completer = self._answering = None
 
@@ -163,7 +179,14 @@ class LocalEngine:
             return None
         if self._answering is None:
             self._answering = Answering(self._completer, self._scheduler)
+        if self._resting is not None:
+            self._resting.used()
         return self._answering
+
+    def _rest(self) -> None:
+        completer = self._completer
+        if completer is not None and self._status.state is EngineState.READY:
+            self._scheduler.submit_idle("resting", "", lambda _: completer.rest(), resumes=False)
 
     def _prepare(self) -> None:
         status = EngineStatus(state=EngineState.FAILED, message="loading the model was broken off")
@@ -192,6 +215,15 @@ class LocalEngine:
             fills_holes=loaded.fim is not None,
             follows_instructions=loaded.chat is not None,
         )
+
+    def _reason_failed(self, error: Exception) -> FinishReason:
+        if isinstance(error, EngineUnavailableError):  # it was closed meanwhile
+            return FinishReason.UNAVAILABLE
+        if isinstance(error, InvalidModelError):  # its files are not those that were loaded
+            self._status = replace(self._status, state=EngineState.FAILED, message=str(error))
+            return FinishReason.UNAVAILABLE
+        log_without_text(error)
+        return FinishReason.FAILED
 
     def _reason_cancelled(self, *, is_expired: bool) -> FinishReason:
         if self._status.state is EngineState.CLOSED:

@@ -79,7 +79,7 @@ class ScriptedModel:
         self._stride = stride
         self.on_forward = on_forward
         self._on_cancel = on_cancel
-        self.num_forwards = 0
+        self.num_forwards = self.num_rests = 0
         self.num_tokens_read = 0
         self.ends_read: set[tuple[int, ...]] = set()  # each token read, with the four before it
 
@@ -119,8 +119,8 @@ class ScriptedModel:
             logits[row, self._next_token(cache.tokens(end - num_logits + 1 + row))] = 1
         return logits
 
-    def close(self) -> None:
-        pass
+    def rest(self) -> None:
+        self.num_rests += 1
 
 
 def playing(text: str) -> NextToken:

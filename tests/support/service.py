@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -79,13 +79,6 @@ class Leaver:
 
     async def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Return once a condition holds; what changes it tells nobody."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def events_of(text: str) -> list[str]:

@@ -12,7 +12,8 @@ from inference import EngineState, EngineStatus, FinishReason
 from team.settings import ServiceSettings
 from team.tokens import TokenStore
 from tests.support.scripted_engine import Script, ScriptedEngine
-from tests.support.service import Leaver, Service, until
+from tests.support.service import Leaver, Service
+from tests.support.until import until
 
 FILL = "/v1/completions"
 BODY = {"prompt": "x = "}

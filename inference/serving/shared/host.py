@@ -28,6 +28,7 @@ from inference.engine import EngineState
 from inference.package.manifest import Device
 from inference.serving.connection import MAX_UNSENT_BYTES
 from inference.serving.host import CLOSE_GRACE_S, Host, HostedEngine
+from inference.serving.resting import REST_AFTER_S
 from inference.serving.shared.owner import OwnedEngine
 from inference.serving.shared.peer import peer
 from inference.serving.wire import FromHost, encode
@@ -113,7 +114,10 @@ def main() -> None:
         from inference.serving.local import LocalEngine  # onnxruntime, once we listen
 
         return LocalEngine.open(
-            str(options.model), num_threads=options.threads, device=options.device
+            str(options.model),
+            num_threads=options.threads,
+            device=options.device,
+            rest_after_s=REST_AFTER_S,
         )
 
     run(options.socket, open_engine, linger_s=options.linger)

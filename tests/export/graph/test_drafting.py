@@ -113,6 +113,9 @@ class Watched:
         self._told = list(told)
         self.guesses: list[tuple[list[int], list[int]]] = []
 
+    def rest(self) -> None:
+        self._predictor.rest()
+
     def guess(
         self, token_ids: Sequence[int], cache: KvCache, *, num_tokens: int, cancel: CancelToken
     ) -> Sequence[int]:

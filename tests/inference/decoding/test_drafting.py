@@ -82,6 +82,9 @@ class Foreseeing:
         self._every = every
         self.num_guessed = 0
 
+    def rest(self) -> None:
+        pass
+
     def guess(
         self, token_ids: Sequence[int], cache: KvCache, *, num_tokens: int, cancel: CancelToken
     ) -> list[int]:

@@ -19,6 +19,7 @@ from inference.errors import EngineUnavailableError, InvalidModelError
 from inference.package.manifest import read_manifest
 from inference.package.store import embedded_folder
 from inference.runtime.onnx import PLACEMENTS, OnnxModel, Placement, check_cuda
+from inference.runtime.reopened import Reopened
 from inference.serving.local import load_package
 from tests.support.cuda_graphs import RUNS_ON_CPU, load_on_cpu, write_for_cuda
 from tests.support.exported import (
@@ -44,7 +45,7 @@ class OnCuda:
         manifest = export_tiny(folder, model, "f16").manifest
         self.spec, weights = write_for_cuda(folder, model, "f16", RUNS_ON_CPU)
         self.expected = forward(self.spec, weights, TOKEN_IDS)
-        self.model = OnnxModel(load_on_cpu(folder), manifest, LIKE_A_GPU)
+        self.model = OnnxModel(Reopened(lambda: load_on_cpu(folder)), manifest, LIKE_A_GPU)
 
 
 @pytest.fixture(scope="module", params=[TINY_MODELS[1], MELLUM], ids=lambda model: model.name)

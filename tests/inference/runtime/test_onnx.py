@@ -71,6 +71,14 @@ def test_what_was_rewound_leaves_no_trace(
     check(logits[0], expected)
 
 
+def test_a_model_that_rested_computes_the_same(shipped: LoadedModel, expected: Logits) -> None:
+    for _ in range(2):
+        shipped.model.rest()
+        cache = shipped.model.create_cache()
+        logits = shipped.model.forward(PROMPT, cache, num_logits=1, cancel=CancelToken())
+        check(logits[0], expected)
+
+
 def test_several_rows_are_the_rows_one_by_one(shipped: LoadedModel) -> None:
     model = shipped.model
     rows = model.forward(PROMPT[:20], model.create_cache(), num_logits=3, cancel=CancelToken())

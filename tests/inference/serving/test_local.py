@@ -1,6 +1,7 @@
 """LocalEngine: what asyncio sees of the engine thread."""
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -14,10 +15,17 @@ from inference.decoding.loaded import LoadedModel
 from inference.decoding.pace import MEASURED_RUNS
 from inference.engine import EngineState
 from inference.errors import InvalidModelError, InvalidRequestError
-from inference.package.manifest import TOKENIZER_FILE, file_entry, read_manifest, write_manifest
+from inference.package.manifest import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    file_entry,
+    read_manifest,
+    write_manifest,
+)
 from inference.package.store import embedded_folder
 from inference.serving.local import LocalEngine, load_package
 from tests.support.scripted_model import ScriptedModel, loaded, playing
+from tests.support.until import until
 
 TIMEOUT = 10.0
 REQUEST = CompletionRequest(document="a", prefix="x = ")
@@ -83,6 +91,37 @@ async def test_cancelling_the_await_stops_the_model() -> None:
     with pytest.raises(asyncio.CancelledError):
         await request
     await check(asyncio.ensure_future(engine.complete(REQUEST)), gives="abcdef")
+    await engine.close()
+
+
+async def test_a_model_that_nobody_asks_rests_until_somebody_does() -> None:
+    model = ScriptedModel(playing("1"))
+    engine = LocalEngine(lambda: loaded(model), rest_after_s=0.02)
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT)
+    assert (await engine.complete(REQUEST)).text == "1"
+    await until(lambda: model.num_rests == 1)
+    assert (await engine.complete(REQUEST)).text == "1"
+    await until(lambda: model.num_rests == 2)
+    await asyncio.sleep(0.06)
+    assert model.num_rests == 2  # once for each time that somebody came
+    await engine.close()
+
+
+async def test_a_package_that_changed_while_it_rested_is_not_taken_for_the_one_that_was(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(embedded_folder(), tmp_path, dirs_exist_ok=True)
+    engine = LocalEngine(lambda: load_package(tmp_path), rest_after_s=0.02)
+    await asyncio.wait_for(engine.wait_ready(), TIMEOUT)
+    await engine.complete(REQUEST)
+    os.utime(tmp_path / MODEL_FILE, ns=(1, 1))
+    found = await engine.complete(REQUEST)
+    while found.text:
+        await asyncio.sleep(0.1)
+        found = await engine.complete(REQUEST)
+    assert found.finish_reason is FinishReason.UNAVAILABLE
+    assert engine.status().state is EngineState.FAILED
+    assert "has changed since it was loaded" in engine.status().message
     await engine.close()
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,7 @@ from inference.errors import InvalidRequestError
 from inference.serving.patience import Patience
 from inference.serving.supervised import SupervisedEngine
 from tests.support import fake_host
+from tests.support.until import until
 
 TIMEOUT_S = 30.0
 # No heartbeat by default: on a busy machine a quick one would kill hosts that are only slow.
@@ -503,9 +504,9 @@ async def test_an_engine_that_is_stopped_is_gone_until_it_is_tried_again() -> No
         assert (await ask(engine, "x")).finish_reason is FinishReason.UNAVAILABLE
         engine.stop("twice")
         assert engine.status().message == "not now"
-        await _until(lambda: _children() <= others)
+        await until(lambda: _children() <= others)
         engine.restart()
-        await _until(lambda: engine.status().state is EngineState.READY)
+        await until(lambda: engine.status().state is EngineState.READY)
         assert (await ask(engine, "again")).text == "AGAIN"
 
 
@@ -513,17 +514,12 @@ async def test_an_engine_that_is_stopped_while_it_loads_loads_no_more() -> None:
     others = _children()
     async with engine_on("--load", "never") as engine:
         engine.start()
-        await _until(lambda: engine.status().process_id is not None)
+        await until(lambda: engine.status().process_id is not None)
         engine.stop("not now")
         assert (await engine.wait_ready()).message == "not now"
-        await _until(lambda: _children() <= others)
+        await until(lambda: _children() <= others)
 
 
 def _children() -> set[int]:
     """Return the processes below this one; other tests may have left one that waits for its end."""
     return {child.pid for child in psutil.Process().children(recursive=True)}
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for is no event of ours
-        await asyncio.sleep(0.01)

@@ -17,9 +17,10 @@ from inference.engine import EngineState, EngineStatus
 from inference.serving.remote.engine import RemoteEngine
 from inference.serving.remote.fallback import PATIENCE_MS, FallbackEngine
 from tests.inference.serving.remote.conftest import Opening
-from tests.inference.serving.remote.test_remote_engine import REQUEST, until
+from tests.inference.serving.remote.test_remote_engine import REQUEST
 from tests.support.fake_endpoint import FakeEndpoint, Fault
 from tests.support.scripted_engine import Script, ScriptedEngine
+from tests.support.until import until
 
 LOCAL = "local = 1"
 SOON_S = 1.0

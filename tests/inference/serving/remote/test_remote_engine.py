@@ -8,7 +8,6 @@ import logging
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from inference.serving.remote.endpoint import Endpoint, RemoteOptions
 from inference.serving.remote.engine import RemoteEngine
 from tests.inference.serving.remote.conftest import Opening
 from tests.support.fake_endpoint import KINDS, FakeEndpoint, Fault, Kind
+from tests.support.until import until
 
 CANARY = "canary_7d1f"
 REQUEST = CompletionRequest(
@@ -36,13 +36,6 @@ REQUEST = CompletionRequest(
     suffix="\n\nprint(A())\n",
     language="python",
 )
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so, for five seconds at most."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110 - the endpoint has no event for each thing
-            await asyncio.sleep(0.01)
 
 
 async def check(

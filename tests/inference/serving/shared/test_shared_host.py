@@ -24,6 +24,7 @@ from tests.support import fake_host
 from tests.support.fake_host_scripted import ENVIRONMENT, STUCK, TEXT
 from tests.support.fake_shared_host import place_in
 from tests.support.processes import processes_with
+from tests.support.until import until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no host that is shared"),
@@ -72,12 +73,6 @@ async def check_serves(*engines: SupervisedEngine) -> int | None:
     (process_id,) = {engine.status().process_id for engine in engines}
     assert process_id is not None
     return process_id
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is no event of ours
-            await asyncio.sleep(0.02)
 
 
 async def test_engines_that_start_at_once_share_one_process(folder: Path) -> None:
