@@ -49,7 +49,7 @@ class Vocabulary:
         self._ids_of: dict[bytes, list[int]] = {}
         for token_id, piece in pieces.items():  # several may spell the same: a letter and its byte
             self._ids_of.setdefault(piece, []).append(token_id)
-        order = sorted(pieces, key=lambda token_id: pieces[token_id])
+        order = sorted(pieces, key=pieces.__getitem__)
         self._sorted_ids = np.array(order, np.int64)
         self._sorted_pieces = [pieces[token_id] for token_id in order]
         self._line_ends = self._find_line_ends(b"")

@@ -12,6 +12,8 @@ wherever it stands. `Spelling` computes them from the decoder's steps.
 Of such a tokenizer one thing does not survive: it reads the character U+2581 as a blank.
 """
 
+import codecs
+import itertools
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
@@ -46,9 +48,12 @@ class Spelling(msgspec.Struct, frozen=True, kw_only=True):
         byte = BYTE_TOKEN.fullmatch(token) if self.has_byte_tokens else None
         if byte:
             return bytes.fromhex(byte[1])
-        if self.is_byte_level and _BYTE_OF.keys() >= set(token):
-            return bytes(map(_BYTE_OF.__getitem__, token))
-        return token.encode()
+        if not self.is_byte_level:
+            return token.encode()
+        try:
+            return codecs.charmap_encode(token, "strict", _ALPHABET)[0]
+        except UnicodeEncodeError:  # an added one, spelled as in a text
+            return token.encode()
 
 
 def spelling_of(decoder: Json | None) -> Spelling | None:
@@ -133,16 +138,14 @@ def _flat(part: Json | None) -> Generator[Json]:
             yield part
 
 
-def _byte_level_alphabet() -> dict[str, int]:
-    """Return the byte that each character of a byte-level vocabulary stands for.
+def _byte_level_alphabet() -> str:
+    """Return the character that stands for each byte in a byte-level vocabulary.
 
     Printable bytes of Latin-1 stand for themselves, the others follow from U+0100 on (GPT-2).
     """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(0x100) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(0x100 + index): byte for index, byte in enumerate(others)
-    }
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = itertools.count(0x100)
+    return "".join(chr(byte if byte in printable else next(others)) for byte in range(0x100))
 
 
-_BYTE_OF: Final = _byte_level_alphabet()
+_ALPHABET: Final = codecs.charmap_build(_byte_level_alphabet())

@@ -5,7 +5,7 @@ The event loop waits; whatever touches the model runs in the scheduler's thread 
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +248,15 @@ def load_package(
     cannot be used here.
     """
     manifest = read_manifest(folder)
-    verify_files(manifest, folder)
     ends = manifest.layout_token_ids | frozenset(manifest.eos_token_ids)
-    tokenizer = Tokenizer.load(
-        folder / TOKENIZER_FILE, named=ends | frozenset(manifest.leading_token_ids)
-    )
+    named = ends | frozenset(manifest.leading_token_ids)
+    # To compute a hash takes no interpreter, so that both take as long as the longer one.
+    with ThreadPoolExecutor(1, "verifying") as verifying:
+        verified = verifying.submit(verify_files, manifest, folder)
+        try:
+            tokenizer = Tokenizer.load(folder / TOKENIZER_FILE, named=named)
+        finally:
+            verified.result()  # that a file is damaged explains all else
     _check_token_ids(manifest, tokenizer)
     return LoadedModel(
         name=manifest.name,
