@@ -2,7 +2,7 @@
 
 In real files of four languages that no model of ours was trained on (benchmarks.unread), takes away
 the rest of a line and asks for it as an editor does: alone, and with the other files of the package
-remembered.
+remembered, as evidence for what comes next, shown before the hole, or both.
 
     perfect    the line is the one that stood there
     ms         to answer, median and quartile spread; the file itself has been read
@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import click
 import msgspec
@@ -35,14 +35,19 @@ from evaluation.sources import Source
 from inference.package.manifest import TOKENIZER_FILE
 from inference.package.store import find_model
 from inference.recall.index import TokenIndex
+from inference.recall.memory import Memory
 from inference.runtime.tokenizer import Tokenizer
 from inference.serving.local import LocalEngine
 
 MAX_TOKENS: Final = 48
 LINE_TAILS: Final = KINDS[0]
 
-With = Literal["alone", "other files"]
-KINDS_OF_ASKING: Final[tuple[With, ...]] = ("alone", "other files")
+With = Literal["alone", "evidence", "shown", "both"]
+KINDS_OF_ASKING: Final = get_args(With)
+
+
+_EVIDENCE: Final = ("evidence", "both")
+_SHOWN: Final = ("shown", "both")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +109,8 @@ async def _ask(
     keep: Path | None,
 ) -> list[Asked]:
     kept, asked = Kept(keep, Asked, lambda one: (one.hole_id, one.asked)), list[Asked]()
-    engine = LocalEngine.open(model)
+    memory = Memory()
+    engine = LocalEngine.open(model, memory=memory)
     await loaded(engine)
     by_package = defaultdict[str, list[Hole]](list)
     for hole in holes:
@@ -112,10 +118,11 @@ async def _ask(
     with Progress() as progress:
         task = progress.add_task("answering", total=len(holes) * len(KINDS_OF_ASKING))
         for name, members in by_package.items():
+            for source in packages[name]:
+                engine.remember(source.path, source.text)
+            await engine.wait_remembered()
             for kind in KINDS_OF_ASKING:
-                for source in packages[name] if kind == "other files" else ():
-                    engine.remember(source.path, source.text)
-                await engine.wait_remembered()
+                memory.recalls, memory.shows = kind in _EVIDENCE, kind in _SHOWN
                 for hole in members:
                     found = kept.get((hole.digest, kind))
                     if found is None:

@@ -4,6 +4,7 @@ A request carries all that is needed to answer it (invariant 7). Its bounds are 
 is decoded, before any value reaches native code.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -105,6 +106,11 @@ def owned(owner: str, document: str) -> str:
 def owner_of(document: str) -> str:
     """Return whose a document is by its name; nobody's in particular is ""."""
     return document.partition(OWNER_END)[0] if OWNER_END in document else ""
+
+
+def file_name(document: str) -> str:
+    """Return the last part of a document's name: where it lies is nobody's business."""
+    return re.split(r"[/\\]", document.rpartition(OWNER_END)[2].rstrip("/\\"))[-1][:200]
 
 
 def line_before(prefix: str) -> str:

@@ -69,6 +69,27 @@ class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
         return frozenset(token_id for token_id in named if token_id is not None)
 
+    def other_files(
+        self,
+        files: Sequence[Sequence[int]],
+        own_name_ids: Sequence[int],
+        repository_ids: Sequence[int] = (),
+    ) -> list[int]:
+        """Return what stands before a hole where other files are shown.
+
+        Each file is its name, a line end and a text; names end with a line end
+        (arXiv:2409.12186, section 3.2.2).
+        """
+        separator, repository = self.file_separator_token_id, self.repo_name_token_id
+        assert separator is not None
+        token_ids = list[int]()
+        if repository_ids:
+            assert repository is not None
+            token_ids += [repository, *repository_ids]
+        for file in files:
+            token_ids += [separator, *file]
+        return [*token_ids, separator, *own_name_ids]
+
     def arrange(
         self,
         prefix_ids: Sequence[int],

@@ -235,6 +235,15 @@ class InklingProtocol(LanguageServerProtocol):
         except Exception:  # cattrs raises whatever the values make it raise
             return _INVALID
 
+    def rehearse_reading(self, method: str, params: Mapping[str, Any]) -> None:
+        """Read parameters for nobody, so that all is built which that needs."""
+        found = self._params({"id": 0, "params": params}, method, JsonRPCRequestMessage)
+        assert found is not _INVALID, method
+
+    def rehearse_writing(self, result: object) -> None:
+        """Make JSON of a result for nobody."""
+        _response(0, "result", self._converter.unstructure(result))
+
     def _cancel(self, request_id: object) -> None:
         if not is_request_id(request_id):
             log.warning("%s ignored: it names no request", CANCEL_REQUEST)

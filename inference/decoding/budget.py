@@ -25,6 +25,9 @@ WRITING_SHARE: Final = 4
 SUFFIX_SHARE: Final = 4
 """The suffix gets at most one token in so many; what it leaves the prefix takes."""
 
+BESIDE_SHARE: Final = 4
+"""Other files get at most one token in so many."""
+
 MAX_CHARACTERS_PER_TOKEN: Final = 8
 """Longer text than this per token of budget is never looked at; code averages 3 to 4."""
 

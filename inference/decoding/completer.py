@@ -24,6 +24,7 @@ from inference.completion import (
     TokenCounts,
     Unit,
 )
+from inference.decoding.beside import OtherFiles
 from inference.decoding.branching import Branches
 from inference.decoding.budget import Budget, budget_for
 from inference.decoding.drafting import (
@@ -50,6 +51,7 @@ from inference.decoding.writer import Writer
 from inference.errors import InvalidRequestError, RequestCancelledError
 from inference.recall.index import Recall, Recalled
 from inference.recall.memory import Memory
+from inference.recall.snippets import Flags
 from inference.runtime.language_model import Logits
 from inference.runtime.processor import return_freed_memory
 from inference.syntax import Place
@@ -116,9 +118,15 @@ class Completer:
         self.speculation = speculation
         self._written: deque[TokenIds] = deque(maxlen=NUM_EARLIER)
         self._vocabulary = Vocabulary(loaded.tokenizer.pieces)
-        self._reader = Reader(loaded, self._vocabulary.can_heal)
+        others = OtherFiles(loaded, self._memory)
+        self._reader = Reader(loaded, self._vocabulary.can_heal, others.beside)
         # A grammar reads the text while the model does, which costs no time of its own.
         self._parsing = ThreadPoolExecutor(1, "parsing")
+
+    @property
+    def ends_line(self) -> Flags:
+        """Which tokens end a line, [vocab_size]."""
+        return self._vocabulary.ends_line(self._loaded.model.vocab_size)
 
     def warm_up(self) -> None:
         """Have the model's first runs done, and know how fast it is."""

@@ -67,6 +67,12 @@ class Vocabulary:
     def has_line_end(self, token_id: int) -> bool:
         return b"\n" in self.piece(token_id)
 
+    def ends_line(self, vocab_size: int) -> npt.NDArray[np.bool_]:
+        """Return which tokens have a line end, [vocab_size]."""
+        flags = np.zeros(vocab_size, np.bool_)
+        flags[[token_id for token_id in self._pieces if self.has_line_end(token_id)]] = True
+        return flags
+
     def beginning_with(self, wanted: bytes) -> npt.NDArray[np.int64]:
         """Return the tokens that spell `wanted`, or more."""
         first = bisect_left(self._sorted_pieces, wanted)

@@ -86,12 +86,14 @@ class Layout(msgspec.Struct, frozen=True):
     """`start` and `anchor` are offsets in the document, in characters.
 
     `num_dropped` tokens behind `start` are not shown. Without an anchor the prefix is in one piece.
+    `beside` is what is shown of other files, before all else.
     """
 
     start: int
     num_dropped: int
     anchor: int | None
     suffix_ids: tuple[int, ...]
+    beside: tuple[int, ...] = ()
 
     def parts(self, hole: Hole, encode: Encode) -> tuple[list[int], list[int]]:
         """Return the tokens of head and tail; without an anchor there is no tail."""

@@ -25,7 +25,7 @@ def whole_prompt(hole: Hole, layout: Layout, fim: FimTemplate | None, encode: En
     Never empty where there is a template; without one it is empty for an empty prefix.
     """
     head, tail = layout.parts(hole, encode)
-    return fim.arrange(head, layout.suffix_ids, tail) if fim else head
+    return _arranged(layout, fim, head, tail)
 
 
 def open_prompt(
@@ -42,4 +42,10 @@ def open_prompt(
     num_needed = 1 if fim else 2  # there is something to read in any case
     is_open = len(last) >= num_needed and can_heal(last[-1])
     held_back = last.pop() if is_open else None
-    return Prompt(fim.arrange(head, layout.suffix_ids, tail) if fim else head, held_back)
+    return Prompt(_arranged(layout, fim, head, tail), held_back)
+
+
+def _arranged(
+    layout: Layout, fim: FimTemplate | None, head: list[int], tail: list[int]
+) -> list[int]:
+    return [*layout.beside, *(fim.arrange(head, layout.suffix_ids, tail) if fim else head)]

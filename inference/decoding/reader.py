@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from inference.cancellation import CancelToken
-from inference.decoding.budget import Budget, suffix_tokens
+from inference.decoding.budget import BESIDE_SHARE, Budget, suffix_tokens
 from inference.decoding.layout import (
     SMALLEST_WINDOW,
     Hole,
@@ -61,11 +62,18 @@ class _Candidate(msgspec.Struct, frozen=True):
         return len(self.prompt.token_ids)
 
 
+Beside = Callable[[str, Hole, int], tuple[int, ...]]
+"""From a document, a hole in it and a number of tokens to what of other files is shown with it."""
+
+
 class Reader:
     """All sessions of a model. Lives in the engine thread (invariant 9)."""
 
-    def __init__(self, loaded: LoadedModel, can_heal: Callable[[int], bool]) -> None:
+    def __init__(
+        self, loaded: LoadedModel, can_heal: Callable[[int], bool], beside: Beside
+    ) -> None:
         self._loaded = loaded
+        self._find_beside = beside
         self._fim = loaded.fim
         self._can_heal = can_heal
         self.forget()
@@ -78,11 +86,22 @@ class Reader:
         self._encode = encode
 
     def open(
-        self, document: str, hole: Hole, budget: Budget, *, time_ms: float | None = None
+        self,
+        document: str,
+        hole: Hole,
+        budget: Budget,
+        *,
+        time_ms: float | None = None,
+        is_ahead: bool = False,
     ) -> Reading:
-        """Choose a prompt that can be read in `time_ms`, or the whole window; read nothing yet."""
-        fresh = fresh_layout(hole, self._fim, self._encode, max_tokens=budget.max_prompt)
+        """Choose a prompt that can be read in `time_ms`, or the whole window; read nothing yet.
+
+        The whole window depends on the hole alone, and on other files as they are, unless it is
+        read ahead: then as much as possible of what is held is kept.
+        """
         num_affordable = None if time_ms is None else self.pace.num_affordable(time_ms)
+        keeps, looks = is_ahead or num_affordable is not None, num_affordable is None
+        fresh = self._fresh(document, hole, budget.max_prompt, keeps=keeps, looks=looks)
         chosen = self._candidate(document, hole, fresh)
         if num_affordable is not None and chosen.num_unread > num_affordable:
             others = self._other_candidates(document, hole, budget, num_affordable)
@@ -108,7 +127,7 @@ class Reader:
             if self._fim is None or not self._fim.num_tail_tokens:
                 return
             hole = self._where_all_before_fits(hole, budget)
-        reading = self.open(document, hole, budget)
+        reading = self.open(document, hole, budget, is_ahead=True)
         if reading.prompt.token_ids:
             reading.session.hold(reading.prompt.token_ids, cancel, chunk=IDLE_CHUNK)
 
@@ -124,7 +143,7 @@ class Reader:
 
     def open_whole(self, document: str, hole: Hole, *, max_tokens: int) -> Reading:
         """Choose the prompt of so many tokens from which nothing is held back."""
-        layout = fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens)
+        layout = self._fresh(document, hole, max_tokens, keeps=False, looks=True)
         prompt = whole_prompt(hole, layout, self._fim, self._encode)
         token_ids = [*self._loaded.leading_token_ids, *prompt]
         session = self._pool.session_for(document, layout, token_ids)
@@ -139,6 +158,27 @@ class Reader:
     def forget(self) -> None:
         """Give up all sessions."""
         self._pool = SessionPool(self._loaded.model, max_sessions=max_sessions(self._loaded.model))
+
+    def _fresh(
+        self, document: str, hole: Hole, max_tokens: int, *, keeps: bool, looks: bool
+    ) -> Layout:
+        """Return the layout that shows most, with what is shown of other files.
+
+        That stands before all else, so where it `keeps` what is held it stays as long as the edge
+        behind it does. Where nothing is held it `looks` for what there is.
+        """
+        held = [layout for layout in self._pool.layouts(document) if keeps and layout.beside]
+        if held or looks:
+            num_beside = max_tokens // BESIDE_SHARE
+            own = fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens - num_beside)
+            edge = (own.start, own.num_dropped)
+            same = (one.beside for one in held if (one.start, one.num_dropped) == edge)
+            beside = next(same, ())
+            if not beside and looks:
+                beside = self._find_beside(document, hole, num_beside)
+            if beside:
+                return replace(own, beside=beside)
+        return fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens)
 
     def _candidate(self, document: str, hole: Hole, layout: Layout) -> _Candidate:
         opened = open_prompt(hole, layout, self._fim, self._encode, can_heal=self._can_heal)
@@ -169,7 +209,7 @@ class Reader:
         if self._fim is not None and held.anchor is not None and is_there:
             anchor = anchor_before(hole, self._fim.num_tail_tokens, held.start)
             suffix_ids = suffix_tokens(hole.lasting_suffix, self._encode, max_tokens=SHORT_SUFFIX)
-            yield Layout(held.start, held.num_dropped, min(anchor, held.anchor), tuple(suffix_ids))
+            yield replace(held, anchor=min(anchor, held.anchor), suffix_ids=tuple(suffix_ids))
 
 
 def _best(candidates: Sequence[_Candidate], num_affordable: int) -> _Candidate:

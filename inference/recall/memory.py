@@ -8,7 +8,7 @@ stands.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, get_native_id
 from typing import Final
@@ -18,6 +18,7 @@ import numpy as np
 
 from inference.completion import MAX_REMEMBERED_CHARACTERS, owner_of
 from inference.recall.index import Recalled, TokenIds, TokenIndex, longest
+from inference.recall.snippets import CutText, Flags, Snippet, Snippets, cut
 
 MAX_TOKENS: Final = 2_000_000
 """Of all texts together: 32 MB, some 6 MB of code. The oldest go first."""
@@ -29,6 +30,9 @@ index again."""
 
 
 LOW_PRIORITY: Final = 10
+
+MAX_CUT_TOKENS: Final = 500_000
+"""Of texts that are cut into snippets, the latest: going over them takes some milliseconds."""
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -42,15 +46,22 @@ class _Indexes(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """What is told before `begin` waits for it."""
+    """What is told before `begin` waits for it.
 
-    def __init__(self) -> None:
+    `recalls` and `shows` say whether texts are evidence, and whether some of them may be shown.
+    """
+
+    def __init__(self, *, recalls: bool = True, shows: bool = True) -> None:
+        self.recalls, self.shows = recalls, shows
         self._encode: Encode | None = None
+        self._ends_line: Flags = np.zeros(0, np.bool_)
         self._lock = Lock()
         self._told: dict[str, str | None] = {}
         self._texts: dict[str, TokenIds] = {}
         self._changed: set[str] = set()
         self._indexes = _Indexes(TokenIndex({}), TokenIndex({}), frozenset())
+        self._cut: dict[str, CutText] = {}
+        self._snippets = Snippets({})
         self._thread = ThreadPoolExecutor(1, "memory", initializer=_come_last)
 
     @property
@@ -58,9 +69,12 @@ class Memory:
         indexes = self._indexes
         return indexes.whole.num_tokens + indexes.fresh.num_tokens
 
-    def begin(self, encode: Encode) -> None:
-        """Learn from now on; `encode` turns a text into tokens, and is called in a thread."""
-        self._encode = encode
+    def begin(self, encode: Encode, ends_line: Flags) -> None:
+        """Learn from now on; `encode` turns a text into tokens, and is called in a thread.
+
+        `ends_line`, [vocab_size], says which of them end a line.
+        """
+        self._encode, self._ends_line = encode, ends_line
         self._thread.submit(self._learn, encode)
 
     def remember(self, name: str, text: str | None) -> None:
@@ -81,7 +95,7 @@ class Memory:
         They are texts of its owner, see inference.completion.owned.
         """
         indexes = self._indexes
-        if not indexes.whole.num_tokens and not indexes.fresh.num_tokens:
+        if not self.recalls or not (indexes.whole.num_tokens or indexes.fresh.num_tokens):
             return None
         forgotten, owner = indexes.forgotten | {but}, owner_of(but)
         return longest(
@@ -90,6 +104,13 @@ class Memory:
                 indexes.fresh.recall(history, {but}, owner),
             ]
         )
+
+    def about(self, around: Sequence[int], *, but: str, max_tokens: int) -> Sequence[Snippet]:
+        """Return what other texts than `but` say about the same, see Snippets.about."""
+        if not self.shows:
+            return ()
+        owner = owner_of(but)
+        return self._snippets.about(around, but={but}, owner=owner, max_tokens=max_tokens)
 
     def _learn(self, encode: Encode) -> None:
         """Take in all that was told by now; what is told meanwhile wakes the thread again."""
@@ -103,6 +124,7 @@ class Memory:
         if told:
             self._leave_out_the_oldest()
             self._put_in_order()
+            self._cut_changed(told)
 
     def _leave_out_the_oldest(self) -> None:
         num_tokens = sum(map(len, self._texts.values()))
@@ -110,6 +132,18 @@ class Memory:
             name = next(iter(self._texts))
             num_tokens -= len(self._texts.pop(name))
             self._changed.add(name)
+
+    def _cut_changed(self, told: Iterable[str]) -> None:
+        for name in told:
+            self._cut.pop(name, None)
+        num_left, kept = MAX_CUT_TOKENS, dict[str, CutText]()
+        for name, text in reversed(self._texts.items()):
+            num_left -= len(text)
+            if num_left < 0:
+                break
+            kept[name] = self._cut.get(name) or cut(text, self._ends_line)
+        self._cut = kept
+        self._snippets = Snippets(kept)
 
     def _put_in_order(self) -> None:
         fresh = {name: self._texts[name] for name in self._texts if name in self._changed}

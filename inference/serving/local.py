@@ -63,10 +63,11 @@ class LocalEngine:
         *,
         model_bytes: int = 0,
         rest_after_s: float | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._load = load
         self._resting = None if rest_after_s is None else Resting(self._rest, rest_after_s)
-        self._memory = Memory()
+        self._memory = memory or Memory()
         self._completer: Completer | None = None
         self._answering: Answering | None = None
         self._status = EngineStatus(state=EngineState.LOADING, model_bytes=model_bytes)
@@ -82,12 +83,14 @@ class LocalEngine:
         num_threads: int | None = None,
         device: Device = "cpu",
         rest_after_s: float | None = None,
+        memory: Memory | None = None,
     ) -> "LocalEngine":
         """Load the model of that name or folder, or the one that answers where none is named."""
         return cls(
             lambda: load_package(find_model(model).folder, num_threads=num_threads, device=device),
             model_bytes=_num_bytes(model),
             rest_after_s=rest_after_s,
+            memory=memory,
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -207,7 +210,9 @@ class LocalEngine:
         loaded = self._load()
         completer = Completer(loaded, Speculation(), self._memory)
         completer.warm_up()
-        self._memory.begin(lambda text: loaded.tokenizer.encode(with_line_feeds(text)))
+        self._memory.begin(
+            lambda text: loaded.tokenizer.encode(with_line_feeds(text)), completer.ends_line
+        )
         self._completer = completer
         return EngineStatus(
             state=EngineState.READY,

@@ -8,6 +8,7 @@ from pygls.exceptions import JsonRpcException
 
 from lsp_server.features.configuration import pull_configuration
 from lsp_server.features.loading import show_loading
+from lsp_server.features.rehearsal import rehearse
 from lsp_server.ignored import IGNORE_FILES
 from lsp_server.profiles import ClientProfile
 from lsp_server.server import Feature, InklingServer
@@ -32,6 +33,7 @@ def registrations(client: ClientProfile) -> list[types.Registration]:
 def initialized(ls: InklingServer, _params: types.InitializedParams) -> None:
     pull_configuration(ls, is_first=True)
     ls.spawn(show_loading(ls))
+    ls.spawn(rehearse(ls))
     wanted = registrations(ls.client)
     if wanted:
         ls.spawn(_register(ls, wanted))

@@ -52,6 +52,24 @@ def test_spm_without_a_suffix_keeps_its_marks() -> None:
     check("spm", [1], [], gives=[PREFIX, SUFFIX, MIDDLE, 1])
 
 
+@pytest.mark.parametrize(
+    ("files", "repository", "gives"),
+    [
+        ([], [], [6, 50]),
+        ([[1, 2], [3]], [], [6, 1, 2, 6, 3, 6, 50]),
+        ([[1]], [40], [5, 40, 6, 1, 6, 50]),
+    ],
+    ids=["none", "two", "of a repository"],
+)
+def test_other_files_stand_before_the_own_name(
+    files: list[list[int]], repository: list[int], gives: list[int]
+) -> None:
+    shown = msgspec.structs.replace(
+        template("psm"), repo_name_token_id=5, file_separator_token_id=6
+    )
+    assert shown.other_files(files, [50], repository) == gives
+
+
 def test_psm_in_an_empty_file() -> None:
     check("psm", [], [], gives=[PREFIX, SUFFIX, MIDDLE])
 

@@ -66,3 +66,31 @@ import_types()
 print(int("_is_unbuilt" in vars(types.Position)))
 """
     check(program, 0)
+
+
+def test_who_types_waits_for_no_class_to_be_built() -> None:
+    program = """
+import asyncio, json
+from tests.support.raw_client import inline_params
+from tests.support.sessions import URI, Session, turns
+async def main():
+    session = Session()
+    session.request(1, "initialize", {"capabilities": {}})
+    session.notify("initialized", {})
+    for _ in range(5):
+        await turns()
+    before = count()
+    session.open("x = 1")
+    place = {"line": 0, "character": 5}
+    change = {"range": {"start": place, "end": place}, "text": "0"}
+    session.notify("textDocument/didChange",
+                   {"textDocument": {"uri": URI, "version": 2}, "contentChanges": [change]})
+    for number, kind in enumerate(("inlineCompletion", "completion"), start=2):
+        session.request(number, f"textDocument/{kind}", inline_params(0, 6))
+        for _ in range(5):
+            await turns()
+    answers = [message for message in session.kept.messages if message.get("id") in (2, 3)]
+    print(json.dumps([before - count(), [bool(one["result"]["items"]) for one in answers]]))
+asyncio.run(main())
+"""
+    check(COUNT + program, [0, [True, True]])

@@ -148,12 +148,8 @@ def _context(
     document: Document, others: Sequence[Document], encode: Encode, max_characters: int
 ) -> list[int]:
     """Lay out other files in front, as Qwen2.5-Coder does for repositories (arXiv:2409.12186)."""
-    separator = _SPM.file_separator_token_id
-    repository = _SPM.repo_name_token_id
-    assert separator is not None
-    assert repository is not None
-    token_ids = [repository, *encode(f"{document.package}\n")]
-    for other in others:
-        excerpt = other.text[: max_characters // len(others)]
-        token_ids += [separator, *encode(f"{other.path}\n{excerpt}")]
-    return [*token_ids, separator, *encode(f"{document.path}\n")]
+    files = [
+        encode(f"{other.path}\n{other.text[: max_characters // len(others)]}") for other in others
+    ]
+    own_name = encode(f"{document.path}\n")
+    return _SPM.other_files(files, own_name, encode(f"{document.package}\n"))

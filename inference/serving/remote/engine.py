@@ -25,6 +25,7 @@ from inference.completion import (
     InstructionRequest,
     Request,
     checked,
+    file_name,
 )
 from inference.engine import EngineState, EngineStatus
 from inference.errors import RemoteError
@@ -33,7 +34,7 @@ from inference.serving.logs import log_without_text
 from inference.serving.remote.credentials import find_token, session_id, session_secret
 from inference.serving.remote.dialects import Way, question, warming
 from inference.serving.remote.endpoint import Endpoint, RemoteOptions, layout_for
-from inference.serving.remote.neighbours import Neighbours, file_name
+from inference.serving.remote.neighbours import Neighbours
 from inference.serving.remote.trouble import Breaker, TroubleError
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 What is kept of each is its beginning, which names what it has.
 """
 
-import re
 from collections import OrderedDict
 from typing import Final
 
+from inference.completion import file_name
 from inference.serving.remote.dialects import Neighbour
 
 MAX_CHARACTERS: Final = 2_000
@@ -35,8 +35,3 @@ class Neighbours:
         others = [(name, text) for name, text in self._texts.items() if name != document]
         latest = others[-self._num_wanted :] if self._num_wanted else []
         return tuple(Neighbour(file_name(name), text) for name, text in latest)
-
-
-def file_name(document: str) -> str:
-    """Return the last part of a document's name: where it lies is nobody's business."""
-    return re.split(r"[/\\]", document.rstrip("/\\"))[-1][:200]

@@ -28,22 +28,32 @@ class Reading:
 
     def __init__(self, fim: FimTemplate = FIM) -> None:
         self.fim = fim
+        self.prompt: Sequence[int] = ()
         self.model = ScriptedModel(noise(1), context_length=1_200)
-        self.reader = Reader(loaded(self.model, fim), can_heal=lambda token_id: True)
+        self.others: tuple[int, ...] = ()
+        self.reader = Reader(
+            loaded(self.model, fim), can_heal=lambda token_id: True, beside=self.beside
+        )
         self.reader.pace.note(1, 1.0)
         self.reader.pace.note(11, 11.0)
+
+    def beside(self, document: str, hole: Hole, max_tokens: int) -> tuple[int, ...]:
+        """Show the others as they are now, and a token of the place, as what is about it would."""
+        assert len(self.others) < max_tokens
+        return (*self.others, hole.cursor % 256) if self.others else ()
 
     def key(self, end: int, typed: str = "", *, time_ms: float | None = 100.0) -> tuple[int, int]:
         """Read what a keystroke at an offset asks for; return tokens shown, and tokens read."""
         hole = Hole(prefix=TEXT[:end] + typed, suffix=TEXT[end:])
         before = self.model.num_tokens_read
         reading = self.reader.open("a", hole, BUDGET, time_ms=time_ms)
+        self.prompt = reading.prompt.token_ids
         reading.session.prefill(reading.prompt.token_ids, CancelToken())
         return len(reading.prompt.token_ids), self.model.num_tokens_read - before
 
-    def ahead(self, end: int, cancel: CancelToken | None = None) -> int:
+    def ahead(self, end: int, typed: str = "", *, cancel: CancelToken | None = None) -> int:
         before = self.model.num_tokens_read
-        hole = Hole(prefix=TEXT[:end], suffix=TEXT[end:])
+        hole = Hole(prefix=TEXT[:end] + typed, suffix=TEXT[end:])
         self.reader.read_ahead("a", hole, BUDGET, cancel or CancelToken())
         return self.model.num_tokens_read - before
 
@@ -88,7 +98,7 @@ def test_reading_ahead_goes_on_where_it_was_broken_off(reading: Reading) -> None
     cancel = CancelToken()
     reading.model.on_forward = lambda run: cancel.set() if run == 5 else None
     with pytest.raises(RequestCancelledError):
-        reading.ahead(2_000, cancel)
+        reading.ahead(2_000, cancel=cancel)
     kept = reading.model.num_tokens_read
     assert kept > 0
     assert reading.ahead(2_000) == whole - kept
@@ -120,13 +130,54 @@ def test_in_spm_order_nothing_at_a_documents_beginning_is_shared() -> None:
     assert Reading(FIM).ahead(0) == 0
 
 
+def test_other_files_are_read_ahead_and_shown(reading: Reading) -> None:
+    reading.key(2_000)
+    reading.others = (7,) * 100
+    alone = Reading(reading.fim).ahead(2_000)
+    assert reading.ahead(2_000) > alone - 150
+    shown, read = reading.key(2_000, "y")
+    assert shown > BUDGET.max_prompt * 3 // 4
+    assert read <= 2
+    assert list(reading.prompt[:100]) == [7] * 100
+
+
+def test_while_one_types_other_files_stay_as_they_were_read(reading: Reading) -> None:
+    reading.others = (7,) * 100
+    reading.ahead(2_000)
+    reading.others = (8,) * 100
+    assert reading.ahead(2_000, "yyy") <= 5
+    reading.key(2_000, "yyyy")
+    assert list(reading.prompt[:100]) == [7] * 100
+
+
+def test_where_a_window_moved_others_are_shown(reading: Reading) -> None:
+    reading.others = (7,) * 100
+    reading.ahead(500)
+    reading.others = (8,) * 100
+    reading.ahead(3_000)
+    reading.key(3_000, "y")
+    assert list(reading.prompt[:100]) == [8] * 100
+
+
+def test_a_key_in_a_hurry_looks_for_no_other_files(reading: Reading) -> None:
+    reading.others = (7,) * 100
+    reading.key(2_000)
+    assert 7 not in reading.prompt
+
+
 def check_order(keys: Sequence[tuple[int, str]]) -> None:
     """Whatever was read before, a key in no hurry reads the same prompt."""
-    warm = Reading(ANCHORED)
-    for end, typed in keys:
-        warm.key(end, typed)
-        shown, _ = warm.key(end, typed, time_ms=None)
-        assert (shown, shown) == Reading(ANCHORED).key(end, typed, time_ms=None)
+    for others in ((), (7,) * 100):
+        warm = Reading(ANCHORED)
+        warm.others = others
+        for end, typed in keys:
+            warm.key(end, typed)
+            warm.ahead(end)
+            warm.key(end, typed, time_ms=None)
+            cold = Reading(ANCHORED)
+            cold.others = others
+            cold.key(end, typed, time_ms=None)
+            assert warm.prompt == cold.prompt
 
 
 def test_what_was_read_before_changes_no_prompt_that_has_its_time() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,12 +12,14 @@ from inference.recall import memory
 from inference.recall.index import MAX_PLACES, Recalled
 from inference.recall.memory import Memory
 
+ENDS_LINE = np.arange(256) == ord("\n")
+
 
 def opened(**texts: str) -> Memory:
     found = Memory()
     for name, text in texts.items():
         found.remember(name, text)
-    found.begin(encode)
+    found.begin(encode, ENDS_LINE)
     found.wait()
     return found
 
@@ -62,6 +65,29 @@ def test_the_oldest_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch)
     found = opened(a="sum(a)....", b="sum(b)....", c="sum(c)....")
     assert found.num_tokens == 20
     assert following(found, "sum(", but="b") == "c)...."
+
+
+def about(found: Memory, around: str, *, but: str = "") -> str:
+    shown = found.about(encode(around), but=but, max_tokens=1000)
+    return " | ".join(bytes(one.token_ids.tolist()).decode() for one in shown)
+
+
+def test_what_is_about_the_same_is_what_texts_say_now() -> None:
+    found = opened(a="wxyz wxyz", b="0123 4567", c="#### ....")
+    assert about(found, "xyz") == "wxyz wxyz"
+    assert about(found, "xyz", but="a") == ""
+    found.remember("a", "!!!! ????")
+    found.wait()
+    assert about(found, "xyz") == ""
+    assert about(found, "!?") == "!!!! ????"
+
+
+def test_nothing_is_shown_where_nothing_may_be() -> None:
+    found = Memory(shows=False)
+    found.remember("a", "wxyz")
+    found.begin(encode, ENDS_LINE)
+    found.wait()
+    assert about(found, "xyz") == ""
 
 
 STEPS = st.lists(

@@ -13,10 +13,11 @@ from inference.completion import (
     CompletionRequest,
     FinishReason,
     InstructionRequest,
+    owned,
 )
 from inference.decoding.pace import MEASURED_RUNS
 from inference.serving.local import LocalEngine
-from tests.support.scripted_model import CHAT, NextToken, ScriptedModel, loaded, playing
+from tests.support.scripted_model import CHAT, END, FIM, NextToken, ScriptedModel, loaded, playing
 
 TIMEOUT_S = 10.0
 SECRET = "what an error says may be of the document"
@@ -216,6 +217,28 @@ async def test_what_other_texts_say_is_evidence() -> None:
             assert "values)".startswith(found.text.rstrip("?"))
     finally:
         await engine.close()
+
+
+async def test_what_is_about_the_same_elsewhere_is_shown_to_the_model() -> None:
+    """By its file's name alone, before the own one's; somebody else's is not."""
+    model, separator = ScriptedModel(playing("!")), END  # any control token does
+    fim = replace(FIM, file_separator_token_id=separator)
+    engine = LocalEngine(lambda: loaded(model, fim))
+    request = CompletionRequest(
+        document=owned("me", "file:///workspace/a.py"), prefix="x = total(", scope="line"
+    )
+    try:
+        engine.remember(owned("me", "file:///workspace/lib/b.py"), "def total(values)")
+        engine.remember(owned("you", "file:///elsewhere/c.py"), "def total(secret)")
+        engine.remember(owned("me", "file:///workspace/d.py"), "unlike" * 9)
+        await engine.wait_ready()
+        await engine.wait_remembered()
+        assert (await engine.complete(request)).text == "values)!"
+    finally:
+        await engine.close()
+    assert {(separator, *b"b.py"), (*b"ues)", separator)} <= model.ends_read
+    assert (*b".py\n", FIM.prefix_token_id) in model.ends_read
+    assert not {tuple(b"cret)"), tuple(b"nlike")} & model.ends_read
 
 
 async def test_what_breaks_while_nobody_waits_is_logged_without_its_text(
