@@ -15,6 +15,11 @@ from lsp_server.server import InklingServer
 STATUS: Final = "inkling/status"
 COPILOT_STATUS: Final = "didChangeStatus"
 
+UNSETTLED: Final = frozenset({EngineState.LOADING, EngineState.RESTARTING})
+
+LOOK_EVERY_S: Final = 1.0
+"""What becomes of an engine that answers is no event of ours, and not urgent."""
+
 _COPILOT_KINDS: Final[Mapping[EngineState, str]] = {
     EngineState.READY: "Normal",
     EngineState.FAILED: "Error",
@@ -41,7 +46,7 @@ def wanted(params: Mapping[str, object]) -> Mapping[str, Callable[[EngineStatus]
 
 
 class StatusLine:
-    """Sends a status that differs from the last, and waits for what follows an unsettled one."""
+    """Sends a status that differs from the last, and looks for others from the first one on."""
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class StatusLine:
     ) -> None:
         self._ls, self._shapes = ls, shapes
         self._told: dict[str, dict[str, Any]] = {}
-        self._waiting: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     def tell(self, status: EngineStatus) -> None:
         for method, shape in self._shapes.items():
@@ -58,14 +63,19 @@ class StatusLine:
             if self._told.get(method) != params:
                 self._told[method] = params
                 self._ls.protocol.notify(method, params)
-        is_unsettled = status.state in {EngineState.LOADING, EngineState.RESTARTING}
-        if is_unsettled and (self._waiting is None or self._waiting.done()):
-            self._waiting = self._ls.spawn(self._tell_settled())
+        if self._following is None:
+            self._following = self._ls.spawn(self._follow())
 
-    async def _tell_settled(self) -> None:
-        status = await self._ls.engine.wait_ready()
-        self._waiting = None
-        if status.state is not EngineState.CLOSED:  # nobody is there to be told
+    async def _follow(self) -> None:
+        """Tell what becomes of it: another model is chosen elsewhere, an engine fails by itself."""
+        while True:
+            if self._ls.engine.status().state in UNSETTLED:
+                await self._ls.engine.wait_ready()
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
+            status = self._ls.engine.status()
+            if status.state is EngineState.CLOSED:  # nobody is there to be told
+                return
             self.tell(status)
 
 
@@ -85,7 +95,7 @@ def as_status(status: EngineStatus) -> dict[str, Any]:
 def as_copilots(status: EngineStatus) -> dict[str, Any]:
     """Return Copilot's words."""
     return {
-        "busy": status.state in {EngineState.LOADING, EngineState.RESTARTING},
+        "busy": status.state in UNSETTLED,
         "kind": _COPILOT_KINDS.get(status.state, "Inactive"),
         "message": _message(status, is_small=False),
     }

@@ -114,3 +114,18 @@ async def test_an_engine_that_starts_again_is_followed() -> None:
     restarting = EngineStatus(state=EngineState.RESTARTING, model="coder")
     told = ["loading", "ready", "restarting", "ready"]
     await check(READY, restarting, READY, expected=told)
+
+
+async def test_a_model_that_is_chosen_elsewhere_is_told_though_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lsp_server.features.status.LOOK_EVERY_S", 0)
+    engine = Changing()
+    session = Session(engine)
+    session.initialize(capabilities=OURS)
+    for model in ("coder", "another"):
+        engine.become(EngineStatus(state=EngineState.READY, model=model))
+        for _ in range(5):
+            await turns()
+    told = [m for m in session.kept.messages if m.get("method") == "inkling/status"]
+    assert [one["params"]["model"] for one in told][-2:] == ["coder", "another"]
