@@ -6,6 +6,7 @@ each at the same time (benchmarks.typist, benchmarks.unread). `own` is `inkling 
     mebibytes   of all engine hosts together, at the end; what processes map alike counts once
     ready_ms    until the last of them could complete
     p50, p95    milliseconds from key to answer, over all keys
+    model       share of keys that the model was asked for; others were known, or being written
 
 Engines that are shared are those of a runtime folder of this run, and are ended behind it. The last
 line is one JSON object.
@@ -19,6 +20,7 @@ from itertools import islice
 from typing import Final
 
 import click
+import msgspec
 import psutil
 from msgspec.structs import replace
 from rich.progress import Progress
@@ -33,6 +35,11 @@ from inference.timing import now_ms
 MAX_TOKENS: Final = 64
 FIRST_TEXT_MS: Final = 400
 MIB: Final = 1 << 20
+
+
+class Key(msgspec.Struct, frozen=True):
+    ms: float
+    asked_model: bool
 
 
 @click.command()
@@ -67,7 +74,8 @@ async def _measured(options: EngineOptions, number: int, num_keys: int) -> dict[
         _typed(engine, source, seed, num_keys)
         for seed, (engine, source) in enumerate(zip(engines, sources, strict=False))
     ]
-    times = summary([ms for part in await asyncio.gather(*typing) for ms in part])
+    keys = [key for part in await asyncio.gather(*typing) for key in part]
+    times = summary([key.ms for key in keys])
     memory = sum(_memory(psutil.Process(host)) for host in hosts)
     for engine in engines:
         await engine.close()
@@ -80,18 +88,19 @@ async def _measured(options: EngineOptions, number: int, num_keys: int) -> dict[
         "ready_ms": round(ready_ms),
         "p50": round(times["median"], 1),
         "p95": round(times.get("p95", times["max"]), 1),
+        "model": round(sum(key.asked_model for key in keys) / len(keys), 3),
     }
 
 
-async def _typed(engine: Engine, source: Source, seed: int, num_keys: int) -> list[float]:
-    """Type, and wait for each answer; return how long that took, in milliseconds."""
-    typist, found = Typist(source.text, seed), list[float]()
+async def _typed(engine: Engine, source: Source, seed: int, num_keys: int) -> list[Key]:
+    """Type, and wait for each answer."""
+    typist, found = Typist(source.text, seed), list[Key]()
     for key in islice(typist.keystrokes(), num_keys):
         await asyncio.sleep(key.pause_ms / 1000)
         request = request_in(source, key.before, key.after, max_tokens=MAX_TOKENS)
         asked = now_ms()
         completion = await engine.complete(replace(request, first_text_ms=FIRST_TEXT_MS))
-        found.append(now_ms() - asked)
+        found.append(Key(now_ms() - asked, completion.origin == "model"))
         typist.see(completion.text)
     return found
 
