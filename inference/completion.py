@@ -178,7 +178,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     `alternatives` are other texts for the same place, the likelier beginning first.
     `log_probabilities` are natural logarithms, one for each of the first tokens that the model
     chose, its end token among them: how sure it was. They are those of the whole completion, also
-    where some of it was typed since. `syntax` is None where no grammar is known.
+    where some of it was typed since. `syntax` is None where no grammar is known. `num_documents`
+    are those that were shown for it, other files' snippets among them.
     """
 
     text: str
@@ -189,6 +190,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[str, ...] = ()
     log_probabilities: tuple[float, ...] = ()
     syntax: SyntaxCheck | None = None
+    num_documents: int = 1
 
     @classmethod
     def nothing(cls, finish_reason: FinishReason) -> "Completion":

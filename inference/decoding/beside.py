@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inference.completion import file_name
-from inference.decoding.layout import Hole
+from inference.decoding.layout import Beside, Hole
 from inference.decoding.loaded import LoadedModel
 from inference.recall.memory import Memory
 
@@ -25,16 +25,17 @@ class OtherFiles:
         self._encode = loaded.tokenizer.encode
         self._memory = memory
 
-    def beside(self, document: str, hole: Hole, max_tokens: int) -> tuple[int, ...]:
+    def beside(self, document: str, hole: Hole, max_tokens: int) -> Beside:
         """Return what stands before a hole, of about `max_tokens`; nothing where nothing does."""
         if self._fim is None or self._fim.file_separator_token_id is None:
-            return ()
+            return Beside()
         around = hole.prefix[-NUM_CHARACTERS_BEFORE:] + hole.suffix[:NUM_CHARACTERS_BEHIND]
         found = self._memory.about(self._encode(around), but=document, max_tokens=max_tokens)
         if not found:
-            return ()
+            return Beside()
         files = [[*self._name(one.name), *one.token_ids.tolist()] for one in found]
-        return tuple(self._fim.other_files(files, self._name(document)))
+        token_ids = self._fim.other_files(files, self._name(document))
+        return Beside(tuple(token_ids), len(files))
 
     def _name(self, document: str) -> Sequence[int]:
         return self._encode(f"{file_name(document)}\n")

@@ -197,6 +197,7 @@ class Completer:
             timings=timings,
             alternatives=others,
             syntax=shown.syntax,
+            num_documents=1 + reading.prompt.num_files,
         )
 
     def follow(self, request: InstructionRequest, cancel: CancelToken) -> Completion:

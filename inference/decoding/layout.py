@@ -82,18 +82,24 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
         return self.prefix[max(0, start - self.num_skipped) : last]
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What is shown of so many other files, before all else."""
+
+    token_ids: tuple[int, ...] = ()
+    num_files: int = 0
+
+
 class Layout(msgspec.Struct, frozen=True):
     """`start` and `anchor` are offsets in the document, in characters.
 
     `num_dropped` tokens behind `start` are not shown. Without an anchor the prefix is in one piece.
-    `beside` is what is shown of other files, before all else.
     """
 
     start: int
     num_dropped: int
     anchor: int | None
     suffix_ids: tuple[int, ...]
-    beside: tuple[int, ...] = ()
+    beside: Beside = Beside()
 
     def parts(self, hole: Hole, encode: Encode) -> tuple[list[int], list[int]]:
         """Return the tokens of head and tail; without an anchor there is no tail."""

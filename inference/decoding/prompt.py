@@ -13,10 +13,14 @@ from inference.fim import FimTemplate
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """`held_back` is the prefix's last token where it is not shown, see healing.py."""
+    """`held_back` is the prefix's last token where it is not shown, see healing.py.
+
+    `num_files` other files are shown, too.
+    """
 
     token_ids: list[int]
     held_back: int | None
+    num_files: int = 0
 
 
 def whole_prompt(hole: Hole, layout: Layout, fim: FimTemplate | None, encode: Encode) -> list[int]:
@@ -42,10 +46,13 @@ def open_prompt(
     num_needed = 1 if fim else 2  # there is something to read in any case
     is_open = len(last) >= num_needed and can_heal(last[-1])
     held_back = last.pop() if is_open else None
-    return Prompt(_arranged(layout, fim, head, tail), held_back)
+    return Prompt(_arranged(layout, fim, head, tail), held_back, layout.beside.num_files)
 
 
 def _arranged(
     layout: Layout, fim: FimTemplate | None, head: list[int], tail: list[int]
 ) -> list[int]:
-    return [*layout.beside, *(fim.arrange(head, layout.suffix_ids, tail) if fim else head)]
+    return [
+        *layout.beside.token_ids,
+        *(fim.arrange(head, layout.suffix_ids, tail) if fim else head),
+    ]

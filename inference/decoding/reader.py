@@ -17,6 +17,7 @@ from inference.cancellation import CancelToken
 from inference.decoding.budget import BESIDE_SHARE, Budget, suffix_tokens
 from inference.decoding.layout import (
     SMALLEST_WINDOW,
+    Beside,
     Hole,
     Layout,
     anchor_before,
@@ -62,7 +63,7 @@ class _Candidate(msgspec.Struct, frozen=True):
         return len(self.prompt.token_ids)
 
 
-Beside = Callable[[str, Hole, int], tuple[int, ...]]
+FindBeside = Callable[[str, Hole, int], Beside]
 """From a document, a hole in it and a number of tokens to what of other files is shown with it."""
 
 
@@ -70,7 +71,7 @@ class Reader:
     """All sessions of a model. Lives in the engine thread (invariant 9)."""
 
     def __init__(
-        self, loaded: LoadedModel, can_heal: Callable[[int], bool], beside: Beside
+        self, loaded: LoadedModel, can_heal: Callable[[int], bool], beside: FindBeside
     ) -> None:
         self._loaded = loaded
         self._find_beside = beside
@@ -167,22 +168,25 @@ class Reader:
         That stands before all else, so where it `keeps` what is held it stays as long as the edge
         behind it does. Where nothing is held it `looks` for what there is.
         """
-        held = [layout for layout in self._pool.layouts(document) if keeps and layout.beside]
+        held = [
+            layout for layout in self._pool.layouts(document) if keeps and layout.beside.num_files
+        ]
         if held or looks:
             num_beside = max_tokens // BESIDE_SHARE
             own = fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens - num_beside)
             edge = (own.start, own.num_dropped)
             same = (one.beside for one in held if (one.start, one.num_dropped) == edge)
-            beside = next(same, ())
-            if not beside and looks:
+            beside = next(same, Beside())
+            if not beside.num_files and looks:
                 beside = self._find_beside(document, hole, num_beside)
-            if beside:
+            if beside.num_files:
                 return replace(own, beside=beside)
         return fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens)
 
     def _candidate(self, document: str, hole: Hole, layout: Layout) -> _Candidate:
         opened = open_prompt(hole, layout, self._fim, self._encode, can_heal=self._can_heal)
-        prompt = Prompt([*self._loaded.leading_token_ids, *opened.token_ids], opened.held_back)
+        token_ids = [*self._loaded.leading_token_ids, *opened.token_ids]
+        prompt = replace(opened, token_ids=token_ids)
         num_unread = self._pool.num_unread(document, layout, prompt.token_ids)
         return _Candidate(layout, prompt, num_unread)
 

@@ -74,6 +74,7 @@ class RequestRecord(Entry, kw_only=True, tag="request"):
         self.timings, self.tokens = completion.timings, completion.tokens
         self.characters = len(completion.text)
         self.lines = completion.text.count("\n") + 1 if completion.text else 0
+        self.num_documents += completion.num_documents - 1
         self.outcome = SHOWN if completion.text else self.finish_reason
 
 

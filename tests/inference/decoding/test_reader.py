@@ -6,7 +6,7 @@ import pytest
 
 from inference.cancellation import CancelToken
 from inference.decoding.budget import Budget
-from inference.decoding.layout import SMALLEST_WINDOW, Hole
+from inference.decoding.layout import SMALLEST_WINDOW, Beside, Hole
 from inference.decoding.reader import SHORT_SUFFIX, Reader
 from inference.errors import RequestCancelledError
 from inference.fim import FimTemplate
@@ -37,10 +37,10 @@ class Reading:
         self.reader.pace.note(1, 1.0)
         self.reader.pace.note(11, 11.0)
 
-    def beside(self, document: str, hole: Hole, max_tokens: int) -> tuple[int, ...]:
+    def beside(self, document: str, hole: Hole, max_tokens: int) -> Beside:
         """Show the others as they are now, and a token of the place, as what is about it would."""
         assert len(self.others) < max_tokens
-        return (*self.others, hole.cursor % 256) if self.others else ()
+        return Beside((*self.others, hole.cursor % 256), 1) if self.others else Beside()
 
     def key(self, end: int, typed: str = "", *, time_ms: float | None = 100.0) -> tuple[int, int]:
         """Read what a keystroke at an offset asks for; return tokens shown, and tokens read."""

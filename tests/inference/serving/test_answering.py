@@ -233,7 +233,8 @@ async def test_what_is_about_the_same_elsewhere_is_shown_to_the_model() -> None:
         engine.remember(owned("me", "file:///workspace/d.py"), "unlike" * 9)
         await engine.wait_ready()
         await engine.wait_remembered()
-        assert (await engine.complete(request)).text == "values)!"
+        found = await engine.complete(request)
+        assert (found.text, found.num_documents) == ("values)!", 2)
     finally:
         await engine.close()
     assert {(separator, *b"b.py"), (*b"ues)", separator)} <= model.ends_read
