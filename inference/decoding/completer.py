@@ -197,7 +197,6 @@ class Completer:
             timings=timings,
             alternatives=others,
             syntax=shown.syntax,
-            num_documents=1 + reading.prompt.num_files,
         )
 
     def follow(self, request: InstructionRequest, cancel: CancelToken) -> Completion:
@@ -317,6 +316,7 @@ class Completer:
         text = with_line_feeds(job.request.prefix[-NUM_RECALLED_CHARACTERS:])
         before = self._loaded.tokenizer.encode(text)
         writer.before = before if held_back is None else before[:-1]
+        writer.num_documents += job.reading.prompt.num_files
         return writer
 
     def _recall(self, document: str) -> Recall:

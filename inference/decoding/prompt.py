@@ -52,7 +52,5 @@ def open_prompt(
 def _arranged(
     layout: Layout, fim: FimTemplate | None, head: list[int], tail: list[int]
 ) -> list[int]:
-    return [
-        *layout.beside.token_ids,
-        *(fim.arrange(head, layout.suffix_ids, tail) if fim else head),
-    ]
+    own = fim.arrange(head, layout.suffix_ids, tail) if fim else head
+    return [*layout.beside.token_ids, *own]

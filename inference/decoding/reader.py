@@ -168,15 +168,13 @@ class Reader:
         That stands before all else, so where it `keeps` what is held it stays as long as the edge
         behind it does. Where nothing is held it `looks` for what there is.
         """
-        held = [
-            layout for layout in self._pool.layouts(document) if keeps and layout.beside.num_files
-        ]
-        if held or looks:
+        held = self._pool.layouts(document) if keeps else ()
+        if looks or any(layout.beside.num_files for layout in held):
             num_beside = max_tokens // BESIDE_SHARE
             own = fresh_layout(hole, self._fim, self._encode, max_tokens=max_tokens - num_beside)
             edge = (own.start, own.num_dropped)
-            same = (one.beside for one in held if (one.start, one.num_dropped) == edge)
-            beside = next(same, Beside())
+            same = [one.beside for one in held if (one.start, one.num_dropped) == edge]
+            beside = max(same, key=lambda one: one.num_files, default=Beside())
             if not beside.num_files and looks:
                 beside = self._find_beside(document, hole, num_beside)
             if beside.num_files:

@@ -64,6 +64,7 @@ class Writer:
         self.branch: Branch | None = None
         self.branches = Branches(0)
         self.log_probabilities: list[float] = []
+        self.num_documents = 1
         self.on_growth: Callable[[], None] = lambda: None
         self._end_token_ids = loaded.end_token_ids
         self._decode = loaded.tokenizer.stream()
@@ -83,6 +84,7 @@ class Writer:
             tokens=replace(tokens, generated=len(self.token_ids)),
             timings=replace(self.timings),
             log_probabilities=tuple(self.log_probabilities),
+            num_documents=self.num_documents,
         )
 
     def write(
