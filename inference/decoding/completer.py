@@ -38,7 +38,7 @@ from inference.decoding.drafting import (
 )
 from inference.decoding.generate import generate
 from inference.decoding.healing import Healing, Vocabulary
-from inference.decoding.layout import Hole
+from inference.decoding.layout import CLOSING, Hole
 from inference.decoding.line_ends import with_line_feeds
 from inference.decoding.loaded import LoadedModel
 from inference.decoding.pace import measure_pace
@@ -95,10 +95,14 @@ class _Answer(msgspec.Struct, frozen=True):
 
     @property
     def only_repeats(self) -> bool:
-        """Say whether an empty line was to be filled, and only what stands around it was said."""
+        """Say whether a line was to be filled, and only what stands around it was said.
+
+        What follows at a line's start is a line below, unless it only closes something.
+        """
         around = self.writer.around
-        is_empty = not (around.cursor_line.strip() or around.rest)
-        return is_empty and bool(self.writer.text.strip()) and not self.shown.text
+        only_closes = bool(around.rest) and not around.rest.strip(CLOSING)
+        is_line = not around.cursor_line.strip() and not only_closes
+        return is_line and bool(self.writer.text.strip()) and not self.shown.text
 
 
 class Completer:

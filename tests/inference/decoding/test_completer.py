@@ -298,8 +298,16 @@ def test_others_begin_with_other_tokens() -> None:
         ("\n    a!\n", "b!"),
         ("\n    a!\n    b!\n", "b!"),
         ("\n    end\n", "a!"),
+        ("    a!\n", "b!"),
+        ("a!\n", "b!"),
     ],
-    ids=["the line below", "only what is nearest counts", "nothing of the kind below"],
+    ids=[
+        "the line below",
+        "only what is nearest counts",
+        "nothing of the kind below",
+        "its own line end is taken away, too",
+        "what follows on the line",
+    ],
 )
 def test_an_empty_line_is_not_filled_with_the_line_below(suffix: str, text: str) -> None:
     """Where the likeliest text stands below already, the next likely one is tried."""
