@@ -12,7 +12,7 @@ from inference.runtime.processor import is_on_battery
 
 REST_AFTER_S: Final = 600.0
 """As long as it takes to be sure that somebody has gone: coming back takes half a second or more
-(docs/performance.md)."""
+(docs/server.md)."""
 
 POWER_AFTER_S: Final = 20.0
 """Without a request, before it is looked whether what feeds the machine has changed."""

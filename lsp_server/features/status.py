@@ -68,15 +68,15 @@ class StatusLine:
 
     async def _follow(self) -> None:
         """Tell what becomes of it: another model is chosen elsewhere, an engine fails by itself."""
-        while True:
-            if self._ls.engine.status().state in UNSETTLED:
-                await self._ls.engine.wait_ready()
-            else:
-                await asyncio.sleep(LOOK_EVERY_S)
-            status = self._ls.engine.status()
-            if status.state is EngineState.CLOSED:  # nobody is there to be told
-                return
+        engine = self._ls.engine
+        while (status := engine.status()).state is not EngineState.CLOSED:
             self.tell(status)
+            if status.state in UNSETTLED:
+                settled = await engine.wait_ready()
+                if settled.state is not EngineState.CLOSED:  # nobody is there to be told
+                    self.tell(settled)
+            # In any case: an engine that does not settle may not keep the loop to itself.
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def as_status(status: EngineStatus) -> dict[str, Any]:
